@@ -1,0 +1,52 @@
+# Everything runs in .venv, which is made by itself and made anew when pyproject.toml changes.
+PYTHON ?= python3
+URL ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+READY_TO_BENCH := $(VENV)/.ready-to-bench
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: $(READY) ## see it work: on a local server, or make demo URL=s3://bucket/prefix
+	$(BIN)/python -m benchmarks.demo $(URL)
+
+test: $(READY) ## run all tests
+	$(BIN)/python -m pytest
+
+check: $(READY) ## check format, lint, types and the generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m aioobs.sync._generate --check
+
+format: $(READY) ## write the generated files, format, and fix what can be fixed
+	$(BIN)/python -m aioobs.sync._generate
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY_TO_BENCH) ## compare with other clients
+	$(BIN)/python -m benchmarks
+
+clean: ## remove the environment and everything else that was made
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "aioobs needs Python 3.11 or newer, and $(PYTHON) is not: make PYTHON=/path/to/python" >&2; \
+	    exit 1; }
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@
+
+$(READY_TO_BENCH): $(READY)
+	$(PIP_INSTALL) --editable '.[bench]'
+	@touch $@
