@@ -1,0 +1,294 @@
+"""How to reach a store: one frozen value, from explicit arguments and from the environment."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from urllib.parse import urlsplit
+
+from aioobs.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["TIMEOUTS", "Addressing", "Config", "PayloadSigning", "Signature"]
+
+Addressing = Literal["auto", "virtual", "path"]
+Signature = Literal["v4", "v2", "obs"]
+PayloadSigning = Literal["unsigned", "sha256"]
+
+MIB = 1 << 20
+
+TIMEOUTS: Mapping[str, float | None] = MappingProxyType(
+    {
+        "abortMultipartUpload": 60,
+        "appendObject": None,
+        "completeMultipartUpload": 300,
+        "copyObject": None,
+        "copyPart": None,
+        "createBucket": 60,
+        "deleteBucket": 60,
+        "deleteObject": 300,
+        "deleteObjects": 300,
+        "getObject": None,
+        "getObjectMetadata": 30,
+        "headBucket": 30,
+        "initiateMultipartUpload": 60,
+        "listBuckets": 60,
+        "listMultipartUploads": 300,
+        "listObjects": 300,
+        "listParts": 300,
+        "putContent": None,
+        "putFile": None,
+        "putObject": None,
+        "uploadPart": None,
+    }
+)
+"""Seconds for each operation with all of its attempts; `None` sets no limit to the whole."""
+
+# Where the bucket has to be in the host name, and where in that name the region stands.
+PUBLIC_CLOUDS = (
+    re.compile(r"^(?:.+\.)?obs\.([a-z0-9-]+)\.myhuaweicloud\.(?:com|eu|cn)$"),
+    re.compile(r"^(?:.+\.)?obs\.([a-z0-9-]+)\.otc\.t-systems\.com$"),
+    re.compile(r"^(?:.+\.)?s3[.-](?:dualstack\.)?([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?$"),
+    re.compile(r"^(?:.+\.)?oss-([a-z0-9-]+)\.aliyuncs\.com$"),
+    re.compile(r"^(?:.+\.)?cos\.([a-z0-9-]+)\.myqcloud\.com$"),
+)
+ENDPOINTS = ("S3_ENDPOINT", "OBS_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+REGIONS = ("S3_REGION", "OBS_REGION", "AWS_REGION", "AWS_DEFAULT_REGION")
+AUTHORITIES = ("S3_CA_BUNDLE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+SWITCHES = ("S3_USE_HTTPS", "S3_VERIFY_SSL", "MOX_FILE_LARGE_FILE_PART_SIZE")
+VARIABLES = (*ENDPOINTS, *REGIONS, *AUTHORITIES, *SWITCHES)
+"""What `Config.from_env` reads, next to the usual variables for proxies."""
+TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a `Client` needs to know; change a copy with `dataclasses.replace`.
+
+    Sizes are bytes and times are seconds.  Credentials that are not given are looked for in the
+    environment, in credential files and at the metadata services when they are needed.
+    """
+
+    endpoint: str = ""
+    """Host, host:port or URL of the store."""
+    secure: bool | None = None
+    """Whether to use TLS; `None`: as the endpoint's scheme says, and TLS if it says nothing."""
+    region: str = ""
+    """The region to sign for; empty: as the endpoint's name says, else us-east-1."""
+    access_key: str = ""
+    secret_key: str = field(default="", repr=False)
+    security_token: str = field(default="", repr=False)
+    anonymous: bool = False
+    """Send requests unsigned."""
+    signature: Signature = "v4"
+    payload_signing: PayloadSigning = "unsigned"
+    """`sha256` hashes every body before it is sent, which costs more than sending it."""
+    addressing: Addressing = "auto"
+    """Where the bucket goes; `auto`: into the host name on public clouds, else into the path."""
+    verify: bool | str = True
+    """Whether to verify certificates, or the file of the certificate authorities to trust."""
+    proxy: str | None = field(default=None, repr=False)
+    """URL of an HTTP proxy."""
+    keep_alive: bool = True
+    attempts: int = 10
+    """How often a request is tried at most."""
+    retry_wait: float = 0.1
+    """The wait before the second attempt; it doubles with each further one."""
+    retry_wait_max: float = 10.0
+    connect_timeout: float = 10.0
+    """An attempt that is not connected by then is given up and tried again."""
+    idle_timeout: float = 60.0
+    """An attempt during which no byte moves for so long is given up and tried again."""
+    timeouts: Mapping[str, float | None] = field(default_factory=dict)
+    """Seconds for an operation with all of its attempts, where not as in `TIMEOUTS`."""
+    page_size: int = 1000
+    """How many names one request lists at most."""
+    list_version: Literal[0, 1, 2] = 0
+    """Version of the listing request; 0: as the store has it."""
+    connections: int = 64
+    """How many requests are under way at the same time at most."""
+    bytes_in_flight: int = 64 * MIB
+    """How much memory the bodies under way take at most."""
+    part_size: int = 8 * MIB
+    """Size of a part of a big object; it grows where 10,000 parts would not do."""
+    multipart_threshold: int = 16 * MIB
+    """From this size on an object moves in parts."""
+    largest_copy: int = 5 << 30
+    """What the store copies by itself in one request; more it copies in parts."""
+
+    def __post_init__(self) -> None:
+        for name, kinds in (
+            ("addressing", get_args(Addressing)),
+            ("signature", get_args(Signature)),
+            ("payload_signing", get_args(PayloadSigning)),
+            ("list_version", (0, 1, 2)),
+        ):
+            if getattr(self, name) not in kinds:
+                wanted = ", ".join(map(repr, kinds))
+                raise ConfigError(f"{name}={getattr(self, name)!r} is not one of {wanted}")
+        for name in ("attempts", "connections", "page_size", "part_size", "multipart_threshold",
+            "largest_copy"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)!r} is less than 1")
+        for name in ("connect_timeout", "idle_timeout", "bytes_in_flight"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name}={getattr(self, name)!r} is not more than 0")
+        if self.retry_wait < 0 or self.retry_wait_max < 0:
+            raise ConfigError("retry_wait and retry_wait_max cannot be negative")
+        check_timeouts(self.timeouts)
+        if bool(self.access_key) != bool(self.secret_key):
+            raise ConfigError("access_key and secret_key are given together or not at all")
+
+    @property
+    def origin(self) -> str:
+        """The endpoint as ``scheme://host[:port]``.
+
+        Raises:
+            ConfigError: no endpoint is known, or it is not one.
+        """
+        text = self.endpoint
+        if not text and self.region:
+            text = f"https://s3.{self.region}.amazonaws.com"
+        if not text:
+            raise ConfigError(
+                "no endpoint is set: set S3_ENDPOINT, call set_auth(server=...), "
+                "or give Config(endpoint=...)"
+            )
+        parts = split_endpoint(text)
+        secure = self.secure if self.secure is not None else parts.scheme != "http"
+        return f"{'https' if secure else 'http'}://{parts.netloc}"
+
+    @property
+    def host(self) -> str:
+        """The endpoint's host, without the port."""
+        return urlsplit(self.origin).hostname or ""
+
+    @property
+    def is_public_cloud(self) -> bool:
+        """Whether the endpoint is one of a cloud that wants the bucket in the host name."""
+        return any(cloud.match(self.host) for cloud in PUBLIC_CLOUDS)
+
+    @property
+    def signing_region(self) -> str:
+        """The region that signatures are made for."""
+        if self.region:
+            return self.region
+        found = next(filter(None, (cloud.match(self.host) for cloud in PUBLIC_CLOUDS)), None)
+        return found[1] if found else "us-east-1"
+
+    def timeout(self, operation: str) -> float | None:
+        """Return the seconds that *operation* may take with all of its attempts."""
+        return self.timeouts.get(operation, TIMEOUTS[operation])
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Config:
+        """Return what the environment says (`S3_*`, `OBS_*`, `AWS_*`), and defaults for the rest.
+
+        Credentials are not read here but when they are needed, so that they can rotate.
+        """
+        env = Environment(os.environ if environ is None else environ)
+        config = cls(
+            endpoint=env.first(*ENDPOINTS),
+            secure=env.switch("S3_USE_HTTPS"),
+            region=env.first(*REGIONS),
+            verify=env.verify(),
+            part_size=env.number("MOX_FILE_LARGE_FILE_PART_SIZE", cls.part_size),
+        )
+        return replace(config, proxy=env.proxy(config)) if config.endpoint else config
+
+
+class Environment:
+    """Environment variables as values."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def first(self, *names: str) -> str:
+        return next(filter(None, (self._environ.get(name, "").strip() for name in names)), "")
+
+    def switch(self, name: str) -> bool | None:
+        text = self.first(name).lower()
+        if not text:
+            return None
+        if text in TRUE or text in FALSE:
+            return text in TRUE
+        raise ConfigError(f"the environment variable {name}={text!r} is neither 0 nor 1")
+
+    def number(self, name: str, default: int) -> int:
+        text = self.first(name)
+        if not text:
+            return default
+        if text.isascii() and text.isdigit() and int(text):
+            return int(text)
+        raise ConfigError(f"the environment variable {name}={text!r} is not a number above 0")
+
+    def verify(self) -> bool | str:
+        """Return whether to verify certificates, or the file with the authorities to trust."""
+        if self.switch("S3_VERIFY_SSL") is False:
+            return False
+        return self.first(*AUTHORITIES) or True
+
+    def proxy(self, config: Config) -> str | None:
+        """Return the proxy that the usual variables name for the endpoint."""
+        proxies = {
+            name.lower().removesuffix("_proxy"): value
+            for name, value in self._environ.items()
+            if value and name.lower().endswith("_proxy")
+        }
+        if not proxies:
+            return None
+        from urllib.request import proxy_bypass_environment  # noqa: PLC0415 - slow to import
+
+        if proxy_bypass_environment(config.host, proxies):
+            return None
+        return proxies.get(config.origin.partition(":")[0]) or proxies.get("all")
+
+
+class Endpoint(NamedTuple):
+    """What an endpoint says: the scheme may be empty."""
+
+    scheme: str
+    netloc: str
+
+
+def split_endpoint(text: str) -> Endpoint:
+    """Return scheme and host of an endpoint given as a URL, a host, or host:port.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    parts = urlsplit(text if "://" in text else f"//{text}")
+    try:
+        valid = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if (
+        not valid
+        or parts.scheme not in ("", "http", "https")
+        or parts.path.strip("/")
+        or parts.query
+        or parts.username
+        or not re.fullmatch(r"[A-Za-z0-9._:\[\]%-]+", parts.netloc)
+    ):
+        raise ConfigError(f"the endpoint {text!r} is not https://host[:port] or host[:port]")
+    return Endpoint(parts.scheme, parts.netloc.lower())
+
+
+def check_timeouts(timeouts: Mapping[str, float | None]) -> None:
+    """Refuse names of operations that do not exist and times that are none.
+
+    Raises:
+        ConfigError: names the valid operations.
+    """
+    for name, seconds in timeouts.items():
+        if name not in TIMEOUTS:
+            raise ConfigError(
+                f"timeout for the unknown operation {name!r}; valid are {', '.join(TIMEOUTS)}"
+            )
+        if seconds is not None and not seconds > 0:
+            raise ConfigError(f"the timeout of {name} is {seconds!r}; it is seconds, or None")
