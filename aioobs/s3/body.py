@@ -1,0 +1,154 @@
+"""Where bodies come from and where they go: memory, or a range of an open file.
+
+Files are read and written in worker threads.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from aioobs.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+__all__ = ["CHUNK", "Body", "FilePart", "FileSink", "MemorySink", "Sink", "chunks", "digest", "size_of"]
+
+CHUNK = 1 << 20
+"""How much of a body is read and sent in one go."""
+
+
+class FilePart(NamedTuple):
+    """A range of an open file; the descriptor stays the caller's."""
+
+    descriptor: int
+    offset: int
+    size: int
+
+
+Body = bytes | bytearray | memoryview | FilePart
+
+
+def size_of(body: Body) -> int:
+    """Return the number of bytes that *body* sends."""
+    if isinstance(body, FilePart):
+        return body.size
+    return body.nbytes if isinstance(body, memoryview) else len(body)
+
+
+async def chunks(body: Body) -> AsyncIterator[bytes | memoryview]:
+    """Yield what *body* sends; files are read in a worker thread.
+
+    Raises:
+        SourceError: the file is shorter than it was.
+    """
+    if not isinstance(body, FilePart):
+        view = memoryview(body).cast("B")
+        for start in range(0, len(view), CHUNK):
+            yield view[start : start + CHUNK]
+        return
+    from anyio import to_thread  # noqa: PLC0415 - not needed to import aioobs
+
+    end = body.offset + body.size
+    for offset in range(body.offset, end, CHUNK):
+        yield await to_thread.run_sync(
+            read_exactly, body.descriptor, min(CHUNK, end - offset), offset
+        )
+
+
+def read_exactly(descriptor: int, size: int, offset: int) -> bytes:
+    """Return *size* bytes of a file from *offset* on.
+
+    Raises:
+        SourceError: the file ends before.
+    """
+    data = b""
+    while len(data) < size:
+        try:
+            more = os.pread(descriptor, size - len(data), offset + len(data))
+        except OSError as exc:
+            raise SourceError(f"the file cannot be read: {exc.strerror}") from exc
+        if not more:
+            raise SourceError("the file became shorter while it was being sent")
+        data = data + more if data else more
+    return data
+
+
+def pieces(body: Body) -> Iterator[bytes | memoryview]:
+    """Yield what *body* sends, reading files in this thread."""
+    if isinstance(body, FilePart):
+        end = body.offset + body.size
+        for offset in range(body.offset, end, CHUNK):
+            yield read_exactly(body.descriptor, min(CHUNK, end - offset), offset)
+    else:
+        yield memoryview(body).cast("B")
+
+
+class Sink(Protocol):
+    """Takes the body of an answer."""
+
+    received: int
+    """The number of bytes that are safely there."""
+
+    async def write(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+
+
+class MemorySink:
+    """Gathers a body in memory."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._chunks: list[bytes] = []
+
+    async def write(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        self._chunks.append(chunk)
+        self.received += len(chunk)
+
+    def getvalue(self) -> bytes:
+        """Return all that came."""
+        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+
+
+class FileSink:
+    """Writes a body into an open file from an offset on; the descriptor stays the caller's."""
+
+    def __init__(self, descriptor: int, offset: int = 0) -> None:
+        self.received = 0
+        self._descriptor = descriptor
+        self._offset = offset
+
+    async def write(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        from anyio import to_thread  # noqa: PLC0415
+
+        position = self._offset + self.received
+        await to_thread.run_sync(write_exactly, self._descriptor, chunk, position)
+        self.received += len(chunk)
+
+
+def write_exactly(descriptor: int, data: bytes, offset: int) -> None:
+    """Write all of *data* into a file at *offset*."""
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(descriptor, view, offset)
+        view, offset = view[count:], offset + count
+
+
+async def digest(body: Body, algorithm: str) -> bytes:
+    """Return the hash of all that *body* sends, computed in a worker thread if it is long."""
+    import hashlib  # noqa: PLC0415 - only where bodies are hashed
+
+    def compute() -> bytes:
+        hashing = hashlib.new(algorithm, usedforsecurity=False)
+        for piece in pieces(body):
+            hashing.update(piece)
+        return hashing.digest()
+
+    if size_of(body) <= CHUNK // 16 and not isinstance(body, FilePart):
+        return compute()
+    from anyio import to_thread  # noqa: PLC0415
+
+    return await to_thread.run_sync(compute)

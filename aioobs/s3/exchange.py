@@ -1,0 +1,401 @@
+"""Requests with all of their attempts: addressed, signed afresh, sent, tried again, corrected."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
+
+from aioobs.errors import (
+    ConfigError,
+    ConnectionFailed,
+    ErrorResponse,
+    ObsError,
+    OperationTimeout,
+    ReadError,
+    ResponseError,
+    error_for,
+)
+from aioobs.s3 import xml
+from aioobs.s3.body import digest, size_of
+from aioobs.s3.credentials import CredentialChain
+from aioobs.s3.request import Address, Request, address, check_headers
+from aioobs.s3.retry import Budget
+from aioobs.s3.signing import Anonymous, Credentials, Signer, SigOBS, SigV2, SigV4
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    from aioobs.config import Config
+    from aioobs.s3.transport import Reply
+
+__all__ = ["Connections", "Exchange"]
+
+T = TypeVar("T")
+
+UNSIGNED = "UNSIGNED-PAYLOAD"
+USER_AGENT = "aioobs"
+NOBODY = Credentials("", "", None, None)
+LONGEST_ERROR = 256 * 1024
+LARGEST_SKEW = 300.0  # seconds; a store refuses from 900 on
+REDIRECTS = (301, 302, 307, 308)
+
+log = logging.getLogger("aioobs.request")
+
+
+class Exchange:
+    """What one client knows about its store, and its connections, one set for each event loop."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        given = None
+        if config.access_key:
+            given = Credentials(
+                config.access_key, config.secret_key, config.security_token or None, None
+            )
+        self._credentials = CredentialChain(given)
+        self._connections: dict[asyncio.AbstractEventLoop, Connections] = {}
+        self._signers: dict[str, Signer] = {}
+        self._regions: dict[str, str] = {}  # by bucket, where a store has told
+        self._origins: dict[str, str] = {}
+        self._clock_offset = 0.0
+
+    async def call(
+        self,
+        request: Request,
+        receive: Callable[[Reply], Awaitable[T]],
+        *,
+        budget: Budget | None = None,
+    ) -> T:
+        """Return what *receive* makes of the first good answer to *request*.
+
+        All attempts together take no longer than the operation's timeout.
+
+        Raises:
+            OperationTimeout: they would.
+            ObsError: the last attempt's error.
+        """
+        check_headers(request.headers)
+        limit = self.config.timeout(request.operation)
+        errors: list[ObsError] = []
+        try:
+            async with asyncio.timeout(limit) as timer:
+                return await self._attempts(request, receive, limit, budget, errors)
+        except TimeoutError as exc:
+            if not timer.expired():
+                raise
+            before = f"; the last attempt: {errors[-1].message}" if errors else ""
+            raise OperationTimeout(
+                f"no result within {limit:g} s{before}",
+                operation=request.operation,
+                url=request.url,
+            ) from (errors[-1] if errors else exc)
+
+    async def _attempts(
+        self,
+        request: Request,
+        receive: Callable[[Reply], Awaitable[T]],
+        limit: float | None,
+        budget: Budget | None,
+        errors: list[ObsError],
+    ) -> T:
+        budget = budget or Budget(self.config)
+        learned: set[str] = set()
+        while True:
+            try:
+                return await self._attempt(request, receive, limit)
+            except ObsError as raised:
+                error = raised
+                error.operation = error.operation or request.operation
+                error.url = error.url or request.url
+                errors[:] = [error]
+            lesson = self._learn(request, error.resp) if error.resp else ""
+            if lesson and lesson not in learned:
+                learned.add(lesson)
+                log.info("%s %s: again with %s", request.operation, request.url, lesson)
+                continue
+            wait = budget.wait_after(error)
+            if wait is None:
+                raise error
+            log.warning("attempt %d failed, the next in %.2f s: %s", budget.made, wait, error)
+            await asyncio.sleep(wait)
+
+    async def _attempt(
+        self, request: Request, receive: Callable[[Reply], Awaitable[T]], limit: float | None
+    ) -> T:
+        loop = asyncio.get_running_loop()
+        connections = self._connections.get(loop) or await self.connections()
+        idle = min(self.config.idle_timeout, limit / 2 if limit else self.config.idle_timeout)
+
+        def progress() -> None:
+            watch.reschedule(loop.time() + idle)
+
+        async with connections.slots:
+            url, headers = await self._signed(request)
+            try:
+                async with asyncio.timeout(idle) as watch:
+                    reply = await connections.transport.send(
+                        request.method, url, headers, request.body, progress
+                    )
+                    try:
+                        if 200 <= reply.status < 300:
+                            return await receive(reply)
+                        resp = await error_response(reply)
+                    finally:
+                        reply.close()
+            except TimeoutError as exc:
+                if not watch.expired():
+                    raise
+                raise ConnectionFailed(f"no byte moved for {idle:g} s", kind="stalled") from exc
+        raise error_for(request.operation, request.url, resp)
+
+    async def _signed(self, request: Request) -> tuple[str, dict[str, str]]:
+        """Return the URL and all headers of an attempt that is made now."""
+        where = self._address(request.bucket)
+        target = where.target(request)
+        payload = UNSIGNED
+        if self.config.payload_signing == "sha256" and not self.config.anonymous:
+            payload = (await digest(request.body, "sha256")).hex()
+        headers = self._signer(request.bucket).sign(
+            target, request.headers, payload, await self._found_credentials(), self._now()
+        )
+        headers["Host"] = where.host
+        headers["User-Agent"] = USER_AGENT
+        if request.method in ("PUT", "POST"):
+            headers["Content-Length"] = str(size_of(request.body))
+        query = f"?{target.query}" if target.query else ""
+        return f"{where.origin}{target.path}{query}", headers
+
+    def _address(self, bucket: str) -> Address:
+        return address(self.config, bucket, self._origins.get(bucket, ""))
+
+    def _signer(self, bucket: str) -> Signer:
+        region = self._regions.get(bucket) or self.config.signing_region
+        if region not in self._signers:
+            self._signers[region] = signer(self.config, region)
+        return self._signers[region]
+
+    async def _found_credentials(self) -> Credentials:
+        if self.config.anonymous:
+            return NOBODY
+        found = await self._credentials.get()
+        if found is None:
+            raise ConfigError(
+                "no credentials were found: set ACCESS_KEY_ID and SECRET_ACCESS_KEY, call "
+                "set_auth(ak=..., sk=...), or give Config(anonymous=True)"
+            )
+        return found
+
+    def _now(self) -> float:
+        return time.time() + self._clock_offset
+
+    def _learn(self, request: Request, resp: ErrorResponse) -> str:
+        """Return what a refusal says should be done otherwise; "": nothing."""
+        told = resp.headers.get("x-amz-bucket-region") or resp.details.get("Region", "")
+        if resp.status in REDIRECTS:
+            return self._learn_place(request, resp, told)
+        if resp.code in ("AuthorizationHeaderMalformed", "InvalidRegion") and told:
+            self._regions[request.bucket] = told
+            return f"region {told}"
+        if resp.code == "RequestTimeTooSkewed":
+            return self._learn_clock(resp)
+        if resp.code in ("ExpiredToken", "InvalidToken", "InvalidAccessKeyId"):
+            if self.config.access_key:
+                return ""
+            self._credentials.expire()
+            return "credentials looked up again"
+        return ""
+
+    def _learn_place(self, request: Request, resp: ErrorResponse, region: str) -> str:
+        location = resp.headers.get("location", "")
+        place = "://".join(urlsplit(location)[:2]) if "://" in location else ""
+        if not place and resp.details.get("Endpoint"):
+            place = f"{self.config.origin.partition(':')[0]}://{resp.details['Endpoint']}"
+        if not place and region and self.config.signing_region in self.config.origin:
+            place = self.config.origin.replace(self.config.signing_region, region)
+        if place and not may_follow(self.config, request.bucket, place):
+            raise ResponseError(
+                f"the store redirects to {place}, which does not belong to the endpoint "
+                f"{self.config.origin}; set that as the endpoint if you trust it",
+                operation=request.operation,
+                url=request.url,
+                resp=resp,
+            )
+        if region:
+            self._regions[request.bucket] = region
+        if place:
+            self._origins[request.bucket] = place
+        return " ".join(filter(None, (place, region)))
+
+    def _learn_clock(self, resp: ErrorResponse) -> str:
+        try:
+            theirs = parsedate_to_datetime(resp.headers.get("date", "")).timestamp()
+        except (TypeError, ValueError):
+            return ""
+        offset = theirs - time.time()
+        if abs(offset - self._clock_offset) < LARGEST_SKEW:
+            return ""
+        self._clock_offset = offset
+        log.warning("the clock of this machine is %+.0f s off the store's", -offset)
+        return "the store's clock"
+
+    async def presign(self, request: Request, expires: int) -> str:
+        """Return a URL that carries its own signature for *expires* seconds."""
+        where = self._address(request.bucket)
+        target = where.target(request)
+        query = self._signer(request.bucket).presign(
+            target, request.headers, expires, await self._found_credentials(), self._now()
+        )
+        return f"{where.origin}{target.path}?{query}"
+
+    async def connections(self) -> Connections:
+        """Return the connections of the running loop, which last until they or it is closed."""
+        loop = asyncio.get_running_loop()
+        if found := self._connections.get(loop):
+            return found
+        for stale in [other for other in self._connections if other.is_closed()]:
+            self._connections.pop(stale, None)
+        opened = self._connections[loop] = Connections(self.config)
+        opened.guard = self._guard(loop, opened)
+        await anext(opened.guard)
+        return opened
+
+    async def _guard(
+        self, loop: asyncio.AbstractEventLoop, connections: Connections
+    ) -> AsyncGenerator[None, None]:
+        # asyncio.run() closes the generators that are left over, and the connections with it.
+        try:
+            yield
+        finally:
+            if self._connections.get(loop) is connections:
+                del self._connections[loop]
+            await connections.transport.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop; a later call opens new ones."""
+        if connections := self._connections.get(asyncio.get_running_loop()):
+            await connections.guard.aclose()
+
+    def retire(self) -> None:
+        """Close the connections of every loop once nothing is under way on them."""
+        for loop, connections in list(self._connections.items()):
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(connections.retire)
+
+
+class Connections:
+    """What the requests of one event loop share."""
+
+    guard: AsyncGenerator[None, None]
+
+    def __init__(self, config: Config) -> None:
+        from aioobs.s3.transport import Transport  # noqa: PLC0415 - aiohttp is slow to import
+
+        self.transport = Transport(config)
+        self.slots = asyncio.Semaphore(config.connections)
+        self.memory = Allowance(config.bytes_in_flight)
+        self._all = config.connections
+        self._closing: asyncio.Task[None] | None = None
+
+    def retire(self) -> None:
+        """Close once nothing is under way."""
+        self._closing = asyncio.create_task(self._close_when_idle())
+
+    async def _close_when_idle(self) -> None:
+        for _ in range(self._all):
+            await self.slots.acquire()
+        for _ in range(self._all):
+            self.slots.release()
+        await self.guard.aclose()
+
+
+class Allowance:
+    """The bytes that bodies may take in memory at the same time."""
+
+    def __init__(self, total: int) -> None:
+        self._total = self._free = total
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    async def acquire(self, size: int) -> int:
+        """Wait until *size* bytes are free and take them; return what to give back.
+
+        One that is larger than the whole allowance waits for all of it.
+        """
+        size = min(size, self._total)
+        if self._waiting or size > self._free:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append((size, turn))
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self.release(size)
+                else:
+                    self._waiting.remove((size, turn))
+                    self._wake()
+                raise
+        else:
+            self._free -= size
+        return size
+
+    def release(self, size: int) -> None:
+        """Give back what `acquire` returned."""
+        self._free += size
+        self._wake()
+
+    def _wake(self) -> None:
+        while self._waiting and self._waiting[0][0] <= self._free:
+            size, turn = self._waiting.popleft()
+            if not turn.cancelled():
+                self._free -= size
+                turn.set_result(None)
+
+
+def signer(config: Config, region: str) -> Signer:
+    """Return what signs requests for *region*."""
+    if config.anonymous:
+        return Anonymous()
+    if config.signature == "v2":
+        return SigV2()
+    return SigOBS() if config.signature == "obs" else SigV4(region)
+
+
+def may_follow(config: Config, bucket: str, origin: str) -> bool:
+    """Tell whether a redirect stays with the store that the credentials are meant for."""
+    here, there = urlsplit(config.origin), urlsplit(origin)
+    if here.scheme == "https" and there.scheme != "https":
+        return False
+    hosts = {here.netloc, f"{bucket}.{here.netloc}"}
+    if there.netloc in hosts:
+        return True
+    if not config.is_public_cloud or there.port not in (None, 443, 80):
+        return False
+    site = ".".join((here.hostname or "").rsplit(".", 2)[-2:])
+    return (there.hostname or "").endswith(f".{site}") and replace(
+        config, endpoint=origin
+    ).is_public_cloud
+
+
+async def error_response(reply: Reply) -> ErrorResponse:
+    """Return what an answer that is not a success says, as far as it can be read."""
+    try:
+        document = await reply.read(LONGEST_ERROR)
+    except ReadError:
+        document = b""
+    details = xml.fields(document)
+    headers = {name.lower(): value for name, value in reply.headers.items()}
+    request_id = headers.get("x-amz-request-id") or headers.get("x-obs-request-id")
+    return ErrorResponse(
+        reply.status,
+        reply.reason,
+        details.get("Code") or headers.get("x-obs-error-code", ""),
+        details.get("Message") or headers.get("x-obs-error-message", ""),
+        request_id or details.get("RequestId", ""),
+        headers,
+        details,
+    )

@@ -1,0 +1,130 @@
+"""What a store tells of an object, and the checks that its answers have to pass."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from aioobs.errors import ObjectChanged, ProtocolError, ReadError
+from aioobs.s3.xml import unquote_etag
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aioobs.s3.transport import Reply
+
+__all__ = ["ObjectInfo", "Range", "multipart_etag"]
+
+CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+MD5 = re.compile(r"[0-9a-f]{32}")
+METADATA = ("x-amz-meta-", "x-obs-meta-")
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """What a store says of one object."""
+
+    key: str
+    size: int
+    """Bytes of the whole object, also where only a range was asked for."""
+    etag: str
+    """Without quotes; changes whenever the content does."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """All headers of the answer, names in lower case."""
+
+    @property
+    def mtime_nsec(self) -> int:
+        """When the object was last written, nanoseconds since 1970; 0: the store did not say."""
+        try:
+            time = parsedate_to_datetime(self.headers.get("last-modified", ""))
+        except (TypeError, ValueError):
+            return 0
+        return int(time.timestamp()) * 1_000_000_000
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The user's own metadata, names in lower case."""
+        return {
+            name[len(prefix) :]: value
+            for name, value in self.headers.items()
+            for prefix in METADATA
+            if name.startswith(prefix)
+        }
+
+
+@dataclass
+class Range:
+    """The bytes of one object that are wanted, and what has been learned on the way.
+
+    All answers have to be of one version of the object: the first answer's ETag is pinned.
+    """
+
+    start: int = 0
+    stop: int | None = None
+    etag: str = ""
+
+    def headers(self, received: int) -> dict[str, str]:
+        """Return the headers that ask for what is missing after *received* bytes."""
+        headers = {"if-match": f'"{self.etag}"'} if self.etag else {}
+        first = self.start + received
+        if first or self.stop is not None:
+            last = "" if self.stop is None else str(self.stop - 1)
+            headers["range"] = f"bytes={first}-{last}"
+        return headers
+
+    def check(self, reply: Reply, received: int) -> tuple[int, int | None]:
+        """Return the size of the object and the number of bytes to come, as the head has it.
+
+        Raises:
+            ObjectChanged: the object is not the one that was read before.
+            ReadError: the answer is not what was asked for.
+        """
+        etag = unquote_etag(reply.headers.get("ETag", ""))
+        if self.etag and etag and etag != self.etag:
+            raise ObjectChanged(f"the object was replaced: its ETag was {self.etag}, is {etag}")
+        first = self.start + received
+        found = CONTENT_RANGE.fullmatch(reply.headers.get("Content-Range", ""))
+        if found:
+            if int(found[1]) != first:
+                raise ReadError(f"asked for the bytes from {first} on, got those from {found[1]}")
+            length = int(found[2]) + 1 - first
+            total = first + length if found[3] == "*" else int(found[3])
+            if reply.length not in (None, length):
+                raise ReadError(f"the answer announces both {length} and {reply.length} bytes")
+        elif first or reply.status == 206:
+            raise ReadError(f"asked for the bytes from {first} on, got an answer without a range")
+        elif reply.length is not None:
+            total = length = reply.length
+        elif "chunked" in reply.headers.get("Transfer-Encoding", "").lower():
+            total, length = 0, -1
+        else:
+            raise ReadError("the answer does not say how long it is")
+        if self.stop is not None and length > self.stop - first:
+            raise ReadError(f"asked for {self.stop - first} bytes, got {length}")
+        self.etag = self.etag or etag
+        return total, length if length >= 0 else None
+
+
+def info_of(key: str, reply: Reply, size: int | None = None) -> ObjectInfo:
+    """Return what the head of an answer says of an object.
+
+    Raises:
+        ProtocolError: it says nothing that an object store says.
+    """
+    headers = {name.lower(): value for name, value in reply.headers.items()}
+    if "etag" not in headers and "last-modified" not in headers:
+        raise ProtocolError("the answer has neither ETag nor Last-Modified; is this an S3 endpoint?")
+    length = size if size is not None else reply.length
+    return ObjectInfo(key, length or 0, unquote_etag(headers.get("etag", "")), headers)
+
+
+def multipart_etag(etags: list[str]) -> str:
+    """Return the ETag that most stores give an object of these parts, or "" if none can be told."""
+    import hashlib  # noqa: PLC0415 - only after an ambiguous answer
+
+    if not all(MD5.fullmatch(etag) for etag in etags):
+        return ""
+    joined = b"".join(map(bytes.fromhex, etags))
+    return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(etags)}"

@@ -1,0 +1,38 @@
+"""How a big object is cut into parts."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["LARGEST_COPY", "LARGEST_PUT", "MOST_PARTS", "SMALLEST_PART", "Part", "cut", "part_size_for"]
+
+MIB = 1 << 20
+MOST_PARTS = 10_000
+SMALLEST_PART = 5 * MIB  # of all but the last one
+LARGEST_PUT = 5 << 30
+LARGEST_COPY = 5 << 30
+
+
+class Part(NamedTuple):
+    """A range of an object under its number, from 1 on."""
+
+    number: int
+    offset: int
+    size: int
+
+
+def part_size_for(size: int, wanted: int) -> int:
+    """Return the size of the parts of an object of *size* bytes: *wanted*, or more if need be."""
+    smallest = max(wanted, SMALLEST_PART)
+    enough = -(-size // MOST_PARTS)
+    if enough <= smallest:
+        return smallest
+    return -(-enough // MIB) * MIB
+
+
+def cut(size: int, part_size: int) -> list[Part]:
+    """Return the parts of an object of *size* bytes, all but the last one of *part_size* bytes."""
+    return [
+        Part(number, offset, min(part_size, size - offset))
+        for number, offset in enumerate(range(0, size, part_size), 1)
+    ]

@@ -1,0 +1,109 @@
+"""One request to a store before it is signed, and the host it goes to."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from aioobs.errors import ConfigError
+from aioobs.s3.body import Body, FilePart
+from aioobs.s3.signing import Target, encode_query, quote_path
+
+if TYPE_CHECKING:
+    from aioobs.config import Config
+
+__all__ = ["Address", "Body", "FilePart", "Request", "address"]
+
+# Stricter than S3's rules for new buckets, which old buckets do not keep: only what is unsafe in
+# a host name or a path is refused.
+BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+DNS_LABEL = re.compile(r"[a-z0-9][a-z0-9-]*[a-z0-9]")
+FORBIDDEN_IN_HEADERS = re.compile(r"[\r\n\0]")
+
+
+@dataclass(slots=True)
+class Request:
+    """What is asked of a store; it can be sent any number of times."""
+
+    operation: str
+    method: str
+    bucket: str = ""
+    key: str = ""
+    query: tuple[tuple[str, str], ...] = ()
+    headers: dict[str, str] = field(default_factory=dict)
+    body: Body = b""
+
+    @property
+    def url(self) -> str:
+        """The name of what the request is about, for messages."""
+        return f"s3://{self.bucket}/{self.key}" if self.bucket else "s3://"
+
+
+class Address(NamedTuple):
+    """Where a bucket's requests go."""
+
+    origin: str
+    host: str
+    in_host: bool
+    """Whether the bucket is part of the host name."""
+
+    def target(self, request: Request) -> Target:
+        """Return what of *request* is signed, under this address."""
+        key = quote_path(request.key)
+        resource = f"/{request.bucket}/{key}" if request.bucket else "/"
+        path = f"/{key}" if self.in_host else resource
+        if request.bucket and not request.key and not self.in_host:
+            path = f"/{request.bucket}"
+        return Target(request.method, self.host, path, encode_query(request.query), resource)
+
+
+def address(config: Config, bucket: str, origin: str = "") -> Address:
+    """Return where requests to *bucket* go; *origin* is where a store has redirected them to.
+
+    Raises:
+        ConfigError: the name cannot be one of a bucket.
+    """
+    origin = origin or config.origin
+    scheme, _, netloc = origin.partition("://")
+    if not bucket:
+        return Address(origin, netloc, in_host=False)
+    if not BUCKET.fullmatch(bucket) or ".." in bucket:
+        raise ConfigError(f"{bucket!r} cannot be the name of a bucket")
+    if netloc.startswith(f"{bucket}."):  # a redirect may name the bucket's own host
+        return Address(origin, netloc, in_host=True)
+    if not in_host_name(config, bucket, scheme):
+        return Address(origin, netloc, in_host=False)
+    return Address(f"{scheme}://{bucket}.{netloc}", f"{bucket}.{netloc}", in_host=True)
+
+
+def in_host_name(config: Config, bucket: str, scheme: str) -> bool:
+    """Tell whether the bucket belongs in the host name rather than in the path."""
+    if config.addressing != "auto":
+        return config.addressing == "virtual"
+    if not config.is_public_cloud or is_ip(config.host):
+        return False
+    if DNS_LABEL.fullmatch(bucket):
+        return True
+    # A name with dots matches no wildcard certificate, one with other letters is no host name.
+    return scheme == "http" and all(DNS_LABEL.fullmatch(label) for label in bucket.split("."))
+
+
+def is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def check_headers(headers: dict[str, str]) -> None:
+    """Refuse values that would end a header line.
+
+    Raises:
+        ConfigError: names the header.
+    """
+    for name, value in headers.items():
+        if FORBIDDEN_IN_HEADERS.search(name) or FORBIDDEN_IN_HEADERS.search(value):
+            raise ConfigError(f"the header {name!r} holds a line break or a NUL")

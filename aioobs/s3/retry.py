@@ -1,0 +1,96 @@
+"""Which failures are tried again, how often, and after how long."""
+
+from __future__ import annotations
+
+import random
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from aioobs.errors import (
+    ConnectionFailed,
+    ObjectChanged,
+    ReadError,
+    ResponseError,
+)
+
+if TYPE_CHECKING:
+    from aioobs.config import Config
+    from aioobs.errors import ErrorResponse, ObsError
+
+__all__ = ["Budget", "attempts_for"]
+
+ALWAYS = 1 << 30  # as often as the budget has it
+NEVER = 1
+
+STATUSES = {408: ALWAYS, 429: ALWAYS, 500: ALWAYS, 502: ALWAYS, 503: ALWAYS, 504: ALWAYS}
+CODES = {
+    "BadDigest": 3,
+    "BandwidthLimitExceeded": ALWAYS,
+    "InternalError": ALWAYS,
+    "OperationAborted": ALWAYS,
+    "RequestLimitExceeded": ALWAYS,
+    "RequestTimeout": ALWAYS,
+    "ServiceUnavailable": ALWAYS,
+    "SlowDown": ALWAYS,
+    "Throttling": ALWAYS,
+    "ThrottlingException": ALWAYS,
+    "TooManyRequests": ALWAYS,
+    "XAmzContentSHA256Mismatch": 3,
+}
+# Nothing listens there or nobody knows the name: more attempts only keep the user waiting.
+CONNECTIONS = {"refused": 5, "unknown host": 3, "not http": 3, "proxy": 3, "tls": NEVER}
+
+LONGEST_RETRY_AFTER = 120.0
+
+
+def attempts_for(error: ObsError) -> int:
+    """Return how often a request may be tried that fails with *error*."""
+    if isinstance(error, ConnectionFailed):
+        return CONNECTIONS.get(error.kind, ALWAYS)
+    if isinstance(error, ReadError):
+        return NEVER if isinstance(error, ObjectChanged) else ALWAYS
+    if isinstance(error, ResponseError) and error.resp is not None:
+        code = CODES.get(error.resp.code)
+        return code if code is not None else STATUSES.get(error.resp.status, NEVER)
+    return NEVER
+
+
+class Budget:
+    """The attempts of one request, shared by all that is done to answer it.
+
+    A body that is read on with a new request draws on the budget of the first one, so that
+    retries never multiply.
+    """
+
+    __slots__ = ("_longest_wait", "_wait", "attempts", "made")
+
+    def __init__(self, config: Config) -> None:
+        self.attempts = config.attempts
+        self.made = 0
+        self._wait = config.retry_wait
+        self._longest_wait = config.retry_wait_max
+
+    def wait_after(self, error: ObsError) -> float | None:
+        """Return the seconds to wait before the next attempt, or `None` if there is to be none."""
+        self.made += 1
+        if self.made >= min(self.attempts, attempts_for(error)):
+            return None
+        wait = min(self._wait * 2 ** (self.made - 1), self._longest_wait)
+        return max(wait * random.uniform(0.5, 1.0), retry_after(error.resp))  # noqa: S311
+
+
+def retry_after(resp: ErrorResponse | None) -> float:
+    """Return the seconds that the store asked to wait, at most two minutes."""
+    text = resp.headers.get("retry-after", "") if resp else ""
+    if not text:
+        return 0.0
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            asked = parsedate_to_datetime(text)
+            said = parsedate_to_datetime(resp.headers.get("date", "")) if resp else asked
+            seconds = (asked - said).total_seconds()
+        except (TypeError, ValueError):
+            return 0.0
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)

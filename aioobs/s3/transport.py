@@ -1,0 +1,262 @@
+"""One attempt over aiohttp: connections, TLS, proxies, DNS.
+
+The seam to everything above is `Transport.send`, which returns a `Reply`: the head of an answer
+whose body is still on its way.  A transport raises nothing but the errors of `aioobs.errors` and
+never sends anything twice.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from anyio import to_thread
+from yarl import URL
+
+from aioobs.errors import ConfigError, ConnectionFailed, ObsError, ProtocolError, ReadError
+from aioobs.s3 import body as bodies
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+    from aioobs.config import Config
+    from aioobs.s3.body import Body, Sink
+
+__all__ = ["Reply", "Transport"]
+
+READ_BUFFER = 256 * 1024
+IDLE_CONNECTION = 20.0  # seconds; OBS closes idle connections after 30
+AUTOMATIC_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+SENT_AT_ONCE = 256 * 1024  # a longer body is handed over piece by piece
+
+
+class Transport:
+    """The connections of one event loop to one store."""
+
+    def __init__(self, config: Config) -> None:
+        connector = aiohttp.TCPConnector(
+            limit=0,  # the number of requests under way is limited above
+            ssl=tls(config),
+            resolver=Resolver(),
+            ttl_dns_cache=60,
+            force_close=not config.keep_alive,
+            **({"keepalive_timeout": IDLE_CONNECTION} if config.keep_alive else {}),
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            raise_for_status=False,
+            read_bufsize=READ_BUFFER,
+            skip_auto_headers=AUTOMATIC_HEADERS,
+            timeout=aiohttp.ClientTimeout(total=None, connect=config.connect_timeout),
+            trust_env=False,
+        )
+        # Or else aiohttp sends a request again by itself when a kept connection breaks, and an
+        # append or a conditional put is carried out twice.
+        self._session._retry_connection = False  # noqa: SLF001
+        self._proxy = config.proxy
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body,
+        progress: Callable[[], None],
+    ) -> Reply:
+        """Send one request, and return as soon as the head of its answer is there.
+
+        *url* is sent as it stands.  *progress* is called whenever bytes have moved.
+
+        Raises:
+            ConnectionFailed: no answer came.
+            ProtocolError: the answer is not HTTP.
+        """
+        with translated(url):
+            response = await self._session.request(
+                method,
+                URL(url, encoded=True),
+                headers=headers,
+                data=self._data(body, progress),
+                allow_redirects=False,
+                proxy=self._proxy,
+            )
+        progress()
+        return Reply(response, progress)
+
+    @staticmethod
+    def _data(body: Body, progress: Callable[[], None]) -> bytes | AsyncIterator[bytes] | None:
+        size = bodies.size_of(body)
+        if not size:
+            return None
+        if size <= SENT_AT_ONCE and not isinstance(body, bodies.FilePart):
+            return bytes(body)
+        return moving(body, progress)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+
+async def moving(body: Body, progress: Callable[[], None]) -> AsyncIterator[bytes]:
+    async for chunk in bodies.chunks(body):
+        yield chunk  # type: ignore[misc] - aiohttp writes any buffer
+        progress()
+
+
+class Reply:
+    """The head of an answer; the body is read once, by one of the methods, or given up."""
+
+    def __init__(self, response: aiohttp.ClientResponse, progress: Callable[[], None]) -> None:
+        self._response = response
+        self._progress = progress
+        self.status = response.status
+        self.reason = response.reason or ""
+        self.headers: Mapping[str, str] = response.headers
+
+    @property
+    def length(self) -> int | None:
+        """The length of the body that the head announces."""
+        text = self.headers.get("Content-Length", "")
+        return int(text) if text.isascii() and text.isdigit() else None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives.
+
+        Raises:
+            ReadError: it breaks off.
+        """
+        with translated(str(self._response.url)):
+            while chunk := await self._response.content.readany():
+                self._progress()
+                yield chunk
+
+    async def read(self, limit: int | None = None) -> bytes:
+        """Return the whole body, or as much as comes until *limit* bytes are passed.
+
+        Raises:
+            ReadError: it breaks off.
+        """
+        parts, size = [], 0
+        with translated(str(self._response.url)):
+            while chunk := await self._response.content.readany():
+                self._progress()
+                parts.append(chunk)
+                size += len(chunk)
+                if limit is not None and size > limit:
+                    self._response.close()
+                    break
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def pour(self, sink: Sink) -> None:
+        """Write the whole body into *sink* as it arrives.
+
+        Raises:
+            ReadError: it breaks off; the sink has what came until then.
+        """
+        async for chunk in self.chunks():
+            await sink.write(chunk)
+
+    def close(self) -> None:
+        """Give up what has not been read; a connection with something unread on it is closed."""
+        self._response.close()
+
+
+def tls(config: Config) -> ssl.SSLContext | bool:
+    """Return what aiohttp is to verify certificates with.
+
+    Raises:
+        ConfigError: the file of authorities cannot be read.
+    """
+    if not isinstance(config.verify, str):
+        return config.verify
+    try:
+        if os.path.isdir(config.verify):
+            return ssl.create_default_context(capath=config.verify)
+        return ssl.create_default_context(cafile=config.verify)
+    except (OSError, ssl.SSLError) as exc:
+        raise ConfigError(
+            f"cannot read the certificate authorities in {config.verify!r}: {exc}"
+        ) from exc
+
+
+class Resolver(AbstractResolver):
+    """Name look-ups on anyio's worker threads.
+
+    asyncio's own executor is shut down before `atexit` callbacks run, where a file may still
+    have to be closed.
+    """
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Return the addresses of *host*."""
+        found = await to_thread.run_sync(
+            partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
+        )
+        return [
+            ResolveResult(
+                hostname=host, host=str(address[0]), port=port, family=kind, proto=proto, flags=0
+            )
+            for kind, _, proto, _, address in found
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+
+@contextmanager
+def translated(url: str) -> Iterator[None]:
+    """Raise aioobs's own errors for those of aiohttp and of the operating system."""
+    host = url.split("/", 3)[2]
+    try:
+        yield
+    except (ssl.SSLError, ssl.CertificateError, aiohttp.ClientSSLError) as exc:
+        raise ConnectionFailed(
+            f"no TLS connection to {host}: {exc}; verify=False trusts anybody, "
+            "verify=<file> trusts your own authority",
+            kind="tls",
+        ) from exc
+    except aiohttp.ClientPayloadError as exc:
+        raise ReadError(f"the answer of {host} broke off: {exc}") from exc
+    except aiohttp.ClientConnectorError as exc:
+        raise unconnected(host, exc.os_error) from exc
+    except aiohttp.ServerTimeoutError as exc:
+        raise ConnectionFailed(f"no connection to {host} in time", kind="unreachable") from exc
+    except aiohttp.ClientHttpProxyError as exc:
+        raise ConnectionFailed(
+            f"the proxy refused: {exc.status} {exc.message}", kind="proxy"
+        ) from exc
+    except aiohttp.ClientResponseError as exc:
+        raise ConnectionFailed(
+            f"{host} does not answer in HTTP: {exc.message.splitlines()[0]}", kind="not http"
+        ) from exc
+    except aiohttp.InvalidURL as exc:
+        raise ConfigError(f"{url!r} is not a URL that can be asked for") from exc
+    except aiohttp.ClientError as exc:
+        if isinstance(exc.__cause__, ObsError):  # the source of the body failed, not the wire
+            raise exc.__cause__ from None
+        raise ConnectionFailed(f"the connection to {host} broke: {exc!r}", kind="reset") from exc
+    except (ConnectionError, socket.gaierror) as exc:
+        raise unconnected(host, exc) from exc
+    except (ValueError, aiohttp.http_exceptions.HttpProcessingError) as exc:
+        raise ProtocolError(f"the answer of {host} is not valid HTTP: {exc}") from exc
+
+
+def unconnected(host: str, cause: OSError) -> ConnectionFailed:
+    """Return the error for a connection that could not be made."""
+    if isinstance(cause, socket.gaierror):
+        kind = "unreachable" if cause.errno == socket.EAI_AGAIN else "unknown host"
+        return ConnectionFailed(f"the name {host} is not known ({cause.strerror})", kind=kind)
+    if cause.errno == errno.ECONNREFUSED:
+        return ConnectionFailed(f"nothing listens at {host}; is the endpoint right?", kind="refused")
+    kind = "reset" if isinstance(cause, ConnectionError) else "unreachable"
+    return ConnectionFailed(f"no connection to {host}: {cause}", kind=kind)

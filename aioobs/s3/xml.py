@@ -1,0 +1,242 @@
+"""The documents of the protocol, both ways."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote_plus
+from xml.sax.saxutils import escape
+
+from aioobs.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+__all__ = [
+    "Listed",
+    "Page",
+    "complete_document",
+    "delete_document",
+    "fields",
+    "parse_delete_errors",
+    "parse_names",
+    "parse_page",
+    "parse_parts",
+    "parse_uploads",
+    "root_name",
+    "unquote_etag",
+]
+
+
+class Listed(NamedTuple):
+    """An object as a listing shows it."""
+
+    key: str
+    size: int
+    etag: str
+    """Without quotes; only the MD5 of the content where the object was put in one piece."""
+    mtime_nsec: int
+    """Nanoseconds since 1970."""
+
+
+class Page(NamedTuple):
+    """One answer of a listing."""
+
+    objects: list[Listed]
+    prefixes: list[str]
+    """What ends in the delimiter: the folders."""
+    next: str
+    """Where the next page begins; empty: this is the last one."""
+
+
+class Upload(NamedTuple):
+    """A multipart upload that is neither completed nor aborted."""
+
+    key: str
+    upload_id: str
+    initiated_nsec: int
+
+
+class UploadedPart(NamedTuple):
+    """A part of an upload as the store has it."""
+
+    number: int
+    size: int
+    etag: str
+
+
+def parse(document: bytes) -> ElementTree.Element:
+    """Return the root of a document without name spaces.
+
+    Raises:
+        ProtocolError: it is not XML, or it declares entities, which no store does.
+    """
+    if b"<!DOCTYPE" in document or b"<!ENTITY" in document:
+        raise ProtocolError("the answer declares a document type, which no store does")
+    try:
+        root = ElementTree.fromstring(document)  # noqa: S314 - no entities, see above
+    except ElementTree.ParseError as exc:
+        start = document[:80].decode("utf-8", "replace")
+        raise ProtocolError(f"the answer is not XML ({exc}): {start!r}") from exc
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+    return root
+
+
+def root_name(document: bytes) -> str:
+    """Return the name of the document's root, or "" if it is not XML."""
+    try:
+        return parse(document).tag
+    except ProtocolError:
+        return ""
+
+
+def fields(document: bytes) -> dict[str, str]:
+    """Return the texts of the root's children by name; empty if the document is not XML."""
+    try:
+        root = parse(document)
+    except ProtocolError:
+        return {}
+    return {child.tag: (child.text or "").strip() for child in root}
+
+
+def parse_page(document: bytes, *, version: int) -> Page:
+    """Return the page that the answer to a listing holds.
+
+    Raises:
+        ProtocolError: it is not such an answer.
+    """
+    root = parse(document)
+    if root.tag != "ListBucketResult":
+        raise ProtocolError(f"the answer to a listing is a {root.tag}")
+    plain = text(root, "EncodingType").lower() != "url"
+    decode = str if plain else unquote_plus
+    objects = [
+        Listed(
+            decode(text(item, "Key")),
+            number(item, "Size"),
+            unquote_etag(text(item, "ETag")),
+            nanoseconds(text(item, "LastModified")),
+        )
+        for item in root.iterfind("Contents")
+    ]
+    prefixes = [decode(text(item, "Prefix")) for item in root.iterfind("CommonPrefixes")]
+    following = ""
+    if text(root, "IsTruncated").lower() == "true":
+        if version == 2:
+            following = text(root, "NextContinuationToken")
+        else:
+            following = decode(text(root, "NextMarker")) or last_name(objects, prefixes)
+        if not following:
+            raise ProtocolError("a listing is cut off but does not say where it goes on")
+    return Page(objects, prefixes, following)
+
+
+def last_name(objects: Sequence[Listed], prefixes: Sequence[str]) -> str:
+    """Return where a listing without a marker goes on: after the greatest name."""
+    names = [objects[-1].key] if objects else []
+    return max(names + prefixes[-1:], default="")
+
+
+def parse_delete_errors(document: bytes) -> list[dict[str, str]]:
+    """Return key, code and message of each object that a batch could not delete."""
+    root = parse(document)
+    if root.tag not in ("DeleteResult", "DeleteObjectsResult", "DeleteObjectsOutput"):
+        raise ProtocolError(f"the answer to a batch delete is a {root.tag}")
+    return [{child.tag: child.text or "" for child in item} for item in root.iterfind("Error")]
+
+
+def parse_names(document: bytes) -> list[str]:
+    """Return the names of the buckets that the answer lists."""
+    return [text(item, "Name") for item in parse(document).iterfind("Buckets/Bucket")]
+
+
+def parse_uploads(document: bytes) -> tuple[list[Upload], str, str]:
+    """Return the uploads that are under way, and where the listing goes on."""
+    root = parse(document)
+    decode = unquote_plus if text(root, "EncodingType").lower() == "url" else str
+    uploads = [
+        Upload(
+            decode(text(item, "Key")), text(item, "UploadId"), nanoseconds(text(item, "Initiated"))
+        )
+        for item in root.iterfind("Upload")
+    ]
+    if text(root, "IsTruncated").lower() != "true":
+        return uploads, "", ""
+    return uploads, decode(text(root, "NextKeyMarker")), text(root, "NextUploadIdMarker")
+
+
+def parse_parts(document: bytes) -> tuple[list[UploadedPart], str]:
+    """Return the parts that the store has of an upload, and where the listing goes on."""
+    root = parse(document)
+    parts = [
+        UploadedPart(
+            number(item, "PartNumber"), number(item, "Size"), unquote_etag(text(item, "ETag"))
+        )
+        for item in root.iterfind("Part")
+    ]
+    cut_off = text(root, "IsTruncated").lower() == "true"
+    return parts, text(root, "NextPartNumberMarker") if cut_off else ""
+
+
+def complete_document(etags: Iterable[tuple[int, str]]) -> bytes:
+    """Return the document that lists the parts of a finished upload by number."""
+    parts = "".join(
+        f'<Part><PartNumber>{number}</PartNumber><ETag>"{escape(etag)}"</ETag></Part>'
+        for number, etag in sorted(etags)
+    )
+    return f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
+
+
+def delete_document(keys: Iterable[str]) -> bytes:
+    """Return the document that names the objects of a batch delete."""
+    objects = "".join(f"<Object><Key>{''.join(escaped(key))}</Key></Object>" for key in keys)
+    return f"<Delete><Quiet>true</Quiet>{objects}</Delete>".encode()
+
+
+def escaped(key: str) -> Iterator[str]:
+    """Yield the key for use in XML, where line breaks would be normalised."""
+    for letter in escape(key):
+        yield f"&#{ord(letter)};" if letter in "\r\n\t" else letter
+
+
+def region_document(region: str) -> bytes:
+    """Return the document that says where a bucket is to be."""
+    return (
+        "<CreateBucketConfiguration><LocationConstraint>"
+        f"{escape(region)}</LocationConstraint></CreateBucketConfiguration>"
+    ).encode()
+
+
+def unquote_etag(text: str) -> str:
+    """Return an ETag without the quotes that some stores put around it and others do not."""
+    return text.strip().removeprefix("W/").strip('"')
+
+
+def nanoseconds(text: str) -> int:
+    """Return an ISO 8601 time, with or without a fraction, in nanoseconds since 1970."""
+    if not text:
+        return 0
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise ProtocolError(f"{text!r} is not a time") from exc
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=timezone.utc)
+    since = time - EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def text(element: ElementTree.Element, name: str) -> str:
+    return element.findtext(name) or ""
+
+
+def number(element: ElementTree.Element, name: str) -> int:
+    value = text(element, name)
+    if not value.isascii() or not value.isdigit():
+        raise ProtocolError(f"{name} is {value!r}, not a number")
+    return int(value)
