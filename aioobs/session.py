@@ -1,0 +1,159 @@
+"""The client that the verbs use: one for the process, made from `set_auth` and the environment."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from aioobs.config import VARIABLES, Config, Signature, check_timeouts, split_endpoint
+from aioobs.errors import ConfigError
+from aioobs.s3.client import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["current_client", "set_auth"]
+
+
+class Session:
+    """What has been set explicitly, and the client that was made of it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._explicit: dict[str, object] = {}
+        self._client: Client | None = None
+        self._environment: tuple[str | None, ...] = ()
+        os.register_at_fork(after_in_child=self._unlock)
+
+    def _unlock(self) -> None:
+        self._lock = threading.Lock()  # another thread of the parent may have held it
+
+    def client(self) -> Client:
+        """Return the client, a new one whenever the environment has changed."""
+        environment = tuple(map(os.environ.get, VARIABLES))
+        if self._client is None or environment != self._environment:
+            with self._lock:
+                if self._client is None or environment != self._environment:
+                    self._replace(Client(self._config(self._explicit)))
+        return self._client
+
+    def _replace(self, client: Client) -> None:
+        former, self._client = self._client, client
+        self._environment = tuple(map(os.environ.get, VARIABLES))
+        if former is not None:
+            former.retire()
+
+    def set(self, changes: Mapping[str, object]) -> None:
+        """Use a client of which *changes* have been made from now on.
+
+        Raises:
+            ConfigError: a value is none of the valid ones; nothing has been changed then.
+        """
+        with self._lock:
+            explicit = {**self._explicit, **changes}
+            if timeouts := cast("dict[str, float | None]", changes.get("timeouts")):
+                before = cast("dict[str, float | None]", self._explicit.get("timeouts", {}))
+                explicit["timeouts"] = {**before, **timeouts}
+            self._replace(Client(self._config(explicit)))
+            self._explicit = explicit
+
+    @staticmethod
+    def _config(explicit: Mapping[str, object]) -> Config:
+        changes = dict(explicit)
+        config = Config.from_env()
+        if "port" in changes:
+            server = cast("str", changes.get("endpoint", config.endpoint))
+            changes["endpoint"] = with_port(server, cast("int", changes.pop("port")))
+        return replace(config, **changes)  # type: ignore[arg-type]
+
+
+session = Session()
+current_client = session.client
+
+
+def set_auth(
+    ak: str | None = None,
+    sk: str | None = None,
+    server: str | None = None,
+    port: int | None = None,
+    is_secure: bool | None = None,
+    ssl_verify: bool | int | str | None = None,
+    long_conn_mode: bool | None = None,
+    path_style: bool | None = None,
+    retry: int | None = None,
+    retry_wait: float | None = None,
+    client_timeout: float | None = None,
+    list_max_keys: int | None = None,
+    *,
+    timeout_config: Mapping[str, float | None] | None = None,
+    security_token: str | None = None,
+    region: str | None = None,
+    signature: Signature | None = None,
+    anonymous: bool | None = None,
+    negotiation: bool | None = None,
+    obs_client_log: bool | None = None,
+) -> None:
+    """Set how the verbs of this process reach their store; what is `None` stays as it is.
+
+    What is set here goes before the environment, that before credential files, and those before
+    the metadata services.  Calls that are under way end as they began.
+
+    Args:
+        ak: The access key.
+        sk: The secret key.
+        server: Host, host:port or URL of the store.
+        port: The port, if *server* does not name it.
+        is_secure: Whether to use TLS.
+        ssl_verify: Whether to verify certificates (also 0 and 1), or the path of a file with the
+            authorities to trust.
+        long_conn_mode: Whether to keep connections for further requests.
+        path_style: Whether the bucket goes into the path rather than into the host name.
+        retry: How often a request is tried at most.
+        retry_wait: Seconds before the second attempt; they double with each further one.
+        client_timeout: Seconds without a byte after which an attempt is given up.
+        list_max_keys: How many names one request lists at most.
+        timeout_config: Seconds for an operation with all of its attempts, by its name.
+        security_token: The token of temporary credentials.
+        region: The region to sign for.
+        signature: "v4", "v2" or "obs".
+        anonymous: Whether to send requests unsigned.
+        negotiation: Accepted and ignored: the signature is what *signature* says.
+        obs_client_log: Accepted and ignored: `logging` decides what is logged.
+
+    Raises:
+        ConfigError: a value or the name of a timeout is not valid.
+    """
+    given = {
+        "access_key": ak,
+        "secret_key": sk,
+        "security_token": security_token if security_token or not (ak and sk) else "",
+        "endpoint": server,
+        "port": port,
+        "secure": None if is_secure is None else bool(is_secure),
+        "verify": bool(ssl_verify) if isinstance(ssl_verify, int) else ssl_verify,
+        "keep_alive": None if long_conn_mode is None else bool(long_conn_mode),
+        "addressing": None if path_style is None else ("path" if path_style else "virtual"),
+        "attempts": retry,
+        "retry_wait": retry_wait,
+        "idle_timeout": client_timeout,
+        "page_size": list_max_keys,
+        "region": region,
+        "signature": signature,
+        "anonymous": anonymous,
+        "timeouts": timeout_config,
+    }
+    if timeout_config:
+        check_timeouts(timeout_config)
+    session.set({name: value for name, value in given.items() if value is not None})
+
+
+def with_port(server: str, port: int) -> str:
+    """Return the endpoint *server* with a port, unless it names one."""
+    if not isinstance(port, int) or not 0 < port < 65536:
+        raise ConfigError(f"port={port!r} is not a port")
+    scheme, netloc = split_endpoint(server)
+    if netloc.rpartition(":")[2].isdigit():
+        return server
+    return f"{scheme}://{netloc}:{port}" if scheme else f"{netloc}:{port}"

@@ -1,0 +1,1 @@
+"""Files and folders on two kinds of place, under the same verbs."""

@@ -1,0 +1,277 @@
+"""Files and folders of this machine; all work is done in worker threads."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import logging
+import os
+import secrets
+import shutil
+import stat as modes
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from aioobs.errors import ConfigError, NotFound, SourceError
+from aioobs.store.entry import Entry, Stat, stat_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+__all__ = ["Draft", "LocalStore", "Source", "in_thread", "local_errors"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SCAN_BATCH = 1000
+CLOSE_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
+
+log = logging.getLogger("aioobs.file")
+
+
+async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call *function* in a worker thread; a cancelled caller waits for its end."""
+    from anyio import to_thread  # noqa: PLC0415 - not needed to import aioobs
+
+    return await to_thread.run_sync(partial(function, *args, **kwargs))
+
+
+@contextmanager
+def local_errors(path: str) -> Iterator[None]:
+    """Raise `NotFound` for a missing file, so that both kinds of place raise the same."""
+    if not path:
+        raise ConfigError("the path is empty")
+    try:
+        yield
+    except NotFound:
+        raise
+    except FileNotFoundError as exc:
+        raise NotFound("there is no such file or folder", url=path) from exc
+
+
+class LocalStore:
+    """The file system under the verbs of `aioobs.file`."""
+
+    async def read(self, path: str) -> bytes:
+        """Return the content of a file."""
+        return await in_thread(read_file, path)
+
+    async def write(self, path: str, data: bytes | memoryview) -> None:
+        """Create or overwrite a file, as `open` with mode ``wb`` does."""
+        await in_thread(write_file, path, data, "wb")
+
+    async def append(self, path: str, data: bytes | memoryview) -> None:
+        """Add to the end of a file, which is created if need be."""
+        await in_thread(write_file, path, data, "ab")
+
+    async def exists(self, path: str) -> bool:
+        """Tell whether there is a file or folder."""
+        return await in_thread(os.path.exists, path)
+
+    async def is_directory(self, path: str) -> bool:
+        """Tell whether there is a folder."""
+        return await in_thread(os.path.isdir, path)
+
+    async def get_size(self, path: str, *, recursive: bool) -> int:  # noqa: ARG002
+        """Return the size of a file, or of all files below a folder."""
+        return await in_thread(total_size, path)
+
+    async def stat(self, path: str) -> Stat:
+        """Return size, time and kind."""
+
+        def look() -> Stat:
+            with local_errors(path):
+                return stat_of(os.stat(path))
+
+        return await in_thread(look)
+
+    async def list_directory(self, path: str, *, recursive: bool) -> list[tuple[str, bool]]:
+        """Return the names below a folder, each with whether it is a folder, in order."""
+        return await in_thread(list_names, path, recursive=recursive)
+
+    async def make_dirs(self, path: str) -> None:
+        """Create a folder and those above it; one that is there is no error."""
+        with local_errors(path):
+            await in_thread(os.makedirs, path, exist_ok=True)
+
+    async def mk_dir(self, path: str) -> None:
+        """Create a folder in a folder that exists."""
+        with local_errors(path):
+            await in_thread(os.mkdir, path)
+
+    async def remove(self, path: str, *, recursive: bool) -> None:
+        """Remove a file, or a folder with all that is in it."""
+        await in_thread(remove, path, recursive=recursive)
+
+    async def scan_dir(self, path: str) -> AsyncIterator[Entry]:
+        """Yield the entries of a folder in the file system's order."""
+        with local_errors(path):
+            scan = await in_thread(os.scandir, path)
+        with scan:
+            while batch := await in_thread(take_entries, scan):
+                for entry in batch:
+                    yield entry
+
+    async def walk(
+        self,
+        path: str,
+        *,
+        topdown: bool,
+        onerror: Callable[[OSError], object] | None,
+        followlinks: bool,
+    ) -> AsyncIterator[tuple[str, list[str], list[str]]]:
+        """Do as `os.walk` does."""
+        steps = os.walk(path, topdown=topdown, onerror=onerror, followlinks=followlinks)
+        while step := await in_thread(next, steps, None):
+            yield step
+
+    async def glob(self, path: str) -> list[str]:
+        """Return the paths that match, in order."""
+        found = await in_thread(glob.glob, path, recursive=True)
+        return sorted({name.rstrip("/") or "/" for name in found})
+
+
+def read_file(path: str) -> bytes:
+    with local_errors(path), open(path, "rb") as file:
+        return file.read()
+
+
+def write_file(path: str, data: bytes | memoryview, mode: str) -> None:
+    with local_errors(path), open(path, mode) as file:
+        file.write(data)
+
+
+def total_size(path: str) -> int:
+    with local_errors(path):
+        info = os.stat(path)
+        if not modes.S_ISDIR(info.st_mode):
+            return info.st_size
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(FileNotFoundError):  # it vanished meanwhile, or is a dead link
+                total += os.stat(os.path.join(folder, name)).st_size
+    return total
+
+
+def list_names(path: str, *, recursive: bool) -> list[tuple[str, bool]]:
+    found = []
+    pending = [""]
+    while pending:
+        below = pending.pop()
+        with local_errors(path), os.scandir(os.path.join(path, below)) as scan:
+            for entry in scan:
+                name = f"{below}{entry.name}"
+                folder = entry.is_dir()
+                found.append((name, folder))
+                if recursive and folder and not entry.is_symlink():
+                    pending.append(f"{name}/")
+    return sorted(found)
+
+
+def remove(path: str, *, recursive: bool) -> None:
+    plain = path.rstrip("/") or path
+    with local_errors(path):
+        mode = os.lstat(plain).st_mode
+        if modes.S_ISDIR(mode):
+            if recursive:
+                shutil.rmtree(plain)
+            else:
+                log.warning("%s is a folder: it is removed only with recursive=True", path)
+        elif plain == path:
+            os.remove(path)
+        else:
+            log.warning("%s is a file, not a folder: it is not removed", plain)
+
+
+def take_entries(scan: Iterator[os.DirEntry[str]]) -> list[Entry]:
+    batch = []
+    for entry in scan:
+        batch.append(Entry(entry.name, entry.path, entry.is_dir()))
+        if len(batch) == SCAN_BATCH:
+            break
+    return batch
+
+
+class Source:
+    """A local file that is sent, and must stay as it is until it has been."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.descriptor = -1
+        self.size = 0
+        self._mtime_nsec = 0
+
+    def open(self) -> None:
+        """Open it."""
+        with local_errors(self.path):
+            self.descriptor = os.open(self.path, os.O_RDONLY | CLOSE_ON_EXEC)
+        info = os.fstat(self.descriptor)
+        self.size, self._mtime_nsec = info.st_size, info.st_mtime_ns
+
+    def check(self) -> None:
+        """Raise `SourceError` if it has been written to since it was opened."""
+        info = os.fstat(self.descriptor)
+        if (info.st_size, info.st_mtime_ns) != (self.size, self._mtime_nsec):
+            raise SourceError("the file changed while it was being sent", url=self.path)
+
+    def close(self) -> None:
+        """Close it."""
+        if self.descriptor >= 0:
+            descriptor, self.descriptor = self.descriptor, -1
+            os.close(descriptor)
+
+
+class Draft:
+    """A new local file that gets its name only when it is whole.
+
+    It lies in the folder of its target under a name that cannot be guessed, and takes the
+    target's place by `os.replace`: whoever looks finds the old file or the new one, never a part.
+    A target that is a link keeps being one; a device or a pipe is written to as it is.
+    """
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self.descriptor = -1
+        self._path = ""
+        self._mode: int | None = None
+
+    def open(self) -> None:
+        """Create it, empty."""
+        with suppress(FileNotFoundError):
+            mode = os.lstat(self.target).st_mode
+            if modes.S_ISLNK(mode):
+                self.target = os.path.realpath(self.target)
+                mode = os.stat(self.target).st_mode
+            self._mode = mode
+        if self._mode is not None and modes.S_ISDIR(self._mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.target)
+        if self._mode is not None and not modes.S_ISREG(self._mode):
+            self.descriptor = os.open(self.target, os.O_WRONLY | CLOSE_ON_EXEC)
+            return
+        name = f".aioobs-{secrets.token_hex(8)}.part"
+        self._path = os.path.join(os.path.dirname(self.target), name)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | CLOSE_ON_EXEC
+        self.descriptor = os.open(self._path, flags, 0o666)
+
+    def publish(self) -> None:
+        """Give the file its name."""
+        if self._path and self._mode is not None:
+            os.fchmod(self.descriptor, modes.S_IMODE(self._mode))
+        self._close()
+        if self._path:
+            os.replace(self._path, self.target)
+            self._path = ""
+
+    def discard(self) -> None:
+        """Remove what has not been published."""
+        self._close()
+        if self._path:
+            with suppress(FileNotFoundError):
+                os.unlink(self._path)
+
+    def _close(self) -> None:
+        if self.descriptor >= 0:
+            descriptor, self.descriptor = self.descriptor, -1
+            os.close(descriptor)

@@ -1,0 +1,332 @@
+"""Folders on top of keys: the only place that believes in them.
+
+A folder is there if a key begins with its name and a slash.  An empty one is an object of no
+bytes whose key ends in a slash: its marker.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from aioobs.errors import AccessDenied, ConfigError, IsADirectory, NotFound, ObsError, TransferFailed
+from aioobs.store.entry import Entry, Stat
+from aioobs.store.pattern import has_magic, literal_prefix, name_matches, path_matches
+from aioobs.url import ObjectURL, parse
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from aioobs.s3.client import Client
+    from aioobs.s3.xml import Listed
+
+__all__ = ["RemoteStore", "relative_names"]
+
+log = logging.getLogger("aioobs.file")
+
+
+class RemoteStore:
+    """One store under the verbs of `aioobs.file`."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    async def read(self, path: str) -> bytes:
+        """Return the content of an object."""
+        url = file_url(path)
+        return await self.client.get_object(url.bucket, url.key)
+
+    async def write(self, path: str, data: bytes | memoryview) -> None:
+        """Create or replace an object, whole or not at all."""
+        url = file_url(path)
+        await self.client.put_object(url.bucket, url.key, data)
+
+    async def exists(self, path: str) -> bool:
+        """Tell whether there is an object, a folder or a bucket of that name."""
+        url = object_url(path)
+        if url.key and not url.key.endswith("/") and await self._head(url):
+            return True
+        return await self._is_folder(url)
+
+    async def is_directory(self, path: str) -> bool:
+        """Tell whether there is a folder or a bucket of that name."""
+        return await self._is_folder(object_url(path))
+
+    async def get_size(self, path: str, *, recursive: bool) -> int:
+        """Return the size of an object; of a folder only if *recursive*, else 0."""
+        url = object_url(path)
+        if url.key and not url.key.endswith("/") and (info := await self._head(url)):
+            return info.length
+        if not recursive:
+            await self._require_folder(url)
+            return 0
+        found, total = False, 0
+        async for page in self.client.list_pages(url.bucket, url.folder):
+            found = found or bool(page.objects)
+            total += sum(item.size for item in page.objects)
+        if not found:
+            await self._require_folder(url)
+        return total
+
+    async def stat(self, path: str) -> Stat:
+        """Return size, time and kind."""
+        url = object_url(path)
+        if url.key and not url.key.endswith("/") and (info := await self._head(url)):
+            # Some servers answer so for a folder of that name as well.
+            if info.length or not await self._is_only_folder(url):
+                return info
+        await self._require_folder(url)
+        if not url.key:
+            return Stat(0, 0, is_directory=True)
+        marker = await self._head(url.with_key(url.folder))
+        return Stat(0, marker.mtime_nsec if marker else 0, is_directory=True)
+
+    async def list_directory(self, path: str, *, recursive: bool) -> list[tuple[str, bool]]:
+        """Return the names below a folder, each with whether it is a folder, in order."""
+        url = object_url(path)
+        names: set[tuple[str, bool]] = set()
+        marked = False
+        delimiter = "" if recursive else "/"
+        async for page in self.client.list_pages(url.bucket, url.folder, delimiter=delimiter):
+            marked = marked or bool(page.objects)
+            for item in page.objects:
+                names.update(relative_names(item.key[len(url.folder) :]))
+            names.update((prefix[len(url.folder) :].rstrip("/"), True) for prefix in page.prefixes)
+        names.discard(("", True))
+        if not names and not marked:
+            await self._require_folder(url)
+        return sorted(names)
+
+    async def make_dirs(self, path: str) -> None:
+        """Create a folder and those above it; one that is there is no error."""
+        url = object_url(path)
+        if not url.key.strip("/"):
+            await self.client.head_bucket(url.bucket)
+            return
+        missing = []
+        while url.key and not await self._is_folder(url):
+            if await self._head(url.with_key(url.folder[:-1])):
+                code = errno.ENOTDIR if missing else errno.EEXIST
+                raise OSError(code, os.strerror(code), str(url))
+            missing.append(url)
+            url = url.parent
+        for above in reversed(missing[1:]):
+            with suppress(AccessDenied):  # whoever may write below need not be allowed to here
+                await self._mark(above)
+        if missing:
+            await self._mark(missing[0])
+
+    async def mk_dir(self, path: str) -> None:
+        """Create a folder in a folder that exists."""
+        url = object_url(path)
+        if await self.exists(f"{url.root}/{url.folder[:-1]}"):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+        await self._require_folder(url.parent)
+        await self._mark(url)
+
+    async def remove(self, path: str, *, recursive: bool) -> None:
+        """Remove an object, or a folder with all that is in it."""
+        url = object_url(path)
+        if url.key and not url.key.endswith("/") and await self._head(url):
+            if not await self._is_only_folder(url):
+                await self.client.delete_object(url.bucket, url.key)
+                return
+        elif not await self._is_folder(url):
+            if url.key.endswith("/") and await self._head(url.with_key(url.key.rstrip("/"))):
+                log.warning("%s is a file, not a folder: it is not removed", path)
+                return
+            raise missing_error(url)
+        if recursive:
+            await self._remove_folder(url)
+        else:
+            log.warning("%s is a folder: it is removed only with recursive=True", path)
+
+    async def _remove_folder(self, url: ObjectURL) -> None:
+        failures: list[ObsError] = []
+        async for page in self.client.list_pages(url.bucket, url.folder):
+            keys = [item.key for item in reversed(page.objects)]  # what is deepest comes first
+            failures += await self.client.delete_objects(url.bucket, keys)
+        # A parallel file system refuses a folder whose content stands on a later page.
+        again = [error.url.partition("://")[2].partition("/")[2] for error in failures]
+        failures = await self.client.delete_objects(url.bucket, reversed(again))
+        if failures:
+            raise TransferFailed(
+                f"{len(failures)} objects could not be removed; the first: {failures[0]}",
+                url=str(url),
+                failures=failures,
+            )
+
+    async def scan_dir(self, path: str) -> AsyncIterator[Entry]:
+        """Yield the entries of a folder in the store's order."""
+        url = object_url(path)
+        found = False
+        base = path if path.endswith("/") else f"{path}/"
+        async for page in self.client.list_pages(url.bucket, url.folder, delimiter="/"):
+            found = found or bool(page.objects)
+            for prefix in page.prefixes:
+                name = prefix[len(url.folder) :].rstrip("/")
+                if name:
+                    found = True
+                    yield Entry(name, base + name, True, Stat(0, 0, is_directory=True))
+            for item in page.objects:
+                name = item.key[len(url.folder) :]
+                if name and not name.endswith("/"):
+                    yield Entry(name, base + name, False, stat_of(item))
+        if not found:
+            await self._require_folder(url)
+
+    async def walk(
+        self,
+        path: str,
+        *,
+        topdown: bool,
+        onerror: Callable[[OSError], object] | None,
+        followlinks: bool,  # noqa: ARG002 - there are no links
+    ) -> AsyncIterator[tuple[str, list[str], list[str]]]:
+        """Do as `os.walk` does, with URLs."""
+        folders: list[str] = []
+        files: list[str] = []
+        try:
+            async for entry in self.scan_dir(path):
+                (folders if entry.is_dir() else files).append(entry.name)
+        except OSError as error:
+            if onerror is not None:
+                onerror(error)
+            return
+        folders.sort()
+        files.sort()
+        if topdown:
+            yield path, folders, files
+        base = path if path.endswith("/") else f"{path}/"
+        for name in list(folders):
+            async for step in self.walk(
+                base + name, topdown=topdown, onerror=onerror, followlinks=False
+            ):
+                yield step
+        if not topdown:
+            yield path, folders, files
+
+    async def glob(self, path: str) -> list[str]:
+        """Return the URLs that match, in order."""
+        url = object_url(path)
+        if has_magic(url.bucket):
+            raise ConfigError("the bucket cannot be a pattern", url=path)
+        patterns = url.key.rstrip("/").split("/")
+        found: set[str] = set()
+        await self._expand(url.with_key(""), patterns, found, only_folders=path.endswith("/"))
+        return sorted(found)
+
+    async def _expand(
+        self, base: ObjectURL, patterns: list[str], found: set[str], *, only_folders: bool
+    ) -> None:
+        """Add to *found* what matches *patterns* below the folder *base*."""
+        fixed = next((i for i, part in enumerate(patterns) if has_magic(part)), len(patterns))
+        base = base.with_key(base.folder + "/".join(patterns[:fixed]))
+        patterns = patterns[fixed:]
+        if not patterns:
+            exists = self.is_directory if only_folders else self.exists
+            if await exists(str(base)):
+                found.add(str(base))
+        elif "**" in patterns:
+            await self._expand_deeply(base, patterns, found, only_folders=only_folders)
+        else:
+            prefix = base.folder + literal_prefix(patterns[0])
+            async for page in self.client.list_pages(base.bucket, prefix, delimiter="/"):
+                names = [(item.key, False) for item in page.objects]
+                names += [(folder.rstrip("/"), True) for folder in page.prefixes]
+                for key, folder in names:
+                    if not name_matches(key[len(base.folder) :], patterns[0]):
+                        continue
+                    if len(patterns) > 1 and folder:
+                        below = base.with_key(key)
+                        await self._expand(below, patterns[1:], found, only_folders=only_folders)
+                    elif len(patterns) == 1 and (folder or not only_folders):
+                        found.add(str(base.with_key(key)))
+
+    async def _expand_deeply(
+        self, base: ObjectURL, patterns: list[str], found: set[str], *, only_folders: bool
+    ) -> None:
+        async for page in self.client.list_pages(base.bucket, base.folder):
+            for item in page.objects:
+                for name, folder in relative_names(item.key[len(base.folder) :]):
+                    if folder or not only_folders:
+                        names = name.split("/") if name else []
+                        if path_matches(names, patterns):
+                            found.add(str(base.with_key(base.folder + name)).rstrip("/"))
+
+    async def _head(self, url: ObjectURL) -> Stat | None:
+        if not url.key.strip("/"):
+            return None
+        try:
+            info = await self.client.head_object(url.bucket, url.key)
+        except NotFound:
+            return None
+        return Stat(info.size, info.mtime_nsec, is_directory=False, etag=info.etag)
+
+    async def _is_folder(self, url: ObjectURL) -> bool:
+        try:
+            if not url.folder:
+                await self.client.head_bucket(url.bucket)
+                return True
+            page = await self.client.list_objects(url.bucket, url.folder, limit=1)
+        except NotFound:
+            return False
+        return bool(page.objects or page.prefixes)
+
+    async def _is_only_folder(self, url: ObjectURL) -> bool:
+        """Tell whether a listing shows a folder, but no object of that name."""
+        page = await self.client.list_objects(url.bucket, url.key, delimiter="/", limit=1)
+        if any(item.key == url.key for item in page.objects):
+            return False
+        return await self._is_folder(url)
+
+    async def _require_folder(self, url: ObjectURL) -> None:
+        if await self._is_folder(url):
+            return
+        if url.folder and await self._head(url.with_key(url.folder[:-1])):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(url))
+        raise missing_error(url)
+
+    async def _mark(self, url: ObjectURL) -> None:
+        await self.client.put_object(url.bucket, url.folder, b"")
+
+
+def object_url(path: str) -> ObjectURL:
+    """Return what *path* names in the store."""
+    url = parse(path)
+    if isinstance(url, str):
+        raise ConfigError("a local path stands where a URL is wanted", url=path)
+    return url
+
+
+def file_url(path: str) -> ObjectURL:
+    """Return the object that *path* names.
+
+    Raises:
+        IsADirectory: it names a bucket or ends in a slash.
+    """
+    url = object_url(path)
+    if not url.key or url.key.endswith("/"):
+        raise IsADirectory("the name of a file is wanted, this is that of a folder", url=path)
+    return url
+
+
+def missing_error(url: ObjectURL) -> NotFound:
+    return NotFound("there is no such file, folder or bucket", url=str(url))
+
+
+def relative_names(key: str) -> list[tuple[str, bool]]:
+    """Return a key below a folder and the folders between, each with whether it is a folder."""
+    parts = key.split("/")
+    names = [("/".join(parts[:end]), True) for end in range(len(parts))]
+    if parts[-1]:
+        names.append((key, False))
+    return names
+
+
+def stat_of(item: Listed) -> Stat:
+    """Return what a listing says of an object."""
+    return Stat(item.size, item.mtime_nsec, is_directory=False, etag=item.etag)
