@@ -1,0 +1,1 @@
+"""Moving files and trees between places."""

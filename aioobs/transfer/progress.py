@@ -1,0 +1,74 @@
+"""How far a copy is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Meter", "Progress", "ProgressCallback"]
+
+INTERVAL = 0.1  # seconds between two reports
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is done of a copy; the totals grow while the source is still being listed."""
+
+    files: int
+    files_total: int
+    bytes: int
+    bytes_total: int
+    failed: int
+    """How many of the files that are done have failed."""
+    totals_known: bool
+    """Whether the source has been listed to its end."""
+
+
+ProgressCallback = Callable[[Progress], object]
+
+
+class Meter:
+    """Counts, and reports now and then and at the end."""
+
+    def __init__(self, report: ProgressCallback | None) -> None:
+        self._report = report
+        self._next = 0.0
+        self.files = self.files_total = self.bytes = self.bytes_total = self.failed = 0
+        self.totals_known = False
+
+    def found(self, size: int) -> None:
+        """Count a file that is to be copied."""
+        self.files_total += 1
+        self.bytes_total += size
+
+    def moved(self, size: int) -> None:
+        """Count bytes that have been copied."""
+        self.bytes += size
+        self._tell()
+
+    def ended(self, *, failed: bool) -> None:
+        """Count a file that is done."""
+        self.files += 1
+        self.failed += failed
+        self._tell()
+
+    def finish(self) -> None:
+        """Make the last report."""
+        self._next = 0.0
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._report is None or (now := time.monotonic()) < self._next:
+            return
+        self._next = now + INTERVAL
+        self._report(
+            Progress(
+                self.files,
+                self.files_total,
+                self.bytes,
+                self.bytes_total,
+                self.failed,
+                self.totals_known,
+            )
+        )
