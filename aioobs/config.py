@@ -131,8 +131,14 @@ class Config:
             if getattr(self, name) not in kinds:
                 wanted = ", ".join(map(repr, kinds))
                 raise ConfigError(f"{name}={getattr(self, name)!r} is not one of {wanted}")
-        for name in ("attempts", "connections", "page_size", "part_size", "multipart_threshold",
-            "largest_copy"):
+        for name in (
+            "attempts",
+            "connections",
+            "page_size",
+            "part_size",
+            "multipart_threshold",
+            "largest_copy",
+        ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)!r} is less than 1")
         for name in ("connect_timeout", "idle_timeout", "bytes_in_flight"):
@@ -242,9 +248,9 @@ class Environment:
         }
         if not proxies:
             return None
-        from urllib.request import proxy_bypass_environment  # noqa: PLC0415 - slow to import
+        from urllib import request  # slow to import
 
-        if proxy_bypass_environment(config.host, proxies):
+        if request.proxy_bypass_environment(config.host, proxies):  # type: ignore[attr-defined]
             return None
         return proxies.get(config.origin.partition(":")[0]) or proxies.get("all")
 

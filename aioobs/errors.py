@@ -1,20 +1,20 @@
 """Every error that aioobs raises.
 
     ObsError (OSError)
-     ├── ConfigError (ValueError)             something about the configuration or a credential is wrong
+     ├── ConfigError (ValueError)             the configuration or a credential is wrong
      ├── NotFound (FileNotFoundError)         no such object, folder, bucket or local file
      ├── IsADirectory (IsADirectoryError)     a folder where one file is wanted
      ├── ConnectionFailed (ConnectionError)   no answer: refused, reset, unknown host, TLS
      ├── OperationTimeout (TimeoutError)      an operation with all its attempts took too long
-     ├── ReadError                            an answer that began well broke off or is not what was asked for
+     ├── ReadError                            an answer broke off or is not what was asked for
      │    └── ObjectChanged                   the object was replaced while it was being read
      ├── ProtocolError                        an answer that no S3-compatible store gives
-     ├── ResponseError                        the store refused: status, code and request id in `resp`
+     ├── ResponseError                        the store refused: `resp` has its answer
      │    ├── AccessDenied (PermissionError)  401 or 403
      │    ├── AlreadyExists (FileExistsError) the bucket is there already
      │    └── PreconditionFailed              412: a condition of the request does not hold
-     ├── UnsafeKey (ValueError)               a key that has no safe place below the target directory
-     ├── SourceError                          a local file changed, or failed, while it was being sent
+     ├── UnsafeKey (ValueError)               a key without a safe place below the target
+     ├── SourceError                          a local file changed while it was being sent
      └── TransferFailed                       some files of a copy failed: each one is in `failures`
           └── NameConflict (FileExistsError)  keys that are both a file and a folder
 
@@ -254,9 +254,9 @@ class NameConflict(TransferFailed, FileExistsError):
 NOT_FOUND_CODES = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchUpload", "NoSuchVersion"})
 HINTS = {
     "InvalidAccessKeyId": "the store does not know this access key",
-    "SignatureDoesNotMatch": "the secret key is wrong, or the store wants another signature version",
+    "SignatureDoesNotMatch": "the secret key is wrong, or the store wants another signature",
     "RequestTimeTooSkewed": "the clock of this machine is wrong",
-    "VirtualHostDomainRequired": "this store wants the bucket in the host name: addressing='virtual'",
+    "VirtualHostDomainRequired": "the store wants the bucket in its name: addressing='virtual'",
     "ExpiredToken": "the temporary credentials have expired",
     "InvalidToken": "the security token is not valid",
     "EntityTooLarge": "the object is larger than the store takes in one request",

@@ -23,7 +23,7 @@ from aioobs.errors import ResponseError as MoxFileRespException
 from aioobs.session import current_client, set_auth
 from aioobs.store import compose
 from aioobs.store.entry import Entry, Stat
-from aioobs.store.file import File, open_raw
+from aioobs.store.file import File
 from aioobs.store.local import LocalStore
 from aioobs.store.remote import RemoteStore, file_url
 from aioobs.transfer import engine
@@ -107,7 +107,9 @@ async def read(
     return data if binary else data.decode()
 
 
-async def write(url: Path, data: str | bytes | bytearray | memoryview, binary: bool = False) -> None:
+async def write(
+    url: Path, data: str | bytes | bytearray | memoryview, binary: bool = False
+) -> None:
     """Create or overwrite a file of any size; text is encoded in UTF-8 whatever *binary* says.
 
     An object appears whole or not at all.
@@ -161,9 +163,7 @@ async def copy(src_url: Path, dst_url: Path, client_id: object = None) -> None:
         MoxFileNotExistsException: there is no such file.
         IsADirectoryError: the source is a folder: use `copy_parallel`.
     """
-    await engine.copy_file(
-        current_client(), parse(src_url), parse(dst_url), workers=PARTS_AT_ONCE
-    )
+    await engine.copy_file(current_client(), parse(src_url), parse(dst_url), workers=PARTS_AT_ONCE)
 
 
 async def copy_parallel(
@@ -364,9 +364,7 @@ async def walk(
     errors are passed over unless *onerror* is there to take them.
     """
     store, path = store_of(url)
-    async for step in store.walk(
-        path, topdown=topdown, onerror=onerror, followlinks=followlinks
-    ):
+    async for step in store.walk(path, topdown=topdown, onerror=onerror, followlinks=followlinks):
         yield step
 
 

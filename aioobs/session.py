@@ -33,11 +33,13 @@ class Session:
     def client(self) -> Client:
         """Return the client, a new one whenever the environment has changed."""
         environment = tuple(map(os.environ.get, VARIABLES))
-        if self._client is None or environment != self._environment:
-            with self._lock:
-                if self._client is None or environment != self._environment:
-                    self._replace(Client(self._config(self._explicit)))
-        return self._client
+        client = self._client
+        if client is not None and environment == self._environment:
+            return client
+        with self._lock:
+            if self._client is None or environment != self._environment:
+                self._replace(Client(self._config(self._explicit)))
+            return cast("Client", self._client)
 
     def _replace(self, client: Client) -> None:
         former, self._client = self._client, client
@@ -151,7 +153,7 @@ def set_auth(
 
 def with_port(server: str, port: int) -> str:
     """Return the endpoint *server* with a port, unless it names one."""
-    if not isinstance(port, int) or not 0 < port < 65536:
+    if not 0 < port < 65536:
         raise ConfigError(f"port={port!r} is not a port")
     scheme, netloc = split_endpoint(server)
     if netloc.rpartition(":")[2].isdigit():

@@ -13,7 +13,17 @@ from aioobs.errors import SourceError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-__all__ = ["CHUNK", "Body", "FilePart", "FileSink", "MemorySink", "Sink", "chunks", "digest", "size_of"]
+__all__ = [
+    "CHUNK",
+    "Body",
+    "FilePart",
+    "FileSink",
+    "MemorySink",
+    "Sink",
+    "chunks",
+    "digest",
+    "size_of",
+]
 
 CHUNK = 1 << 20
 """How much of a body is read and sent in one go."""
@@ -48,7 +58,7 @@ async def chunks(body: Body) -> AsyncIterator[bytes | memoryview]:
         for start in range(0, len(view), CHUNK):
             yield view[start : start + CHUNK]
         return
-    from anyio import to_thread  # noqa: PLC0415 - not needed to import aioobs
+    from anyio import to_thread
 
     end = body.offset + body.size
     for offset in range(body.offset, end, CHUNK):
@@ -122,7 +132,7 @@ class FileSink:
 
     async def write(self, chunk: bytes) -> None:
         """Take the next bytes."""
-        from anyio import to_thread  # noqa: PLC0415
+        from anyio import to_thread
 
         position = self._offset + self.received
         await to_thread.run_sync(write_exactly, self._descriptor, chunk, position)
@@ -139,7 +149,7 @@ def write_exactly(descriptor: int, data: bytes, offset: int) -> None:
 
 async def digest(body: Body, algorithm: str) -> bytes:
     """Return the hash of all that *body* sends, computed in a worker thread if it is long."""
-    import hashlib  # noqa: PLC0415 - only where bodies are hashed
+    import hashlib
 
     def compute() -> bytes:
         hashing = hashlib.new(algorithm, usedforsecurity=False)
@@ -149,6 +159,6 @@ async def digest(body: Body, algorithm: str) -> bytes:
 
     if size_of(body) <= CHUNK // 16 and not isinstance(body, FilePart):
         return compute()
-    from anyio import to_thread  # noqa: PLC0415
+    from anyio import to_thread
 
     return await to_thread.run_sync(compute)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
     from types import TracebackType
 
-    from aioobs.s3.exchange import Connections
+    from aioobs.s3.connections import Connections
     from aioobs.s3.transport import Reply
 
 __all__ = ["Client", "Listed", "ObjectInfo", "Page", "Upload", "UploadedPart"]
@@ -289,7 +289,7 @@ class Client:
         await self._document(Request("deleteObject", "DELETE", bucket, key))
 
     async def delete_objects(self, bucket: str, keys: Iterable[str]) -> list[ObsError]:
-        """Delete objects, up to 1,000 with one request; return an error for each one that is left."""
+        """Delete objects, up to 1,000 at a time; return an error for each one that is left."""
         failures: list[ObsError] = []
         batch: list[str] = []
         for key in keys:
@@ -392,9 +392,7 @@ class Client:
             return await self._completed(bucket, key, etags, size)
         return etag or (await self.head_object(bucket, key)).etag
 
-    async def _completed(
-        self, bucket: str, key: str, etags: Mapping[int, str], size: int
-    ) -> str:
+    async def _completed(self, bucket: str, key: str, etags: Mapping[int, str], size: int) -> str:
         info = await self.head_object(bucket, key)
         expected = multipart_etag([etags[number] for number in sorted(etags)])
         if info.size != size or ("-" in info.etag and expected and info.etag != expected):
@@ -407,18 +405,14 @@ class Client:
 
     async def abort_multipart_upload(self, bucket: str, key: str, upload_id: str) -> None:
         """Give up an upload and free its parts; one that does not exist is no error."""
-        request = Request(
-            "abortMultipartUpload", "DELETE", bucket, key, (("uploadId", upload_id),)
-        )
+        request = Request("abortMultipartUpload", "DELETE", bucket, key, (("uploadId", upload_id),))
         try:
             await self._document(request)
         except NotFound as error:
             if error.resp and error.resp.code == "NoSuchBucket":
                 raise
 
-    async def list_multipart_uploads(
-        self, bucket: str, prefix: str = ""
-    ) -> AsyncIterator[Upload]:
+    async def list_multipart_uploads(self, bucket: str, prefix: str = "") -> AsyncIterator[Upload]:
         """Yield the uploads that are neither completed nor aborted."""
         key_marker = id_marker = ""
         while True:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
@@ -23,6 +22,7 @@ from aioobs.errors import (
 )
 from aioobs.s3 import xml
 from aioobs.s3.body import digest, size_of
+from aioobs.s3.connections import Connections
 from aioobs.s3.credentials import CredentialChain
 from aioobs.s3.request import Address, Request, address, check_headers
 from aioobs.s3.retry import Budget
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from aioobs.config import Config
     from aioobs.s3.transport import Reply
 
-__all__ = ["Connections", "Exchange"]
+__all__ = ["Exchange"]
 
 T = TypeVar("T")
 
@@ -286,74 +286,6 @@ class Exchange:
         for loop, connections in list(self._connections.items()):
             if not loop.is_closed():
                 loop.call_soon_threadsafe(connections.retire)
-
-
-class Connections:
-    """What the requests of one event loop share."""
-
-    guard: AsyncGenerator[None, None]
-
-    def __init__(self, config: Config) -> None:
-        from aioobs.s3.transport import Transport  # noqa: PLC0415 - aiohttp is slow to import
-
-        self.transport = Transport(config)
-        self.slots = asyncio.Semaphore(config.connections)
-        self.memory = Allowance(config.bytes_in_flight)
-        self._all = config.connections
-        self._closing: asyncio.Task[None] | None = None
-
-    def retire(self) -> None:
-        """Close once nothing is under way."""
-        self._closing = asyncio.create_task(self._close_when_idle())
-
-    async def _close_when_idle(self) -> None:
-        for _ in range(self._all):
-            await self.slots.acquire()
-        for _ in range(self._all):
-            self.slots.release()
-        await self.guard.aclose()
-
-
-class Allowance:
-    """The bytes that bodies may take in memory at the same time."""
-
-    def __init__(self, total: int) -> None:
-        self._total = self._free = total
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-
-    async def acquire(self, size: int) -> int:
-        """Wait until *size* bytes are free and take them; return what to give back.
-
-        One that is larger than the whole allowance waits for all of it.
-        """
-        size = min(size, self._total)
-        if self._waiting or size > self._free:
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append((size, turn))
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self.release(size)
-                else:
-                    self._waiting.remove((size, turn))
-                    self._wake()
-                raise
-        else:
-            self._free -= size
-        return size
-
-    def release(self, size: int) -> None:
-        """Give back what `acquire` returned."""
-        self._free += size
-        self._wake()
-
-    def _wake(self) -> None:
-        while self._waiting and self._waiting[0][0] <= self._free:
-            size, turn = self._waiting.popleft()
-            if not turn.cancelled():
-                self._free -= size
-                turn.set_result(None)
 
 
 def signer(config: Config, region: str) -> Signer:

@@ -115,14 +115,16 @@ def info_of(key: str, reply: Reply, size: int | None = None) -> ObjectInfo:
     """
     headers = {name.lower(): value for name, value in reply.headers.items()}
     if "etag" not in headers and "last-modified" not in headers:
-        raise ProtocolError("the answer has neither ETag nor Last-Modified; is this an S3 endpoint?")
+        raise ProtocolError(
+            "the answer has neither ETag nor Last-Modified; is this an S3 endpoint?"
+        )
     length = size if size is not None else reply.length
     return ObjectInfo(key, length or 0, unquote_etag(headers.get("etag", "")), headers)
 
 
 def multipart_etag(etags: list[str]) -> str:
     """Return the ETag that most stores give an object of these parts, or "" if none can be told."""
-    import hashlib  # noqa: PLC0415 - only after an ambiguous answer
+    import hashlib
 
     if not all(MD5.fullmatch(etag) for etag in etags):
         return ""

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["LARGEST_COPY", "LARGEST_PUT", "MOST_PARTS", "SMALLEST_PART", "Part", "cut", "part_size_for"]
+__all__ = [
+    "LARGEST_COPY",
+    "LARGEST_PUT",
+    "MOST_PARTS",
+    "SMALLEST_PART",
+    "Part",
+    "cut",
+    "part_size_for",
+]
 
 MIB = 1 << 20
 MOST_PARTS = 10_000

@@ -75,7 +75,7 @@ class Budget:
         self.made += 1
         if self.made >= min(self.attempts, attempts_for(error)):
             return None
-        wait = min(self._wait * 2 ** (self.made - 1), self._longest_wait)
+        wait = min(self._wait * 2.0 ** (self.made - 1), self._longest_wait)
         return max(wait * random.uniform(0.5, 1.0), retry_after(error.resp))  # noqa: S311
 
 

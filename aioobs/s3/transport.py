@@ -47,7 +47,7 @@ class Transport:
             resolver=Resolver(),
             ttl_dns_cache=60,
             force_close=not config.keep_alive,
-            **({"keepalive_timeout": IDLE_CONNECTION} if config.keep_alive else {}),
+            keepalive_timeout=IDLE_CONNECTION if config.keep_alive else None,
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -93,7 +93,9 @@ class Transport:
         return Reply(response, progress)
 
     @staticmethod
-    def _data(body: Body, progress: Callable[[], None]) -> bytes | AsyncIterator[bytes] | None:
+    def _data(
+        body: Body, progress: Callable[[], None]
+    ) -> bytes | AsyncIterator[bytes | memoryview] | None:
         size = bodies.size_of(body)
         if not size:
             return None
@@ -106,9 +108,9 @@ class Transport:
         await self._session.close()
 
 
-async def moving(body: Body, progress: Callable[[], None]) -> AsyncIterator[bytes]:
+async def moving(body: Body, progress: Callable[[], None]) -> AsyncIterator[bytes | memoryview]:
     async for chunk in bodies.chunks(body):
-        yield chunk  # type: ignore[misc] - aiohttp writes any buffer
+        yield chunk
         progress()
 
 
@@ -257,6 +259,8 @@ def unconnected(host: str, cause: OSError) -> ConnectionFailed:
         kind = "unreachable" if cause.errno == socket.EAI_AGAIN else "unknown host"
         return ConnectionFailed(f"the name {host} is not known ({cause.strerror})", kind=kind)
     if cause.errno == errno.ECONNREFUSED:
-        return ConnectionFailed(f"nothing listens at {host}; is the endpoint right?", kind="refused")
+        return ConnectionFailed(
+            f"nothing listens at {host}; is the endpoint right?", kind="refused"
+        )
     kind = "reset" if isinstance(cause, ConnectionError) else "unreachable"
     return ConnectionFailed(f"no connection to {host}: {cause}", kind=kind)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 from xml.sax.saxutils import escape
@@ -135,8 +135,8 @@ def parse_page(document: bytes, *, version: int) -> Page:
 
 def last_name(objects: Sequence[Listed], prefixes: Sequence[str]) -> str:
     """Return where a listing without a marker goes on: after the greatest name."""
-    names = [objects[-1].key] if objects else []
-    return max(names + prefixes[-1:], default="")
+    names = [*(item.key for item in objects[-1:]), *prefixes[-1:]]
+    return max(names, default="")
 
 
 def parse_delete_errors(document: bytes) -> list[dict[str, str]]:
@@ -223,12 +223,12 @@ def nanoseconds(text: str) -> int:
     except ValueError as exc:
         raise ProtocolError(f"{text!r} is not a time") from exc
     if time.tzinfo is None:
-        time = time.replace(tzinfo=timezone.utc)
+        time = time.replace(tzinfo=UTC)
     since = time - EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
 
 
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def text(element: ElementTree.Element, name: str) -> str:

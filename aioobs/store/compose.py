@@ -164,7 +164,7 @@ class Composition:
 
 async def abort_upload(client: Client, url: ObjectURL, upload_id: str) -> None:
     """Give up an upload, also while being cancelled; at most for ten seconds."""
-    from anyio import move_on_after  # noqa: PLC0415 - not needed to import aioobs
+    from anyio import move_on_after
 
     with move_on_after(CLEANUP_TIMEOUT, shield=True):
         try:

@@ -13,7 +13,7 @@ from aioobs.store.writer import open_writer
 from aioobs.url import Path, is_remote, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer, Iterable
+    from collections.abc import Iterable
     from types import TracebackType
 
 __all__ = ["File", "Raw", "open_raw"]
@@ -119,13 +119,11 @@ class File:
                 decoder = codecs.getincrementaldecoder(encoding)(errors)
                 self._decoder = io.IncrementalNewlineDecoder(decoder, translate=newline is None)
         else:
-            import aiofiles  # noqa: PLC0415 - only for local files
+            import aiofiles
 
             plain = self._letter + ("" if self._text else "b") + ("+" if self._updates else "")
-            encoding, errors, newline = self._text or (None, None, None)
-            self._local = await aiofiles.open(  # type: ignore[call-overload]
-                self.name, plain, encoding=encoding, errors=errors, newline=newline
-            )
+            texts = dict(zip(("encoding", "errors", "newline"), self._text or (), strict=False))
+            self._local = await aiofiles.open(self.name, plain, **texts)  # type: ignore[call-overload]
         return self
 
     async def __aexit__(
@@ -166,7 +164,7 @@ class File:
         """Return all lines that are left, with their ends."""
         return [line async for line in self]
 
-    async def readinto(self, buffer: Buffer) -> int:
+    async def readinto(self, buffer: bytearray | memoryview) -> int:
         """Fill *buffer* and return how many bytes there were; binary files only."""
         if self._text:
             raise io.UnsupportedOperation("readinto of a text file")
@@ -263,6 +261,6 @@ class File:
             data = bytes(buffer[: await raw.readinto(memoryview(buffer))])
             self._ended = not data
         if self._decoder is not None:
-            self._pending += self._decoder.decode(data, final=self._ended)  # type: ignore[arg-type, operator]
+            self._pending += self._decoder.decode(data, final=self._ended)  # type: ignore[operator]
         else:
             self._pending += data  # type: ignore[operator]

@@ -32,7 +32,7 @@ log = logging.getLogger("aioobs.file")
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call *function* in a worker thread; a cancelled caller waits for its end."""
-    from anyio import to_thread  # noqa: PLC0415 - not needed to import aioobs
+    from anyio import to_thread
 
     return await to_thread.run_sync(partial(function, *args, **kwargs))
 
@@ -73,7 +73,7 @@ class LocalStore:
         """Tell whether there is a folder."""
         return await in_thread(os.path.isdir, path)
 
-    async def get_size(self, path: str, *, recursive: bool) -> int:  # noqa: ARG002
+    async def get_size(self, path: str, *, recursive: bool) -> int:
         """Return the size of a file, or of all files below a folder."""
         return await in_thread(total_size, path)
 

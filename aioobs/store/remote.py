@@ -12,7 +12,14 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from aioobs.errors import AccessDenied, ConfigError, IsADirectory, NotFound, ObsError, TransferFailed
+from aioobs.errors import (
+    AccessDenied,
+    ConfigError,
+    IsADirectory,
+    NotFound,
+    ObsError,
+    TransferFailed,
+)
 from aioobs.store.entry import Entry, Stat
 from aioobs.store.pattern import has_magic, literal_prefix, name_matches, path_matches
 from aioobs.url import ObjectURL, parse
@@ -74,10 +81,10 @@ class RemoteStore:
     async def stat(self, path: str) -> Stat:
         """Return size, time and kind."""
         url = object_url(path)
-        if url.key and not url.key.endswith("/") and (info := await self._head(url)):
-            # Some servers answer so for a folder of that name as well.
-            if info.length or not await self._is_only_folder(url):
-                return info
+        info = None if url.key.endswith("/") else await self._head(url)
+        # Some servers show an empty object where there is a folder of that name.
+        if info and (info.length or not await self._is_only_folder(url)):
+            return info
         await self._require_folder(url)
         if not url.key:
             return Stat(0, 0, is_directory=True)
@@ -106,7 +113,7 @@ class RemoteStore:
         if not url.key.strip("/"):
             await self.client.head_bucket(url.bucket)
             return
-        missing = []
+        missing: list[ObjectURL] = []
         while url.key and not await self._is_folder(url):
             if await self._head(url.with_key(url.folder[:-1])):
                 code = errno.ENOTDIR if missing else errno.EEXIST
@@ -184,7 +191,7 @@ class RemoteStore:
         *,
         topdown: bool,
         onerror: Callable[[OSError], object] | None,
-        followlinks: bool,  # noqa: ARG002 - there are no links
+        followlinks: bool,
     ) -> AsyncIterator[tuple[str, list[str], list[str]]]:
         """Do as `os.walk` does, with URLs."""
         folders: list[str] = []
@@ -201,7 +208,7 @@ class RemoteStore:
         if topdown:
             yield path, folders, files
         base = path if path.endswith("/") else f"{path}/"
-        for name in list(folders):
+        for name in folders:
             async for step in self.walk(
                 base + name, topdown=topdown, onerror=onerror, followlinks=False
             ):

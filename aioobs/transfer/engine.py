@@ -8,6 +8,7 @@ import os
 import shutil
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from aioobs.errors import (
@@ -30,7 +31,7 @@ from aioobs.transfer.crew import Crew
 from aioobs.transfer.errands import Errands
 from aioobs.transfer.plan import Job, place_below, same_place, split_conflicts, target_of
 from aioobs.transfer.progress import Meter
-from aioobs.transfer.tree import walk_tree
+from aioobs.transfer.tree import Found, walk_tree
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -169,7 +170,9 @@ class Run:
         await self.crew.run(self._tasks(jobs))
         self.meter.finish()
 
-    async def _tasks(self, jobs: AsyncIterator[Job]) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    async def _tasks(
+        self, jobs: AsyncIterator[Job]
+    ) -> AsyncIterator[Callable[[], Awaitable[None]]]:
         async for job in jobs:
             self.meter.found(job.size)
             yield partial(self._do, job)
@@ -201,11 +204,10 @@ class Run:
         """
         source = job.source
         if isinstance(source, str):
-            with local_errors(source):
-                info = await in_thread(os.stat, source)
-            if os.path.isdir(source):
+            info = await LocalStore().stat(source)
+            if info.is_directory:
                 raise IsADirectory("is a folder; use copy_parallel to copy it", url=source)
-            return job._replace(size=info.st_size)
+            return job._replace(size=info.length)
         if source.key and not source.key.endswith("/"):
             try:
                 found = await self.client.head_object(source.bucket, source.key)
@@ -492,9 +494,7 @@ class Run:
             return
         async with opened(source) as file, drafted(target) as draft:
             offset = 0
-            while count := await in_thread(
-                copy_some, file.descriptor, draft.descriptor, offset
-            ):
+            while count := await in_thread(copy_some, file.descriptor, draft.descriptor, offset):
                 offset += count
                 self.meter.moved(count)
             file.check()
@@ -549,8 +549,8 @@ def slice_of(view: memoryview, offset: int, size: int) -> memoryview:
     return view[offset : offset + size]
 
 
-def take(tree: Iterator[object], count: int) -> list[object]:
-    return [item for _, item in zip(range(count), tree, strict=False)]
+def take(tree: Iterator[Found], count: int) -> list[Found]:
+    return list(islice(tree, count))
 
 
 def read_small(path: str) -> bytes | None:

@@ -66,7 +66,7 @@ async def split_conflicts(jobs: AsyncIterator[Job]) -> AsyncIterator[Job]:
         for number, (name, file, _) in enumerate(held):
             if key.startswith(f"{name}/"):
                 held[number] = (name, file, True)
-                job = clash(job, name)  # noqa: PLW2901
+                job = clash(job, name)
         if job.is_directory or job.error is not None:
             yield job
         else:
