@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
@@ -14,11 +15,12 @@ from aioobs.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["TIMEOUTS", "Addressing", "Config", "PayloadSigning", "Signature"]
+__all__ = ["TIMEOUTS", "Addressing", "Config", "PayloadSigning", "Signature", "TransportName"]
 
 Addressing = Literal["auto", "virtual", "path"]
 Signature = Literal["v4", "v2", "obs"]
 PayloadSigning = Literal["unsigned", "sha256"]
+TransportName = Literal["lean", "session"]
 
 MIB = 1 << 20
 
@@ -95,6 +97,8 @@ class Config:
     proxy: str | None = field(default=None, repr=False)
     """URL of an HTTP proxy."""
     keep_alive: bool = True
+    transport: TransportName = "lean"
+    """`lean`: our own HTTP on aiohttp's connections where it will do; `session`: aiohttp's."""
     attempts: int = 10
     """How often a request is tried at most."""
     retry_wait: float = 0.1
@@ -126,6 +130,7 @@ class Config:
             ("addressing", get_args(Addressing)),
             ("signature", get_args(Signature)),
             ("payload_signing", get_args(PayloadSigning)),
+            ("transport", get_args(TransportName)),
             ("list_version", (0, 1, 2)),
         ):
             if getattr(self, name) not in kinds:
@@ -150,7 +155,7 @@ class Config:
         if bool(self.access_key) != bool(self.secret_key):
             raise ConfigError("access_key and secret_key are given together or not at all")
 
-    @property
+    @cached_property
     def origin(self) -> str:
         """The endpoint as ``scheme://host[:port]``.
 
@@ -169,17 +174,17 @@ class Config:
         secure = self.secure if self.secure is not None else parts.scheme != "http"
         return f"{'https' if secure else 'http'}://{parts.netloc}"
 
-    @property
+    @cached_property
     def host(self) -> str:
         """The endpoint's host, without the port."""
         return urlsplit(self.origin).hostname or ""
 
-    @property
+    @cached_property
     def is_public_cloud(self) -> bool:
         """Whether the endpoint is one of a cloud that wants the bucket in the host name."""
         return any(cloud.match(self.host) for cloud in PUBLIC_CLOUDS)
 
-    @property
+    @cached_property
     def signing_region(self) -> str:
         """The region that signatures are made for."""
         if self.region:

@@ -54,9 +54,8 @@ async def chunks(body: Body) -> AsyncIterator[bytes | memoryview]:
         SourceError: the file is shorter than it was.
     """
     if not isinstance(body, FilePart):
-        view = memoryview(body).cast("B")
-        for start in range(0, len(view), CHUNK):
-            yield view[start : start + CHUNK]
+        for piece in pieces(body):
+            yield piece
         return
     from anyio import to_thread
 
@@ -85,14 +84,16 @@ def read_exactly(descriptor: int, size: int, offset: int) -> bytes:
     return data
 
 
-def pieces(body: Body) -> Iterator[bytes | memoryview]:
-    """Yield what *body* sends, reading files in this thread."""
+def pieces(body: Body, size: int = CHUNK) -> Iterator[bytes | memoryview]:
+    """Yield what *body* sends, reading files in this thread, *size* bytes at a time."""
     if isinstance(body, FilePart):
         end = body.offset + body.size
-        for offset in range(body.offset, end, CHUNK):
-            yield read_exactly(body.descriptor, min(CHUNK, end - offset), offset)
+        for offset in range(body.offset, end, size):
+            yield read_exactly(body.descriptor, min(size, end - offset), offset)
     else:
-        yield memoryview(body).cast("B")
+        view = memoryview(body).cast("B")
+        for start in range(0, len(view), size):
+            yield view[start : start + size]
 
 
 class Sink(Protocol):
@@ -134,17 +135,14 @@ class FileSink:
         """Take the next bytes."""
         from anyio import to_thread
 
-        position = self._offset + self.received
-        await to_thread.run_sync(write_exactly, self._descriptor, chunk, position)
-        self.received += len(chunk)
+        await to_thread.run_sync(self.take, memoryview(chunk))
 
-
-def write_exactly(descriptor: int, data: bytes, offset: int) -> None:
-    """Write all of *data* into a file at *offset*."""
-    view = memoryview(data)
-    while view:
-        count = os.pwrite(descriptor, view, offset)
-        view, offset = view[count:], offset + count
+    def take(self, view: memoryview) -> None:
+        """Take the next bytes, in a thread that may wait for the disk."""
+        while view:
+            count = os.pwrite(self._descriptor, view, self._offset + self.received)
+            self.received += count
+            view = view[count:]
 
 
 async def digest(body: Body, algorithm: str) -> bytes:

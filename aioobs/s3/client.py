@@ -495,7 +495,7 @@ class Client:
     async def _etag(self, request: Request) -> str:
         async def receive(reply: Reply) -> str:
             await reply.read()
-            return xml.unquote_etag(reply.headers.get("ETag", ""))
+            return xml.unquote_etag(reply.headers.get("etag", ""))
 
         return await self._exchange.call(request, receive)
 

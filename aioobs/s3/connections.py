@@ -10,8 +10,25 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from aioobs.config import Config
+    from aioobs.s3.request import Request
+    from aioobs.s3.transport import Transport
+    from aioobs.s3.wire import LeanTransport
 
 __all__ = ["Allowance", "Connections"]
+
+LEAN = frozenset(
+    {
+        "copyObject",
+        "copyPart",
+        "deleteObject",
+        "getObject",
+        "getObjectMetadata",
+        "putContent",
+        "putFile",
+        "uploadPart",
+    }
+)
+"""The operations that come by the thousand, and whose answers have a length."""
 
 
 class Connections:
@@ -20,13 +37,27 @@ class Connections:
     guard: AsyncGenerator[None, None]
 
     def __init__(self, config: Config) -> None:
+        # aiohttp, which is slow to import, is first needed here.
         from aioobs.s3.transport import Transport
+        from aioobs.s3.wire import LeanTransport
 
-        self.transport = Transport(config)
+        self._session = Transport(config)
+        lean = config.transport == "lean" and config.proxy is None
+        self._lean = LeanTransport(self._session, config) if lean else None
         self.slots = asyncio.Semaphore(config.connections)
         self.memory = Allowance(config.bytes_in_flight)
         self._all = config.connections
         self._closing: asyncio.Task[None] | None = None
+
+    def transport(self, request: Request) -> Transport | LeanTransport:
+        """Return what is to send *request*."""
+        if self._lean is not None and request.operation in LEAN:
+            return self._lean
+        return self._session
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._session.aclose()
 
     def retire(self) -> None:
         """Close once nothing is under way."""

@@ -63,6 +63,7 @@ class Exchange:
         self._signers: dict[str, Signer] = {}
         self._regions: dict[str, str] = {}  # by bucket, where a store has told
         self._origins: dict[str, str] = {}
+        self._addresses: dict[str, Address] = {}
         self._clock_offset = 0.0
 
     async def call(
@@ -139,7 +140,7 @@ class Exchange:
             url, headers = await self._signed(request)
             try:
                 async with asyncio.timeout(idle) as watch:
-                    reply = await connections.transport.send(
+                    reply = await connections.transport(request).send(
                         request.method, url, headers, request.body, progress
                     )
                     try:
@@ -172,7 +173,10 @@ class Exchange:
         return f"{where.origin}{target.path}{query}", headers
 
     def _address(self, bucket: str) -> Address:
-        return address(self.config, bucket, self._origins.get(bucket, ""))
+        if found := self._addresses.get(bucket):
+            return found
+        self._addresses[bucket] = address(self.config, bucket, self._origins.get(bucket, ""))
+        return self._addresses[bucket]
 
     def _signer(self, bucket: str) -> Signer:
         region = self._regions.get(bucket) or self.config.signing_region
@@ -187,7 +191,8 @@ class Exchange:
         if found is None:
             raise ConfigError(
                 "no credentials were found: set ACCESS_KEY_ID and SECRET_ACCESS_KEY, call "
-                "set_auth(ak=..., sk=...), or give Config(anonymous=True)"
+                "set_auth(ak=..., sk=...), or give Config(anonymous=True); looked at: "
+                + "; ".join(self._credentials.tried)
             )
         return found
 
@@ -230,6 +235,7 @@ class Exchange:
             self._regions[request.bucket] = region
         if place:
             self._origins[request.bucket] = place
+            self._addresses.pop(request.bucket, None)
         return " ".join(filter(None, (place, region)))
 
     def _learn_clock(self, resp: ErrorResponse) -> str:
@@ -274,7 +280,7 @@ class Exchange:
         finally:
             if self._connections.get(loop) is connections:
                 del self._connections[loop]
-            await connections.transport.aclose()
+            await connections.aclose()
 
     async def aclose(self) -> None:
         """Close the connections of the running loop; a later call opens new ones."""
@@ -320,7 +326,7 @@ async def error_response(reply: Reply) -> ErrorResponse:
     except ReadError:
         document = b""
     details = xml.fields(document)
-    headers = {name.lower(): value for name, value in reply.headers.items()}
+    headers = reply.headers
     request_id = headers.get("x-amz-request-id") or headers.get("x-obs-request-id")
     return ErrorResponse(
         reply.status,

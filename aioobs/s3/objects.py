@@ -81,11 +81,11 @@ class Range:
             ObjectChanged: the object is not the one that was read before.
             ReadError: the answer is not what was asked for.
         """
-        etag = unquote_etag(reply.headers.get("ETag", ""))
+        etag = unquote_etag(reply.headers.get("etag", ""))
         if self.etag and etag and etag != self.etag:
             raise ObjectChanged(f"the object was replaced: its ETag was {self.etag}, is {etag}")
         first = self.start + received
-        found = CONTENT_RANGE.fullmatch(reply.headers.get("Content-Range", ""))
+        found = CONTENT_RANGE.fullmatch(reply.headers.get("content-range", ""))
         if found:
             if int(found[1]) != first:
                 raise ReadError(f"asked for the bytes from {first} on, got those from {found[1]}")
@@ -97,7 +97,7 @@ class Range:
             raise ReadError(f"asked for the bytes from {first} on, got an answer without a range")
         elif reply.length is not None:
             total = length = reply.length
-        elif "chunked" in reply.headers.get("Transfer-Encoding", "").lower():
+        elif "chunked" in reply.headers.get("transfer-encoding", "").lower():
             total, length = 0, -1
         else:
             raise ReadError("the answer does not say how long it is")
@@ -113,7 +113,7 @@ def info_of(key: str, reply: Reply, size: int | None = None) -> ObjectInfo:
     Raises:
         ProtocolError: it says nothing that an object store says.
     """
-    headers = {name.lower(): value for name, value in reply.headers.items()}
+    headers = reply.headers
     if "etag" not in headers and "last-modified" not in headers:
         raise ProtocolError(
             "the answer has neither ETag nor Last-Modified; is this an S3 endpoint?"

@@ -7,13 +7,14 @@ never sends anything twice.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
 import ssl
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -49,6 +50,7 @@ class Transport:
             force_close=not config.keep_alive,
             keepalive_timeout=IDLE_CONNECTION if config.keep_alive else None,
         )
+        self.connector = connector
         self._session = aiohttp.ClientSession(
             connector=connector,
             auto_decompress=False,
@@ -90,7 +92,7 @@ class Transport:
                 proxy=self._proxy,
             )
         progress()
-        return Reply(response, progress)
+        return SessionReply(response, progress)
 
     @staticmethod
     def _data(
@@ -103,6 +105,11 @@ class Transport:
             return bytes(body)
         return moving(body, progress)
 
+    def connection_request(self, origin: str) -> aiohttp.ClientRequest:
+        """Return what the connector needs in order to connect to *origin*."""
+        loop = asyncio.get_running_loop()
+        return aiohttp.ClientRequest("GET", URL(origin), loop=loop, session=self._session)
+
     async def aclose(self) -> None:
         """Close all connections."""
         await self._session.close()
@@ -114,32 +121,15 @@ async def moving(body: Body, progress: Callable[[], None]) -> AsyncIterator[byte
         progress()
 
 
-class Reply:
+class Reply(Protocol):
     """The head of an answer; the body is read once, by one of the methods, or given up."""
 
-    def __init__(self, response: aiohttp.ClientResponse, progress: Callable[[], None]) -> None:
-        self._response = response
-        self._progress = progress
-        self.status = response.status
-        self.reason = response.reason or ""
-        self.headers: Mapping[str, str] = response.headers
-
-    @property
-    def length(self) -> int | None:
-        """The length of the body that the head announces."""
-        text = self.headers.get("Content-Length", "")
-        return int(text) if text.isascii() and text.isdigit() else None
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives.
-
-        Raises:
-            ReadError: it breaks off.
-        """
-        with translated(str(self._response.url)):
-            while chunk := await self._response.content.readany():
-                self._progress()
-                yield chunk
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    """Names are in lower case."""
+    length: int | None
+    """The length of the body that the head announces."""
 
     async def read(self, limit: int | None = None) -> bytes:
         """Return the whole body, or as much as comes until *limit* bytes are passed.
@@ -147,6 +137,41 @@ class Reply:
         Raises:
             ReadError: it breaks off.
         """
+
+    async def pour(self, sink: Sink) -> None:
+        """Write the whole body into *sink* as it arrives.
+
+        Raises:
+            ReadError: it breaks off; the sink has what came until then.
+        """
+
+    def close(self) -> None:
+        """Give up what has not been read; a connection with something unread on it is closed."""
+
+
+class SessionReply:
+    """A `Reply` of aiohttp's session."""
+
+    def __init__(self, response: aiohttp.ClientResponse, progress: Callable[[], None]) -> None:
+        self._response = response
+        self._progress = progress
+        self.status = response.status
+        self.reason = response.reason or ""
+        self.headers: Mapping[str, str] = {
+            name.lower(): ", ".join(response.headers.getall(name)) for name in response.headers
+        }
+        length = self.headers.get("content-length", "")
+        self.length = int(length) if length.isascii() and length.isdigit() else None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives."""
+        with translated(str(self._response.url)):
+            while chunk := await self._response.content.readany():
+                self._progress()
+                yield chunk
+
+    async def read(self, limit: int | None = None) -> bytes:
+        """Return the body."""
         parts, size = [], 0
         with translated(str(self._response.url)):
             while chunk := await self._response.content.readany():
@@ -159,16 +184,12 @@ class Reply:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def pour(self, sink: Sink) -> None:
-        """Write the whole body into *sink* as it arrives.
-
-        Raises:
-            ReadError: it breaks off; the sink has what came until then.
-        """
+        """Write the body into *sink*."""
         async for chunk in self.chunks():
             await sink.write(chunk)
 
     def close(self) -> None:
-        """Give up what has not been read; a connection with something unread on it is closed."""
+        """Give up the rest."""
         self._response.close()
 
 

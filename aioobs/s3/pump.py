@@ -1,0 +1,154 @@
+"""Bodies moved between a connection and a file in a worker thread, past the event loop.
+
+The thread works on a duplicate of the connection's descriptor, without the interpreter's lock
+most of the time.  One that is told to stop is waited for before anybody closes anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import socket
+import threading
+from functools import partial
+from typing import TYPE_CHECKING
+
+from aioobs.errors import ConnectionFailed, ReadError
+from aioobs.s3 import body as bodies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aioobs.s3.body import Body, FileSink
+
+__all__ = ["receive_into_file", "send_body"]
+
+BUFFER = 512 * 1024
+POLL = 500  # milliseconds between two looks whether to stop
+
+
+class Pump:
+    """A worker thread on a connection."""
+
+    def __init__(self, descriptor: int, progress: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._done: asyncio.Future[None] = self._loop.create_future()
+        self._report = progress
+        self._error: BaseException | None = None
+        self.socket = socket.socket(fileno=os.dup(descriptor))
+        self.stopped = False
+
+    async def run(self, work: Callable[[Pump], None]) -> None:
+        """Run *work* in the thread; who is cancelled stops it and waits for its end."""
+        try:
+            threading.Thread(target=self._work, args=(work,), name="aioobs-pump").start()
+            try:
+                await asyncio.shield(self._done)
+            except BaseException:
+                self.stop()
+                while not self._done.done():
+                    await asyncio.wait([self._done])
+                raise
+        finally:
+            self.socket.close()
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def stop(self) -> None:
+        """Have the thread end soon; nothing more can be said on the connection."""
+        self.stopped = True
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # it is down already
+
+    def _work(self, work: Callable[[Pump], None]) -> None:
+        try:
+            work(self)
+        except BaseException as error:  # noqa: BLE001 - raised in the task that waits
+            self._error = error
+        self._loop.call_soon_threadsafe(self._done.set_result, None)
+
+    def moved(self) -> None:
+        """Report that bytes have moved."""
+        self._loop.call_soon_threadsafe(self._report)
+
+    def wait(self, event: int) -> None:
+        """Wait until the connection is ready for *event*, or the thread is to stop."""
+        poll = select.poll()
+        poll.register(self.socket, event)
+        while not self.stopped and not poll.poll(POLL):
+            pass
+
+
+async def receive_into_file(
+    descriptor: int, size: int, sink: FileSink, progress: Callable[[], None]
+) -> None:
+    """Write the next *size* bytes that arrive on a connection into *sink*.
+
+    Raises:
+        ReadError: the connection ends before.
+    """
+    await Pump(descriptor, progress).run(partial(receive, size=size, sink=sink))
+
+
+def receive(pump: Pump, *, size: int, sink: FileSink) -> None:
+    buffer = memoryview(bytearray(min(size, BUFFER)))
+    while size and not pump.stopped:
+        filled = 0
+        want = min(size, len(buffer))
+        while filled < want and not pump.stopped:
+            try:
+                count = pump.socket.recv_into(buffer[filled:want])
+            except BlockingIOError:
+                if filled:
+                    break
+                pump.wait(select.POLLIN)
+                continue
+            except OSError as exc:
+                raise ReadError(f"the answer broke off, {size - filled} bytes short") from exc
+            if not count:
+                sink.take(buffer[:filled])
+                raise ReadError(f"the answer broke off, {size - filled} bytes short")
+            filled += count
+        sink.take(buffer[:filled])
+        size -= filled
+        pump.moved()
+
+
+async def send_body(
+    descriptor: int, body: Body, progress: Callable[[], None], answered: Callable[[], bool]
+) -> int:
+    """Send *body* on a connection until its end or until *answered*; return what was sent.
+
+    Raises:
+        ConnectionFailed: the connection ends before.
+        SourceError: the file is shorter than it was.
+    """
+    sent = [0]
+    await Pump(descriptor, progress).run(partial(send, body=body, answered=answered, sent=sent))
+    return sent[0]
+
+
+def send(pump: Pump, *, body: Body, answered: Callable[[], bool], sent: list[int]) -> None:
+    for piece in bodies.pieces(body, BUFFER):
+        view = memoryview(piece)
+        while view and not pump.stopped:
+            try:
+                count = pump.socket.send(view)
+            except BlockingIOError:
+                if answered():
+                    return
+                pump.wait(select.POLLOUT)
+                continue
+            except OSError as exc:
+                if answered():
+                    return
+                raise ConnectionFailed(f"the connection broke while sending: {exc}") from exc
+            sent[0] += count
+            view = view[count:]
+        pump.moved()
+        if pump.stopped or answered():
+            return

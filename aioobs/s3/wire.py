@@ -1,0 +1,395 @@
+"""A lean HTTP/1.1 on aiohttp's connections, for the requests that come by the thousand.
+
+Connections, with their names, TLS, limits and keep-alive, are aiohttp's; only what is said on
+them is ours.  One shape of answer is accepted: a status line, headers, and a body of announced
+length.  An answer of any other shape ends its connection, and the request goes to aiohttp's own
+session, which knows them all.  A connection is used again only if every byte on it is accounted
+for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from aioobs.errors import ConnectionFailed, ReadError
+from aioobs.s3 import body as bodies
+from aioobs.s3.pump import receive_into_file, send_body
+from aioobs.s3.transport import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aiohttp.connector import Connection
+
+    from aioobs.config import Config
+    from aioobs.s3.body import Body, Sink
+    from aioobs.s3.transport import Reply, Transport
+
+__all__ = ["LeanTransport"]
+
+LONGEST_HEAD = 64 * 1024
+BUFFERED = 512 * 1024  # bytes of a body that wait for their reader
+JOINED = 64 * 1024  # up to this size a body is sent together with its head
+PUMPED = 256 * 1024  # from this size on a worker thread moves the body
+
+STATUS_LINE = re.compile(rb"HTTP/1\.1 ([2-5][0-9]{2})(?: ([\x20-\x7e\x80-\xff]*))?\r\n")
+HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n\0]*?)[ \t]*\r\n")
+DIGITS = re.compile(r"[0-9]{1,18}")
+
+
+class LeanTransport:
+    """Sends requests over the connections of a `Transport`, and those it cannot do over that."""
+
+    def __init__(self, session: Transport, config: Config) -> None:
+        self._session = session
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=config.connect_timeout)
+        self._origins: dict[str, aiohttp.ClientRequest] = {}
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body,
+        progress: Callable[[], None],
+    ) -> Reply:
+        """Do as `Transport.send` does."""
+        start = url.index("/", 8)
+        origin, target = url[:start], url[start:]
+        connection = await self._connect(origin)
+        wire = Wire(connection, progress, has_body=method != "HEAD")
+        try:
+            await wire.send(head_of(method, target, headers), body)
+            shape = await wire.head()
+        except BaseException:
+            wire.close()
+            raise
+        progress()
+        if shape is None:
+            return LeanReply(wire, origin)
+        wire.close()
+        if method in ("GET", "HEAD") or not 200 <= shape < 300:
+            # Nothing was changed by what was refused or only asked for: it can be asked again.
+            return await self._session.send(method, url, headers, body, progress)
+        return LeanReply(wire, origin)
+
+    async def _connect(self, origin: str) -> Connection:
+        request = self._origins.get(origin)
+        if request is None:
+            request = self._origins[origin] = self._session.connection_request(origin)
+        with translated(origin + "/"):
+            try:
+                return await self._session.connector.connect(request, [], self._timeout)
+            except TimeoutError as exc:
+                raise ConnectionFailed(
+                    f"no connection to {origin} in time", kind="unreachable"
+                ) from exc
+
+
+def head_of(method: str, target: str, headers: Mapping[str, str]) -> bytes:
+    lines = [f"{method} {target} HTTP/1.1\r\n"]
+    lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
+    lines.append("\r\n")
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+class Wire(asyncio.Protocol):
+    """One request and its answer on a connection."""
+
+    __slots__ = (
+        "_body_expected",
+        "_buffer",
+        "_chunks",
+        "_connection",
+        "_error",
+        "_handler",
+        "_keep",
+        "_loop",
+        "_progress",
+        "_shape",
+        "_waiter",
+        "_writable",
+        "headers",
+        "length",
+        "reason",
+        "remaining",
+        "status",
+        "transport",
+    )
+
+    def __init__(
+        self, connection: Connection, progress: Callable[[], None], *, has_body: bool
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._connection: Connection | None = connection
+        self._handler = connection.protocol
+        transport = connection.transport
+        if transport is None or self._handler is None:
+            raise ConnectionFailed("the connection broke before it was used")
+        self.transport: asyncio.Transport = transport
+        self._progress = progress
+        self._body_expected = has_body
+        self._buffer = b""
+        self._chunks: deque[bytes] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._error: Exception | None = None
+        self._keep = True
+        self._shape: int | None = None
+        self.status = 0
+        self.reason = ""
+        self.headers: dict[str, str] = {}
+        self.length = 0
+        self.remaining = -1  # bytes of the body that have not arrived; -1: nor has the head
+        transport.set_protocol(self)
+
+    @property
+    def plain_socket(self) -> int | None:
+        """The descriptor of the connection, unless what runs on it is encrypted."""
+        if self.transport.get_extra_info("ssl_object") is not None:
+            return None
+        found = self.transport.get_extra_info("socket")
+        return None if found is None else int(found.fileno())
+
+    async def send(self, head: bytes, body: Body) -> None:
+        """Send the request; an answer that comes before its end stops it."""
+        size = bodies.size_of(body)
+        if size <= JOINED and not isinstance(body, bodies.FilePart):
+            self.transport.write(head + body if size else head)
+            return
+        self.transport.write(head)
+        descriptor = self.plain_socket
+        if size >= PUMPED and descriptor is not None:
+            while self.transport.get_write_buffer_size():
+                self._check()
+                await asyncio.sleep(0)
+            sent = await send_body(descriptor, body, self._progress, lambda: self.remaining >= 0)
+        else:
+            sent = await self._write(body)
+        if sent < size:
+            self._keep = False  # an answer came before the end of the request
+
+    async def _write(self, body: Body) -> int:
+        sent = 0
+        async for chunk in bodies.chunks(body):
+            if self.remaining >= 0:
+                break
+            self.transport.write(chunk)
+            sent += len(chunk)
+            while self._writable is not None:
+                self._check()
+                await self._writable
+            self._progress()
+        return sent
+
+    async def head(self) -> int | None:
+        """Wait for the head; return `None`, or the status of an answer of another shape."""
+        while self.remaining < 0:
+            self._check()
+            await self._event()
+        self._release_if_done()
+        return self._shape
+
+    async def more(self) -> bytes:
+        """Return the next bytes of the body; b"" after its end."""
+        while not self._chunks:
+            if not self.remaining:
+                return b""
+            self._check()
+            self.transport.resume_reading()
+            await self._event()
+        self._progress()
+        if len(self._chunks) == 1:
+            data = self._chunks.popleft()
+        else:
+            data = b"".join(self._chunks)
+            self._chunks.clear()
+        self._release_if_done()
+        return data
+
+    async def into_file(self, sink: bodies.FileSink) -> bool:
+        """Have a worker thread move the rest of the body; `False`: it is not for that."""
+        descriptor = self.plain_socket
+        if self.remaining < PUMPED or descriptor is None or not self._keep:
+            return False
+        while self._chunks:
+            await sink.write(self._chunks.popleft())
+        self._check()
+        before = sink.received
+        try:
+            await receive_into_file(descriptor, self.remaining, sink, self._progress)
+        finally:
+            self.remaining -= sink.received - before
+        self._release_if_done()
+        return True
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    async def _event(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _release_if_done(self) -> None:
+        if self.remaining or self._connection is None or self._shape is not None:
+            return
+        if not self._keep or self.transport.is_closing():
+            self.close()
+            return
+        connection, self._connection = self._connection, None
+        if self._handler is not None:
+            self.transport.set_protocol(self._handler)
+        self.transport.resume_reading()
+        connection.release()
+
+    def close(self) -> None:
+        """Close the connection, unless it has been given back."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            if self._handler is not None:
+                self.transport.set_protocol(self._handler)
+            self.transport.abort()
+            connection.close()
+
+    # What the event loop calls
+
+    def data_received(self, data: bytes) -> None:
+        """Take what arrives."""
+        begun = self.remaining < 0
+        if begun:
+            self._buffer = self._buffer + data if self._buffer else data
+            end = self._buffer.find(b"\r\n\r\n")
+            if end < 0 and len(self._buffer) <= LONGEST_HEAD:
+                return
+            data, head = self._buffer[end + 4 :], self._buffer[: end + 4]
+            self._buffer = b""
+            self._shape = self._parse(head) if 0 <= end <= LONGEST_HEAD else 0
+            if self._shape is not None:
+                self.remaining = 0
+                self._keep = False
+                self._wake()
+                return
+            self.remaining = self.length
+        if len(data) > self.remaining:
+            self._keep = False
+            data = data[: self.remaining]
+        if data:
+            self._chunks.append(data)
+            self.remaining -= len(data)
+        if self.remaining and (begun or sum(map(len, self._chunks)) >= BUFFERED):
+            self.transport.pause_reading()  # until somebody asks for more
+        self._wake()
+
+    def _parse(self, head: bytes) -> int | None:
+        """Take the head; return `None`, or the status if it is not of the shape accepted here."""
+        line = STATUS_LINE.match(head)
+        if line is None:
+            return 0
+        self.status = int(line[1])
+        self.reason = (line[2] or b"").decode("latin-1")
+        position, headers = line.end(), self.headers
+        while found := HEADER.match(head, position):
+            name = found[1].decode("ascii").lower()
+            value = found[2].decode("utf-8", "surrogateescape")
+            if name in headers:
+                if name in ("content-length", "content-range", "etag"):
+                    return self.status
+                value = f"{headers[name]}, {value}"
+            headers[name] = value
+            position = found.end()
+        if head[position:] != b"\r\n" or "transfer-encoding" in headers:
+            return self.status
+        if "close" in headers.get("connection", "").lower():
+            self._keep = False
+        if not self._body_expected or self.status in (204, 304):
+            self.length = 0
+            return None
+        length = headers.get("content-length", "")
+        if not DIGITS.fullmatch(length):
+            return self.status
+        self.length = int(length)
+        return None
+
+    def eof_received(self) -> bool:
+        """Take the end of the connection."""
+        self._lost(None)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take the end of the connection."""
+        self._lost(exc)
+        if self._handler is not None:
+            self._handler.connection_lost(exc)
+
+    def _lost(self, exc: Exception | None) -> None:
+        self._keep = False
+        if self._error is None and self.remaining:
+            why = f": {exc}" if exc else ""
+            if self.remaining < 0:
+                self._error = ConnectionFailed(f"the connection broke before an answer{why}")
+            else:
+                self._error = ReadError(f"the answer broke off, {self.remaining} bytes short{why}")
+            self._error.__cause__ = exc
+        self._wake()
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        """Wait with sending."""
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """Go on sending."""
+        if self._writable is not None:
+            waiter, self._writable = self._writable, None
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+class LeanReply:
+    """What a `Reply` is, on a `Wire`."""
+
+    def __init__(self, wire: Wire, origin: str) -> None:
+        self._wire = wire
+        self._origin = origin
+        self.status = wire.status
+        self.reason = wire.reason
+        self.headers: Mapping[str, str] = wire.headers
+        length = wire.headers.get("content-length", "")
+        self.length = int(length) if DIGITS.fullmatch(length) else None
+
+    async def read(self, limit: int | None = None) -> bytes:
+        """Return the body."""
+        data = await self._wire.more()
+        if not self._wire.remaining:
+            return data
+        parts, size = [data], len(data)
+        while chunk := await self._wire.more():
+            parts.append(chunk)
+            size += len(chunk)
+            if limit is not None and size > limit:
+                break
+        return b"".join(parts)
+
+    async def pour(self, sink: Sink) -> None:
+        """Write the body into *sink*."""
+        if isinstance(sink, bodies.FileSink) and await self._wire.into_file(sink):
+            return
+        while chunk := await self._wire.more():
+            await sink.write(chunk)
+
+    def close(self) -> None:
+        """Give up the rest."""
+        self._wire.close()
