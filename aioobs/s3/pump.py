@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import threading
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,15 @@ if TYPE_CHECKING:
 
     from aioobs.s3.body import Body, FileSink
 
-__all__ = ["receive_into_file", "send_body"]
+__all__ = ["can_pump", "receive_into_file", "send_body"]
 
 BUFFER = 512 * 1024
 POLL = 500  # milliseconds between two looks whether to stop
+
+
+def can_pump() -> bool:
+    """Tell whether threads can be started, which is over when the interpreter ends."""
+    return threading.main_thread().is_alive()
 
 
 class Pump:
@@ -37,6 +43,8 @@ class Pump:
         self._report = progress
         self._error: BaseException | None = None
         self.socket = socket.socket(fileno=os.dup(descriptor))
+        self.count = 0
+        """Bytes that have moved."""
         self.stopped = False
 
     async def run(self, work: Callable[[Pump], None]) -> None:
@@ -46,9 +54,7 @@ class Pump:
             try:
                 await asyncio.shield(self._done)
             except BaseException:
-                self.stop()
-                while not self._done.done():
-                    await asyncio.wait([self._done])
+                await self._stopped()
                 raise
         finally:
             self.socket.close()
@@ -56,13 +62,14 @@ class Pump:
             error, self._error = self._error, None
             raise error
 
-    def stop(self) -> None:
-        """Have the thread end soon; nothing more can be said on the connection."""
+    async def _stopped(self) -> None:
+        """Have the thread end, and wait for it however often this is cancelled."""
         self.stopped = True
-        try:
+        with suppress(OSError):  # it may be down already
             self.socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return  # it is down already
+        while not self._done.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([self._done])
 
     def _work(self, work: Callable[[Pump], None]) -> None:
         try:
@@ -71,7 +78,7 @@ class Pump:
             self._error = error
         self._loop.call_soon_threadsafe(self._done.set_result, None)
 
-    def moved(self) -> None:
+    def report(self) -> None:
         """Report that bytes have moved."""
         self._loop.call_soon_threadsafe(self._report)
 
@@ -96,26 +103,32 @@ async def receive_into_file(
 
 def receive(pump: Pump, *, size: int, sink: FileSink) -> None:
     buffer = memoryview(bytearray(min(size, BUFFER)))
-    while size and not pump.stopped:
-        filled = 0
-        want = min(size, len(buffer))
-        while filled < want and not pump.stopped:
-            try:
-                count = pump.socket.recv_into(buffer[filled:want])
-            except BlockingIOError:
-                if filled:
-                    break
-                pump.wait(select.POLLIN)
-                continue
-            except OSError as exc:
-                raise ReadError(f"the answer broke off, {size - filled} bytes short") from exc
-            if not count:
-                sink.take(buffer[:filled])
-                raise ReadError(f"the answer broke off, {size - filled} bytes short")
-            filled += count
+    while pump.count < size and not pump.stopped:
+        filled = fill(pump, buffer[: size - pump.count])
         sink.take(buffer[:filled])
-        size -= filled
-        pump.moved()
+        pump.count += filled
+        pump.report()
+        if not filled and not pump.stopped:
+            raise ReadError(f"the answer broke off, {size - pump.count} bytes short")
+
+
+def fill(pump: Pump, buffer: memoryview) -> int:
+    """Receive at least a byte, and as much more as is there; 0: the connection has ended."""
+    filled = 0
+    while filled < len(buffer) and not pump.stopped:
+        try:
+            count = pump.socket.recv_into(buffer[filled:])
+        except BlockingIOError:
+            if filled:
+                break
+            pump.wait(select.POLLIN)
+        except OSError:
+            break
+        else:
+            if not count:
+                break
+            filled += count
+    return filled
 
 
 async def send_body(
@@ -127,12 +140,12 @@ async def send_body(
         ConnectionFailed: the connection ends before.
         SourceError: the file is shorter than it was.
     """
-    sent = [0]
-    await Pump(descriptor, progress).run(partial(send, body=body, answered=answered, sent=sent))
-    return sent[0]
+    pump = Pump(descriptor, progress)
+    await pump.run(partial(send, body=body, answered=answered))
+    return pump.count
 
 
-def send(pump: Pump, *, body: Body, answered: Callable[[], bool], sent: list[int]) -> None:
+def send(pump: Pump, *, body: Body, answered: Callable[[], bool]) -> None:
     for piece in bodies.pieces(body, BUFFER):
         view = memoryview(piece)
         while view and not pump.stopped:
@@ -147,8 +160,8 @@ def send(pump: Pump, *, body: Body, answered: Callable[[], bool], sent: list[int
                 if answered():
                     return
                 raise ConnectionFailed(f"the connection broke while sending: {exc}") from exc
-            sent[0] += count
+            pump.count += count
             view = view[count:]
-        pump.moved()
+        pump.report()
         if pump.stopped or answered():
             return

@@ -18,7 +18,7 @@ import aiohttp
 
 from aioobs.errors import ConnectionFailed, ReadError
 from aioobs.s3 import body as bodies
-from aioobs.s3.pump import receive_into_file, send_body
+from aioobs.s3.pump import can_pump, receive_into_file, send_body
 from aioobs.s3.transport import translated
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class LeanTransport:
         self._session = session
         self._timeout = aiohttp.ClientTimeout(total=None, connect=config.connect_timeout)
         self._origins: dict[str, aiohttp.ClientRequest] = {}
+        self._distrusted: set[str] = set()
 
     async def send(
         self,
@@ -61,6 +62,8 @@ class LeanTransport:
         """Do as `Transport.send` does."""
         start = url.index("/", 8)
         origin, target = url[:start], url[start:]
+        if origin in self._distrusted:
+            return await self._session.send(method, url, headers, body, progress)
         connection = await self._connect(origin)
         wire = Wire(connection, progress, has_body=method != "HEAD")
         try:
@@ -71,12 +74,17 @@ class LeanTransport:
             raise
         progress()
         if shape is None:
-            return LeanReply(wire, origin)
+            return LeanReply(wire)
         wire.close()
-        if method in ("GET", "HEAD") or not 200 <= shape < 300:
+        safe = method in ("GET", "HEAD")
+        if not shape or (safe and shape < 300):
+            self._distrusted.add(origin)  # it would be the same the next time
+        if safe or shape >= 300:
             # Nothing was changed by what was refused or only asked for: it can be asked again.
             return await self._session.send(method, url, headers, body, progress)
-        return LeanReply(wire, origin)
+        if not shape:
+            raise ConnectionFailed(f"{origin} gave an answer that is not known here")
+        return LeanReply(wire)
 
     async def _connect(self, origin: str) -> Connection:
         request = self._origins.get(origin)
@@ -130,6 +138,7 @@ class Wire(asyncio.Protocol):
         self._handler = connection.protocol
         transport = connection.transport
         if transport is None or self._handler is None:
+            connection.close()
             raise ConnectionFailed("the connection broke before it was used")
         self.transport: asyncio.Transport = transport
         self._progress = progress
@@ -150,8 +159,9 @@ class Wire(asyncio.Protocol):
 
     @property
     def plain_socket(self) -> int | None:
-        """The descriptor of the connection, unless what runs on it is encrypted."""
-        if self.transport.get_extra_info("ssl_object") is not None:
+        """The descriptor of the connection, unless it is encrypted or closed."""
+        encrypted = self.transport.get_extra_info("ssl_object") is not None
+        if encrypted or self.transport.is_closing() or not can_pump():
             return None
         found = self.transport.get_extra_info("socket")
         return None if found is None else int(found.fileno())
@@ -168,11 +178,22 @@ class Wire(asyncio.Protocol):
             while self.transport.get_write_buffer_size():
                 self._check()
                 await asyncio.sleep(0)
-            sent = await send_body(descriptor, body, self._progress, lambda: self.remaining >= 0)
+            sent = await self._pump(descriptor, body)
         else:
             sent = await self._write(body)
         if sent < size:
             self._keep = False  # an answer came before the end of the request
+
+    async def _pump(self, descriptor: int, body: Body) -> int:
+        try:
+            return await send_body(descriptor, body, self._progress, lambda: self.remaining >= 0)
+        except ConnectionFailed:
+            # Some servers refuse a long request and close at once: the answer may still be read.
+            while self.remaining < 0 and self._error is None:
+                await self._event()
+            if self.remaining < 0:
+                raise
+            return 0
 
     async def _write(self, body: Body) -> int:
         sent = 0
@@ -215,7 +236,7 @@ class Wire(asyncio.Protocol):
     async def into_file(self, sink: bodies.FileSink) -> bool:
         """Have a worker thread move the rest of the body; `False`: it is not for that."""
         descriptor = self.plain_socket
-        if self.remaining < PUMPED or descriptor is None or not self._keep:
+        if self.remaining < PUMPED or descriptor is None:
             return False
         while self._chunks:
             await sink.write(self._chunks.popleft())
@@ -361,9 +382,8 @@ class Wire(asyncio.Protocol):
 class LeanReply:
     """What a `Reply` is, on a `Wire`."""
 
-    def __init__(self, wire: Wire, origin: str) -> None:
+    def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._origin = origin
         self.status = wire.status
         self.reason = wire.reason
         self.headers: Mapping[str, str] = wire.headers
