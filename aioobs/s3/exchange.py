@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from dataclasses import replace
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
@@ -24,6 +23,7 @@ from aioobs.s3 import xml
 from aioobs.s3.body import digest, size_of
 from aioobs.s3.connections import Connections
 from aioobs.s3.credentials import CredentialChain
+from aioobs.s3.dates import http_time
 from aioobs.s3.request import Address, Request, address, check_headers
 from aioobs.s3.retry import Budget
 from aioobs.s3.signing import Anonymous, Credentials, Signer, SigOBS, SigV2, SigV4
@@ -239,9 +239,8 @@ class Exchange:
         return " ".join(filter(None, (place, region)))
 
     def _learn_clock(self, resp: ErrorResponse) -> str:
-        try:
-            theirs = parsedate_to_datetime(resp.headers.get("date", "")).timestamp()
-        except (TypeError, ValueError):
+        theirs = http_time(resp.headers.get("date", ""))
+        if theirs is None:
             return ""
         offset = theirs - time.time()
         if abs(offset - self._clock_offset) < LARGEST_SKEW:

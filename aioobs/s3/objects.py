@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from aioobs.errors import ObjectChanged, ProtocolError, ReadError
+from aioobs.s3.dates import http_time
 from aioobs.s3.xml import unquote_etag
 
 if TYPE_CHECKING:
@@ -37,11 +37,8 @@ class ObjectInfo:
     @property
     def mtime_nsec(self) -> int:
         """When the object was last written, nanoseconds since 1970; 0: the store did not say."""
-        try:
-            time = parsedate_to_datetime(self.headers.get("last-modified", ""))
-        except (TypeError, ValueError):
-            return 0
-        return int(time.timestamp()) * 1_000_000_000
+        time = http_time(self.headers.get("last-modified", ""))
+        return int(time or 0) * 1_000_000_000
 
     @property
     def metadata(self) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from aioobs.errors import (
@@ -12,6 +11,7 @@ from aioobs.errors import (
     ReadError,
     ResponseError,
 )
+from aioobs.s3.dates import http_time
 
 if TYPE_CHECKING:
     from aioobs.config import Config
@@ -87,10 +87,6 @@ def retry_after(resp: ErrorResponse | None) -> float:
     try:
         seconds = float(text)
     except ValueError:
-        try:
-            asked = parsedate_to_datetime(text)
-            said = parsedate_to_datetime(resp.headers.get("date", "")) if resp else asked
-            seconds = (asked - said).total_seconds()
-        except (TypeError, ValueError):
-            return 0.0
+        asked, said = http_time(text), http_time(resp.headers.get("date", "")) if resp else None
+        seconds = asked - said if asked is not None and said is not None else 0.0
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
-from xml.sax.saxutils import escape
 
 from aioobs.errors import ProtocolError
+from aioobs.s3.dates import nanoseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from xml.etree import ElementTree
 
 __all__ = [
     "Listed",
@@ -72,6 +71,8 @@ def parse(document: bytes) -> ElementTree.Element:
     Raises:
         ProtocolError: it is not XML, or it declares entities, which no store does.
     """
+    from xml.etree import ElementTree
+
     if b"<!DOCTYPE" in document or b"<!ENTITY" in document:
         raise ProtocolError("the answer declares a document type, which no store does")
     try:
@@ -201,6 +202,12 @@ def escaped(key: str) -> Iterator[str]:
         yield f"&#{ord(letter)};" if letter in "\r\n\t" else letter
 
 
+def escape(text: str) -> str:
+    """Return text as it stands between tags."""
+    # xml.sax.saxutils has the same, and takes the whole of urllib.request to import.
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
 def region_document(region: str) -> bytes:
     """Return the document that says where a bucket is to be."""
     return (
@@ -212,23 +219,6 @@ def region_document(region: str) -> bytes:
 def unquote_etag(text: str) -> str:
     """Return an ETag without the quotes that some stores put around it and others do not."""
     return text.strip().removeprefix("W/").strip('"')
-
-
-def nanoseconds(text: str) -> int:
-    """Return an ISO 8601 time, with or without a fraction, in nanoseconds since 1970."""
-    if not text:
-        return 0
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError as exc:
-        raise ProtocolError(f"{text!r} is not a time") from exc
-    if time.tzinfo is None:
-        time = time.replace(tzinfo=UTC)
-    since = time - EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
-
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def text(element: ElementTree.Element, name: str) -> str:

@@ -7,7 +7,6 @@ import glob
 import logging
 import os
 import secrets
-import shutil
 import stat as modes
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -176,7 +175,9 @@ def remove(path: str, *, recursive: bool) -> None:
         mode = os.lstat(plain).st_mode
         if modes.S_ISDIR(mode):
             if recursive:
-                shutil.rmtree(plain)
+                from shutil import rmtree  # slow to import, with all of its archives
+
+                rmtree(plain)
             else:
                 log.warning("%s is a folder: it is removed only with recursive=True", path)
         elif plain == path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shutil
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import islice
@@ -132,7 +131,9 @@ def rename_locally(source: str, target: str) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        shutil.move(source, target)
+        from shutil import move  # slow to import, with all of its archives
+
+        move(source, target)
 
 
 async def put(client: Client, target: ObjectURL, data: bytes | memoryview) -> None:
