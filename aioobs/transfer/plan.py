@@ -12,9 +12,7 @@ if TYPE_CHECKING:
 
     from aioobs.url import ObjectURL
 
-__all__ = ["Job", "Place", "place_below", "same_place", "split_conflicts", "target_of"]
-
-Place = "ObjectURL | str"
+__all__ = ["Job", "place_below", "same_place", "split_conflicts", "target_of"]
 
 
 class Job(NamedTuple):
@@ -22,7 +20,8 @@ class Job(NamedTuple):
 
     source: ObjectURL | str
     target: ObjectURL | str
-    size: int = 0
+    size: int | None = 0
+    """Bytes; `None`: not known yet."""
     etag: str = ""
     is_directory: bool = False
     error: OSError | None = None

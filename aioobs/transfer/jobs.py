@@ -1,0 +1,130 @@
+"""What there is to copy: a local tree, a listing, or a list of names."""
+
+from __future__ import annotations
+
+import logging
+import os
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from aioobs.errors import IsADirectory, NotFound, UnsafeKey
+from aioobs.store.local import LocalStore, in_thread
+from aioobs.store.remote import RemoteStore
+from aioobs.transfer.plan import Job, place_below, split_conflicts, target_of
+from aioobs.transfer.tree import Found, walk_tree
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+
+    from aioobs.s3.client import Client
+    from aioobs.url import ObjectURL
+
+__all__ = ["is_folder", "listed", "look"]
+
+TREE_BATCH = 500
+
+log = logging.getLogger("aioobs.transfer")
+
+
+async def is_folder(client: Client, source: ObjectURL | str) -> bool:
+    """Tell whether *source* is a folder."""
+    if isinstance(source, str):
+        return await in_thread(os.path.isdir, source)
+    return await RemoteStore(client).is_directory(str(source))
+
+
+async def look(client: Client, job: Job) -> Job:
+    """Return the job with the size of its source.
+
+    Raises:
+        NotFound: there is no such file.
+        IsADirectory: it is a folder.
+    """
+    source = job.source
+    if isinstance(source, str):
+        info = await LocalStore().stat(source)
+        if info.is_directory:
+            raise IsADirectory("is a folder; use copy_parallel to copy it", url=source)
+        return job._replace(size=info.length)
+    if source.key and not source.key.endswith("/"):
+        try:
+            found = await client.head_object(source.bucket, source.key)
+        except NotFound:
+            pass
+        else:
+            return job._replace(size=found.size, etag=found.etag)
+    if await is_folder(client, source):
+        raise IsADirectory("is a folder; use copy_parallel to copy it", url=str(source))
+    raise NotFound("there is no such file", operation="getObjectMetadata", url=str(source))
+
+
+async def listed(
+    client: Client,
+    source: ObjectURL | str,
+    target: ObjectURL | str,
+    file_list: Sequence[str] | None,
+) -> AsyncIterator[Job]:
+    """Yield a job for each file and empty folder of the source, and for an empty source itself."""
+    if file_list is not None:
+        jobs = named(source, target, file_list)
+    elif isinstance(source, str):
+        jobs = local_tree(source, target)
+    else:
+        jobs = objects(client, source, target)
+        if isinstance(target, str):
+            jobs = split_conflicts(jobs)
+    empty = True
+    async for job in jobs:
+        empty = False
+        yield job
+    if empty:
+        log.warning("%s is empty: there is nothing to copy", source)
+        yield Job(source, target, is_directory=True)
+
+
+async def named(
+    source: ObjectURL | str, target: ObjectURL | str, names: Sequence[str]
+) -> AsyncIterator[Job]:
+    """Yield a job for each of *names*, which are looked at when their turn comes."""
+    for name in names:
+        try:
+            yield Job(place_below(source, name), place_below(target, name), size=None)
+        except UnsafeKey as error:
+            yield Job(source, target, error=error)
+
+
+async def local_tree(source: str, target: ObjectURL | str) -> AsyncIterator[Job]:
+    """Yield a job for each thing below a local folder."""
+    tree = walk_tree(source)
+    while batch := await in_thread(take, tree, TREE_BATCH):
+        for found in batch:
+            path = os.path.join(source, found.name)
+            yield Job(
+                path,
+                place_below(target, found.name) if found.name else target,
+                found.size,
+                is_directory=found.is_directory,
+                error=found.error,
+            )
+
+
+async def objects(client: Client, source: ObjectURL, target: ObjectURL | str) -> AsyncIterator[Job]:
+    """Yield a job for each object below a folder of a store."""
+    start = len(source.folder)
+    async for page in client.list_pages(source.bucket, source.folder):
+        for item in page.objects:
+            url, name = source.with_key(item.key), item.key[start:]
+            if not name:
+                continue
+            marker = name.endswith("/") and not item.size
+            where: ObjectURL | str
+            error: OSError | None = None
+            if isinstance(target, str):
+                where, error = target_of(url, name[:-1] if marker else name, target)
+            else:
+                where = target.with_key(target.folder + name)
+            yield Job(url, where, item.size, item.etag, marker, error)
+
+
+def take(tree: Iterator[Found], count: int) -> list[Found]:
+    return list(islice(tree, count))

@@ -1,0 +1,305 @@
+"""One file at a time, in each of the four directions."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from aioobs.errors import ObjectChanged, ReadError
+from aioobs.s3.body import FilePart, FileSink
+from aioobs.s3.parts import cut, part_size_for
+from aioobs.store.compose import abort_upload
+from aioobs.store.local import Draft, Source, in_thread, local_errors
+from aioobs.transfer.errands import Errands
+from aioobs.transfer.jobs import look
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from aioobs.s3.body import Body
+    from aioobs.s3.client import Client
+    from aioobs.transfer.crew import Crew
+    from aioobs.transfer.plan import Job
+    from aioobs.transfer.progress import Meter
+    from aioobs.url import ObjectURL
+
+__all__ = ["Mover"]
+
+SMALL = 1 << 20  # up to this size a file is held in memory as a whole
+COPY_CHUNK = 64 << 20  # what is copied locally before anybody looks up
+COPIED_PART = 512 << 20  # a part that the store copies by itself
+MOST_FOLDERS = 100_000  # of which it is remembered that they exist
+
+
+class Mover:
+    """Copies files with the help of a crew, and counts what has moved."""
+
+    def __init__(self, client: Client, crew: Crew, meter: Meter) -> None:
+        self.client = client
+        self.config = client.config
+        self.crew = crew
+        self.meter = meter
+        self.errands = Errands()
+        self._folders: set[str] = set()
+
+    async def copy(self, job: Job) -> None:
+        """Copy one file, or create one empty folder."""
+        source, target = job.source, job.target
+        if isinstance(target, str):
+            if job.is_directory:
+                await self._make_folder(target)
+            elif isinstance(source, str):
+                await self._make_folder(os.path.dirname(target))
+                await self._copy_locally(source, target)
+            else:
+                await self._make_folder(os.path.dirname(target))
+                await self._download(source, target, job)
+        elif job.is_directory:
+            await self.client.put_object(target.bucket, target.folder, b"")
+        elif isinstance(source, str):
+            await self._upload(source, target, job.size or 0)
+        else:
+            await self._copy_in_store(source, target, job)
+
+    async def _make_folder(self, path: str) -> None:
+        if path in self._folders or not path:
+            return
+        try:
+            await self.errands.run(partial(os.makedirs, path, exist_ok=True))
+        except (FileExistsError, NotADirectoryError) as error:
+            raise NotADirectoryError(
+                errno.ENOTDIR, "a file stands where a folder is wanted", path
+            ) from error
+        if len(self._folders) >= MOST_FOLDERS:
+            self._folders.clear()
+        self._folders.add(path)
+
+    async def _download(self, source: ObjectURL, target: str, job: Job) -> None:
+        for _ in range(3):
+            try:
+                size, etag = job.size or 0, job.etag
+                if size < self.config.multipart_threshold or not etag:
+                    await self._download_whole(source, target, size, etag)
+                else:
+                    await self._download_parts(source, target, size, etag)
+            except ObjectChanged as error:  # since it was listed, or while it was being read
+                changed, job = error, await look(self.client, job)
+            else:
+                return
+        raise changed
+
+    async def _download_whole(self, source: ObjectURL, target: str, size: int, etag: str) -> None:
+        if size > SMALL:
+            async with drafted(target) as draft:
+                sink = FileSink(draft.descriptor)
+                await self.client.get_object_into(source.bucket, source.key, sink, if_match=etag)
+                self.meter.moved(sink.received)
+                await in_thread(draft.publish)
+            return
+        async with self._memory(size):
+            data = await self.client.get_object(source.bucket, source.key, if_match=etag)
+            if etag and len(data) != size:
+                raise ReadError(f"{size} bytes were listed, {len(data)} came", url=str(source))
+            await self.errands.run(partial(write_whole, target, data))
+        self.meter.moved(len(data))
+
+    @asynccontextmanager
+    async def _memory(self, size: int) -> AsyncIterator[None]:
+        """Hold *size* bytes of what the client may have in memory."""
+        memory = (await self.client.connections()).memory
+        taken = await memory.acquire(size)
+        try:
+            yield
+        finally:
+            memory.release(taken)
+
+    async def _download_parts(self, source: ObjectURL, target: str, size: int, etag: str) -> None:
+        async with drafted(target) as draft:
+
+            async def fetch(offset: int, length: int) -> None:
+                sink = FileSink(draft.descriptor, offset)
+                await self.client.get_object_into(
+                    source.bucket,
+                    source.key,
+                    sink,
+                    start=offset,
+                    stop=offset + length,
+                    if_match=etag,
+                )
+                if sink.received != length:
+                    raise ReadError(f"{length} bytes were wanted, {sink.received} came")
+                self.meter.moved(length)
+
+            parts = cut(size, part_size_for(size, self.config.part_size))
+            await self.crew.share([partial(fetch, part.offset, part.size) for part in parts])
+            await in_thread(draft.publish)
+
+    async def _upload(self, source: str, target: ObjectURL, size: int) -> None:
+        if size <= SMALL:
+            async with self._memory(size):
+                data = await self.errands.run(partial(read_small, source))
+                if data is not None:
+                    await self.client.put_object(target.bucket, target.key, data)
+                    self.meter.moved(len(data))
+                    return
+        async with opened(source) as file:
+            body = partial(FilePart, file.descriptor)
+            if file.size < self.config.multipart_threshold:
+                await self.client.put_object(target.bucket, target.key, body(0, file.size))
+                file.check()
+                self.meter.moved(file.size)
+            else:
+                await self.upload_parts(target, file.size, body, file.check)
+
+    async def upload_parts(
+        self,
+        target: ObjectURL,
+        size: int,
+        body: Callable[[int, int], Body],
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Make an object of *size* bytes of parts, which *body* gives by offset and size."""
+
+        async def send(upload_id: str, number: int, offset: int, length: int) -> str:
+            return await self.client.upload_part(
+                target.bucket, target.key, upload_id, number, body(offset, length)
+            )
+
+        await self._multipart(target, size, self.config.part_size, send, check=check)
+
+    async def _copy_in_store(self, source: ObjectURL, target: ObjectURL, job: Job) -> None:
+        origin = (source.bucket, source.key)
+        if origin == (target.bucket, target.key):
+            return
+        size = job.size or 0
+        if size <= self.config.largest_copy:
+            await self.client.copy_object(origin, target.bucket, target.key, if_match=job.etag)
+            self.meter.moved(size)
+            return
+        info = await self.client.head_object(*origin)
+
+        async def send(upload_id: str, number: int, offset: int, length: int) -> str:
+            return await self.client.upload_part_copy(
+                target.bucket,
+                target.key,
+                upload_id,
+                number,
+                origin,
+                start=offset,
+                stop=offset + length,
+                if_match=info.etag,
+            )
+
+        part_size = min(COPIED_PART, self.config.largest_copy)
+        await self._multipart(
+            target,
+            info.size,
+            part_size,
+            send,
+            content_type=info.headers.get("content-type", ""),
+            metadata=info.metadata,
+        )
+
+    async def _multipart(
+        self,
+        target: ObjectURL,
+        size: int,
+        part_size: int,
+        send: Callable[[str, int, int, int], Awaitable[str]],
+        *,
+        check: Callable[[], None] = lambda: None,
+        content_type: str = "",
+        metadata: dict[str, str] | None = None,
+    ) -> None:
+        """Upload in parts, all of them or nothing."""
+        bucket, key = target.bucket, target.key
+        upload_id = await self.client.create_multipart_upload(
+            bucket, key, content_type=content_type, metadata=metadata
+        )
+        etags: dict[int, str] = {}
+
+        async def part(number: int, offset: int, length: int) -> None:
+            etags[number] = await send(upload_id, number, offset, length)
+            self.meter.moved(length)
+
+        try:
+            parts = cut(size, part_size_for(size, part_size))
+            await self.crew.share([partial(part, *one) for one in parts])
+            check()
+            await self.client.complete_multipart_upload(bucket, key, upload_id, etags, size=size)
+        except BaseException:
+            await abort_upload(self.client, target, upload_id)
+            raise
+
+    async def _copy_locally(self, source: str, target: str) -> None:
+        if await in_thread(is_same_file, source, target):
+            return
+        async with opened(source) as file, drafted(target) as draft:
+            offset = 0
+            while count := await in_thread(copy_some, file.descriptor, draft.descriptor, offset):
+                offset += count
+                self.meter.moved(count)
+            file.check()
+            await in_thread(draft.publish)
+
+
+@asynccontextmanager
+async def drafted(target: str) -> AsyncIterator[Draft]:
+    """Create a draft, which is discarded unless it gets published."""
+    draft = Draft(target)
+    try:
+        await in_thread(draft.open)
+        yield draft
+    finally:
+        draft.discard()
+
+
+@asynccontextmanager
+async def opened(path: str) -> AsyncIterator[Source]:
+    """Open a local file that is to be sent."""
+    source = Source(path)
+    try:
+        await in_thread(source.open)
+        yield source
+    finally:
+        source.close()
+
+
+def is_same_file(source: str, target: str) -> bool:
+    return os.path.exists(target) and os.path.samefile(source, target)
+
+
+def read_small(path: str) -> bytes | None:
+    """Return the content of a file, or `None` if it is not small any more."""
+    with local_errors(path), open(path, "rb", buffering=0) as file:
+        data = file.read(SMALL + 1)
+        if data and len(data) < SMALL:
+            data += file.readall()
+    return None if len(data) > SMALL else data
+
+
+def write_whole(target: str, data: bytes) -> None:
+    draft = Draft(target)
+    try:
+        draft.open()
+        view = memoryview(data)
+        while view:
+            view = view[os.write(draft.descriptor, view) :]
+        draft.publish()
+    finally:
+        draft.discard()
+
+
+def copy_some(source: int, target: int, offset: int) -> int:
+    """Copy the next bytes from one open file to another, and return how many."""
+    end = offset + COPY_CHUNK
+    position = offset
+    while position < end and (data := os.pread(source, 1 << 20, position)):
+        view = memoryview(data)
+        while view:
+            count = os.pwrite(target, view, position)
+            view, position = view[count:], position + count
+    return position - offset
