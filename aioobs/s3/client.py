@@ -22,6 +22,7 @@ from aioobs.errors import (
 from aioobs.s3 import xml
 from aioobs.s3.body import Body, FilePart, MemorySink, Sink, digest
 from aioobs.s3.exchange import Exchange
+from aioobs.s3.listing import Listing
 from aioobs.s3.objects import ObjectInfo, Range, info_of, multipart_etag
 from aioobs.s3.request import Request
 from aioobs.s3.retry import Budget
@@ -52,7 +53,7 @@ class Client:
     def __init__(self, config: Config | None = None) -> None:
         self._config = config or Config.from_env()
         self._exchange = Exchange(self._config)
-        self._list_version = self._config.list_version
+        self._listing = Listing(self._exchange)
 
     @property
     def config(self) -> Config:
@@ -61,7 +62,7 @@ class Client:
 
     async def list_buckets(self) -> list[str]:
         """Return the names of all buckets of the account."""
-        return xml.parse_names(await self._document(Request("listBuckets", "GET")))
+        return xml.parse_names(await self._exchange.document(Request("listBuckets", "GET")))
 
     async def create_bucket(self, bucket: str, *, exist_ok: bool = False) -> None:
         """Create a bucket in the client's region.
@@ -72,7 +73,7 @@ class Client:
         region = self._config.region
         body = xml.region_document(region) if region and region != "us-east-1" else b""
         try:
-            await self._document(Request("createBucket", "PUT", bucket, body=body))
+            await self._exchange.document(Request("createBucket", "PUT", bucket, body=body))
         except AlreadyExists:
             if not exist_ok:
                 raise
@@ -85,11 +86,11 @@ class Client:
             NotFound: there is no such bucket.
             AccessDenied: it may not be used.
         """
-        await self._document(Request("headBucket", "HEAD", bucket))
+        await self._exchange.document(Request("headBucket", "HEAD", bucket))
 
     async def delete_bucket(self, bucket: str) -> None:
         """Delete an empty bucket."""
-        await self._document(Request("deleteBucket", "DELETE", bucket))
+        await self._exchange.document(Request("deleteBucket", "DELETE", bucket))
 
     async def list_pages(
         self, bucket: str, prefix: str = "", *, delimiter: str = "", start_after: str = ""
@@ -102,20 +103,7 @@ class Client:
         Raises:
             ProtocolError: the listing does not come to an end.
         """
-        page = await self._first_page(bucket, prefix, delimiter, start_after)
-        yield page
-        landmark, steps = page.next, 0
-        while page.next:
-            page = await self._page(bucket, prefix, delimiter, page.next)
-            if page.next and page.next == landmark:
-                raise ProtocolError(
-                    f"the listing goes round in circles at {page.next!r}",
-                    operation="listObjects",
-                    url=f"s3://{bucket}/{prefix}",
-                )
-            steps += 1
-            if steps & (steps - 1) == 0:  # Brent: any circle is found, whatever its length
-                landmark = page.next
+        async for page in self._listing.pages(bucket, prefix, delimiter, start_after):
             yield page
 
     async def list_objects(
@@ -128,48 +116,7 @@ class Client:
         limit: int | None = None,
     ) -> Page:
         """Return the first page of what `list_pages` yields, of at most *limit* names."""
-        return await self._first_page(bucket, prefix, delimiter, start_after, limit)
-
-    async def _first_page(
-        self, bucket: str, prefix: str, delimiter: str, start_after: str, limit: int | None = None
-    ) -> Page:
-        if not self._list_version:
-            huawei = self._config.is_public_cloud and ".obs." in f".{self._config.host}"
-            self._list_version = 1 if huawei else 2
-        try:
-            return await self._page(bucket, prefix, delimiter, "", start_after, limit)
-        except (ResponseError, ProtocolError) as error:
-            unknown = error.resp is None or error.resp.status in (400, 405, 501)
-            if self._list_version == 1 or self._config.list_version or not unknown:
-                raise
-        page = await self._page(bucket, prefix, delimiter, "", start_after, limit, version=1)
-        self._list_version = 1
-        return page
-
-    async def _page(
-        self,
-        bucket: str,
-        prefix: str,
-        delimiter: str,
-        marker: str,
-        start_after: str = "",
-        limit: int | None = None,
-        *,
-        version: int = 0,
-    ) -> Page:
-        version = version or self._list_version
-        query = [("encoding-type", "url"), ("max-keys", str(limit or self._config.page_size))]
-        query.append(("prefix", prefix))
-        if delimiter:
-            query.append(("delimiter", delimiter))
-        if version == 2:
-            query.append(("list-type", "2"))
-            query.append(("continuation-token", marker) if marker else ("start-after", start_after))
-        elif marker or start_after:
-            query.append(("marker", marker or start_after))
-        asked = tuple(pair for pair in query if pair[1] or pair[0] == "prefix")
-        document = await self._document(Request("listObjects", "GET", bucket, query=asked))
-        return xml.parse_page(document, version=version)
+        return await self._listing.first_page(bucket, prefix, delimiter, start_after, limit)
 
     async def head_object(self, bucket: str, key: str) -> ObjectInfo:
         """Return what the store says of an object.
@@ -286,7 +233,7 @@ class Client:
 
     async def delete_object(self, bucket: str, key: str) -> None:
         """Delete an object; one that does not exist is no error."""
-        await self._document(Request("deleteObject", "DELETE", bucket, key))
+        await self._exchange.document(Request("deleteObject", "DELETE", bucket, key))
 
     async def delete_objects(self, bucket: str, keys: Iterable[str]) -> list[ObsError]:
         """Delete objects, up to 1,000 at a time; return an error for each one that is left."""
@@ -307,7 +254,7 @@ class Client:
         request = Request("deleteObjects", "POST", bucket, query=(("delete", ""),), body=body)
         request.headers["content-md5"] = base64.b64encode(await digest(body, "md5")).decode()
         request.headers["content-type"] = "application/xml"
-        errors = xml.parse_delete_errors(await self._document(request))
+        errors = xml.parse_delete_errors(await self._exchange.document(request))
         return [
             error_for(
                 "deleteObjects",
@@ -331,7 +278,7 @@ class Client:
         request = Request(
             "initiateMultipartUpload", "POST", bucket, key, (("uploads", ""),), headers
         )
-        upload_id = xml.fields(await self._document(request)).get("UploadId", "")
+        upload_id = xml.fields(await self._exchange.document(request)).get("UploadId", "")
         if not upload_id:
             raise ProtocolError(
                 "the answer has no UploadId", operation=request.operation, url=request.url
@@ -407,7 +354,7 @@ class Client:
         """Give up an upload and free its parts; one that does not exist is no error."""
         request = Request("abortMultipartUpload", "DELETE", bucket, key, (("uploadId", upload_id),))
         try:
-            await self._document(request)
+            await self._exchange.document(request)
         except NotFound as error:
             if error.resp and error.resp.code == "NoSuchBucket":
                 raise
@@ -421,7 +368,9 @@ class Client:
                 query += [("key-marker", key_marker), ("upload-id-marker", id_marker)]
             request = Request("listMultipartUploads", "GET", bucket, query=tuple(query))
             before = key_marker, id_marker
-            uploads, key_marker, id_marker = xml.parse_uploads(await self._document(request))
+            uploads, key_marker, id_marker = xml.parse_uploads(
+                await self._exchange.document(request)
+            )
             for upload in uploads:
                 yield upload
             if not key_marker or (key_marker, id_marker) == before:
@@ -438,7 +387,7 @@ class Client:
                 query.append(("part-number-marker", marker))
             request = Request("listParts", "GET", bucket, key, tuple(query))
             before = marker
-            parts, marker = xml.parse_parts(await self._document(request))
+            parts, marker = xml.parse_parts(await self._exchange.document(request))
             for part in parts:
                 yield part
             if not marker or marker == before:
@@ -483,14 +432,6 @@ class Client:
 
     def __repr__(self) -> str:
         return f"Client({self._config.endpoint or 'no endpoint'!r})"
-
-    async def _document(self, request: Request) -> bytes:
-        """Return the body of the answer, which is kept in memory."""
-
-        async def receive(reply: Reply) -> bytes:
-            return await reply.read()
-
-        return await self._exchange.call(request, receive)
 
     async def _etag(self, request: Request) -> str:
         async def receive(reply: Reply) -> str:

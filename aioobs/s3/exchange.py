@@ -97,6 +97,14 @@ class Exchange:
                 url=request.url,
             ) from (errors[-1] if errors else exc)
 
+    async def document(self, request: Request) -> bytes:
+        """Return the whole body of the answer."""
+
+        async def receive(reply: Reply) -> bytes:
+            return await reply.read()
+
+        return await self.call(request, receive)
+
     async def _attempts(
         self,
         request: Request,

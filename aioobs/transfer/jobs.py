@@ -98,14 +98,25 @@ async def local_tree(source: str, target: ObjectURL | str) -> AsyncIterator[Job]
     tree = walk_tree(source)
     while batch := await in_thread(take, tree, TREE_BATCH):
         for found in batch:
-            path = os.path.join(source, found.name)
+            path, error = os.path.join(source, found.name), found.error
+            if not isinstance(target, str):
+                error = error or unspeakable(path)
             yield Job(
                 path,
                 place_below(target, found.name) if found.name else target,
                 found.size,
                 is_directory=found.is_directory,
-                error=found.error,
+                error=error,
             )
+
+
+def unspeakable(path: str) -> UnsafeKey | None:
+    """Return the error that the name of a file cannot be a key, if that is so."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return UnsafeKey("the name is not text, and keys are UTF-8", url=ascii(path))
+    return None
 
 
 async def objects(client: Client, source: ObjectURL, target: ObjectURL | str) -> AsyncIterator[Job]:

@@ -1,0 +1,96 @@
+"""Listings of objects, page by page, in the version that the store has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aioobs.errors import ProtocolError, ResponseError
+from aioobs.s3 import xml
+from aioobs.s3.request import Request
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aioobs.s3.exchange import Exchange
+    from aioobs.s3.xml import Page
+
+__all__ = ["Listing"]
+
+
+class Listing:
+    """Lists what a bucket holds, and remembers which version of the request the store knows."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._config = exchange.config
+        self._version: int = exchange.config.list_version
+
+    async def pages(
+        self, bucket: str, prefix: str, delimiter: str, start_after: str
+    ) -> AsyncIterator[Page]:
+        """Yield all pages; a listing that does not come to an end is an error."""
+        page = await self.first_page(bucket, prefix, delimiter, start_after)
+        yield page
+        landmark, steps = page.next, 0
+        while page.next:
+            page = await self._page(bucket, prefix, delimiter, page.next)
+            if page.next and page.next == landmark:
+                raise ProtocolError(
+                    f"the listing goes round in circles at {page.next!r}",
+                    operation="listObjects",
+                    url=f"s3://{bucket}/{prefix}",
+                )
+            steps += 1
+            if steps & (steps - 1) == 0:  # Brent: any circle is found, whatever its length
+                landmark = page.next
+            yield page
+
+    async def first_page(
+        self, bucket: str, prefix: str, delimiter: str, start_after: str, limit: int | None = None
+    ) -> Page:
+        """Return the first page, of at most *limit* names."""
+        if not self._version:
+            # OBS has version 2 in its documentation, but not for all kinds of buckets.
+            self._version = 1 if self._config.is_public_cloud and self._is_obs() else 2
+        try:
+            return await self._page(bucket, prefix, delimiter, "", start_after, limit)
+        except (ResponseError, ProtocolError) as error:
+            unknown = error.resp is None or error.resp.status in (400, 405, 501)
+            if self._version == 1 or self._config.list_version or not unknown:
+                raise
+        page = await self._page(bucket, prefix, delimiter, "", start_after, limit, version=1)
+        self._version = 1
+        return page
+
+    def _is_obs(self) -> bool:
+        return ".obs." in f".{self._config.host}"
+
+    async def _page(
+        self,
+        bucket: str,
+        prefix: str,
+        delimiter: str,
+        marker: str,
+        start_after: str = "",
+        limit: int | None = None,
+        *,
+        version: int = 0,
+    ) -> Page:
+        version = version or self._version
+        query = {
+            "encoding-type": "url",
+            "max-keys": str(limit or self._config.page_size),
+            "prefix": prefix,
+        }
+        if delimiter:
+            query["delimiter"] = delimiter
+        if version == 2:
+            query["list-type"] = "2"
+            if marker:
+                query["continuation-token"] = marker
+            elif start_after:
+                query["start-after"] = start_after
+        elif marker or start_after:
+            query["marker"] = marker or start_after
+        request = Request("listObjects", "GET", bucket, query=tuple(query.items()))
+        return xml.parse_page(await self._exchange.document(request), version=version)
