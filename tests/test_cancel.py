@@ -1,0 +1,328 @@
+"""Copies that are cancelled: they end soon and leave nothing, wherever it hits them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aioobs import file
+from aioobs.config import Config
+from aioobs.s3.body import FileSink
+from aioobs.s3.client import Client
+from aioobs.store.local import in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+MIB = 1 << 20
+DIRECTIONS = ["local-local", "local-remote", "remote-local", "remote-remote"]
+ATTEMPTS = 12
+SOON = 1.0  # seconds
+
+
+@pytest.fixture
+async def client(obs_bucket: str) -> AsyncIterator[Client]:
+    """Give a client of the server that the bucket is on."""
+    async with Client(Config.from_env()) as found:
+        yield found
+
+
+@pytest.fixture
+async def ends(obs_bucket: str, tmp_path: Path) -> dict[str, str]:
+    """Give the same tree here and in the store: small files, and two of several parts."""
+    folder = tmp_path / "src"
+    noise = random.Random(0).randbytes(24 * MIB)
+    for number in range(60):
+        (folder / str(number % 3)).mkdir(parents=True, exist_ok=True)
+        (folder / str(number % 3) / f"{number:02}").write_text("x" * 1000)
+    for name in ("big", "large"):
+        (folder / name).write_bytes(noise)
+    (folder / "medium").write_bytes(noise[: 3 * MIB])
+    await file.copy_parallel(str(folder), f"{obs_bucket}/src")
+    return {"local": str(tmp_path), "remote": obs_bucket}
+
+
+def drafts(folder: str) -> list[str]:
+    return [
+        name for _, _, names in os.walk(folder) for name in names if name.startswith(".aioobs-")
+    ]
+
+
+async def uploads(client: Client, bucket: str) -> list[str]:
+    name = bucket.partition("://")[2]
+    return [upload.key async for upload in client.list_multipart_uploads(name)]
+
+
+def descriptors() -> dict[str, str]:
+    """Return the open files that are neither sockets nor pipes of the loop."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            found[name] = os.readlink(f"/proc/self/fd/{name}")
+    return {name: path for name, path in found.items() if path.startswith("/")}
+
+
+class Moment:
+    """A callback that lets a waiting task go on at the n-th report."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.reached = asyncio.Event()
+
+    def __call__(self, _: file.Progress) -> None:
+        """Take a report."""
+        self.number -= 1
+        if self.number <= 0:
+            self.reached.set()
+
+
+async def cancelled_at(
+    source: str, target: str, moment: Callable[[asyncio.Task[None]], Awaitable[object]],
+    progress: Callable[[file.Progress], object] | None = None,
+) -> bool:  # fmt: skip
+    """Copy, cancel at a moment, and tell whether it was still under way."""
+    task = asyncio.create_task(file.copy_parallel(source, target, progress=progress))
+    await moment(task)
+    begun = time.monotonic()
+    under_way = task.cancel()
+    await asyncio.wait([task])
+    assert time.monotonic() - begun < SOON
+    assert task.cancelled() or task.exception() is None
+    assert task.cancelled() is under_way or not under_way
+    return task.cancelled()
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+async def test_a_cancelled_copy_ends_soon_and_leaves_nothing(
+    ends: dict[str, str], client: Client, direction: str
+) -> None:
+    here, there = direction.split("-")
+    source = f"{ends[here]}/src"
+    delays = random.Random(direction)
+    begun = time.monotonic()
+    await file.copy_parallel(source, f"{ends[there]}/whole")
+    whole = time.monotonic() - begun
+    tasks, threads = asyncio.all_tasks(), threading.active_count()
+    opened = descriptors()
+    hits = 0
+    for attempt in range(ATTEMPTS):
+        delay = delays.uniform(0, whole)
+        hits += await cancelled_at(
+            source,
+            f"{ends[there]}/dst-{attempt}",
+            lambda _, delay=delay: asyncio.sleep(delay),  # type: ignore[misc]
+        )
+        assert drafts(ends["local"]) == []
+        assert await uploads(client, ends["remote"]) == []
+        assert asyncio.all_tasks() == tasks
+        assert descriptors() == opened
+
+    assert hits > ATTEMPTS // 4
+    assert threading.active_count() <= threads + 40
+    await file.copy_parallel(source, f"{ends[there]}/again")
+    names = await file.list_directory(f"{ends[there]}/again", recursive=True)
+    assert names == await file.list_directory(source, recursive=True)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+async def test_a_copy_can_be_cancelled_at_any_report(
+    ends: dict[str, str], client: Client, direction: str
+) -> None:
+    here, there = direction.split("-")
+    for number in (1, 2, 3):
+        moment = Moment(number)
+
+        async def reached(task: asyncio.Task[None], moment: Moment = moment) -> None:
+            waiting = asyncio.create_task(moment.reached.wait())
+            await asyncio.wait([task, waiting], return_when="FIRST_COMPLETED")
+            waiting.cancel()
+            await asyncio.wait([waiting])
+
+        await cancelled_at(f"{ends[here]}/src", f"{ends[there]}/dst-{number}", reached, moment)
+        assert drafts(ends["local"]) == []
+        assert await uploads(client, ends["remote"]) == []
+
+
+async def test_a_copy_can_be_cancelled_after_any_step_of_the_loop(
+    ends: dict[str, str], client: Client
+) -> None:
+    async def go_on(task: asyncio.Task[None], steps: int) -> None:
+        for _ in range(steps):
+            await asyncio.sleep(0)
+
+    for steps in range(1, 60, 3):
+        for here, there in (("remote", "local"), ("local", "remote"), ("local", "local")):
+            target = f"{ends[there]}/dst-{here}-{steps}"
+            await cancelled_at(f"{ends[here]}/src", target, partial(go_on, steps=steps))
+        assert drafts(ends["local"]) == []
+    assert await uploads(client, ends["remote"]) == []
+
+
+async def test_a_copy_of_many_local_files_leaves_no_drafts_when_it_is_cancelled(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "src").mkdir()
+    for number in range(300):
+        (tmp_path / "src" / str(number)).write_text("x")
+    delays = random.Random(0)
+    for attempt in range(30):
+        delay = delays.uniform(0, 0.05)
+        await cancelled_at(
+            str(tmp_path / "src"),
+            str(tmp_path / f"dst-{attempt}"),
+            lambda _, delay=delay: asyncio.sleep(delay),  # type: ignore[misc]
+        )
+    assert drafts(str(tmp_path)) == []
+
+
+async def test_who_waits_for_a_thread_and_is_cancelled_waits_for_its_end() -> None:
+    go_on, ended = threading.Event(), []
+
+    def work() -> None:
+        go_on.wait()
+        ended.append(True)
+
+    task = asyncio.create_task(in_thread(work))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task], timeout=0.05)
+    early = task.done()
+    go_on.set()
+    await asyncio.wait([task])
+
+    assert not early
+    assert ended == [True]
+    assert task.cancelled()
+
+
+async def test_a_cancelled_write_of_a_body_has_ended_when_its_descriptor_is_closed(
+    tmp_path: Path,
+) -> None:
+    for steps in range(20):
+        with (tmp_path / "file").open("wb") as target:
+            descriptor = target.fileno()
+            tasks = [asyncio.create_task(FileSink(descriptor).write(bytes(MIB))) for _ in range(40)]
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            os.ftruncate(descriptor, 0)
+            # A thread that still writes would by now write into whatever has this descriptor.
+            await asyncio.to_thread(time.sleep, 0.02)
+            assert os.fstat(descriptor).st_size == 0
+
+
+async def test_whole_files_stay_and_no_partial_one_is_seen(ends: dict[str, str]) -> None:
+    source, target = f"{ends['remote']}/src", f"{ends['local']}/dst"
+    for attempt in range(6):
+        await cancelled_at(source, target, lambda _, a=attempt: asyncio.sleep(0.02 * a))  # type: ignore[misc]
+        for folder, _, names in os.walk(target):
+            for name in names:
+                path = os.path.join(folder, name)
+                expected = f"{ends['local']}/src/{os.path.relpath(path, target)}"
+                assert os.path.getsize(path) == os.path.getsize(expected)
+
+
+async def test_a_timeout_around_a_copy_works_as_for_anything_else(
+    ends: dict[str, str], client: Client
+) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await file.copy_parallel(f"{ends['local']}/src", f"{ends['remote']}/dst")
+
+    assert await uploads(client, ends["remote"]) == []
+
+
+async def test_a_cancelled_write_leaves_neither_object_nor_upload(
+    obs_bucket: str, client: Client
+) -> None:
+    data = random.Random(0).randbytes(24 * MIB)
+    for delay in (0, 0.005, 0.02, 0.05, 0.1):
+        task = asyncio.create_task(file.write(f"{obs_bucket}/file-{delay}", data))
+        await asyncio.sleep(delay)
+        if task.cancel():
+            await asyncio.wait([task])
+        assert await uploads(client, obs_bucket) == []
+        if await file.exists(f"{obs_bucket}/file-{delay}"):
+            assert await file.get_size(f"{obs_bucket}/file-{delay}") == len(data)
+
+
+async def test_a_cancelled_append_leaves_the_object_as_it_was_or_whole(
+    obs_bucket: str, client: Client
+) -> None:
+    data = random.Random(0).randbytes(12 * MIB)
+    for delay in (0, 0.005, 0.02, 0.05, 0.1):
+        url = f"{obs_bucket}/file-{delay}"
+        await file.write(url, data)
+        task = asyncio.create_task(file.append(url, data))
+        await asyncio.sleep(delay)
+        if task.cancel():
+            await asyncio.wait([task])
+        assert await uploads(client, obs_bucket) == []
+        assert await file.get_size(url) in (len(data), 2 * len(data))
+
+
+INTERRUPTED = """
+import sys, time
+import aioobs.sync as mox
+source, target = sys.argv[1:]
+def report(progress):
+    print("report", flush=True)
+mox.file.exists(source)
+try:
+    print("ready", flush=True)
+    mox.file.copy_parallel(source, target, progress=report)
+    print("done", flush=True)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    mox.file.exists(source)  # the loop is as good as before
+    raise
+"""
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS[:3])
+@pytest.mark.parametrize("line", ["ready", "report"])
+async def test_ctrl_c_ends_a_blocking_copy_soon_and_leaves_nothing(
+    ends: dict[str, str], client: Client, direction: str, line: str
+) -> None:
+    here, there = direction.split("-")
+    command = [sys.executable, "-c", INTERRUPTED, f"{ends[here]}/src", f"{ends[there]}/dst"]
+
+    def interrupt() -> tuple[str, str, float, int]:
+        with subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.getcwd()},
+        ) as process:
+            assert process.stdout is not None
+            while process.stdout.readline().strip() != line:
+                assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            begun = time.monotonic()
+            out, errors = process.communicate(timeout=20)
+            return out, errors, time.monotonic() - begun, process.returncode
+
+    out, errors, seconds, status = await asyncio.to_thread(interrupt)
+
+    assert seconds < 2 * SOON
+    assert "interrupted" in out, errors
+    assert status == -signal.SIGINT
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert drafts(ends["local"]) == []
+    assert await uploads(client, ends["remote"]) == []

@@ -1,0 +1,379 @@
+"""`copy`: one file, in all four directions."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import subprocess
+import sys
+from dataclasses import replace
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import aioobs.file
+from aioobs.config import Config
+from aioobs.s3.client import Client
+from aioobs.transfer import engine
+from aioobs.url import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytest_plugins = ["verbs"]
+
+MIB = 1 << 20
+DIRECTIONS = ["local-local", "local-remote", "remote-local", "remote-remote"]
+
+
+@pytest.fixture(params=DIRECTIONS)
+def ends(request: pytest.FixtureRequest, bucket: str, tmp_path: Path) -> tuple[str, str]:
+    """Give a source and a target folder for each direction; local ones exist."""
+    found = []
+    for name, kind in zip(("src", "dst"), request.param.split("-"), strict=True):
+        if kind == "local":
+            (tmp_path / name).mkdir()
+        found.append(str(tmp_path / name) if kind == "local" else f"{bucket}/{name}")
+    return found[0], found[1]
+
+
+def noise(size: int, seed: int = 0) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+def digest(data: bytes) -> str:
+    return sha256(data).hexdigest()
+
+
+def drafts(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.name.startswith(".aioobs-")]
+
+
+async def uploads(client: Client, bucket: str) -> list[str]:
+    name = bucket.partition("://")[2]
+    return [upload.key async for upload in client.list_multipart_uploads(name)]
+
+
+@pytest.mark.parametrize("size", [0, 1, MIB, MIB + 1])
+async def test_a_copy_is_equal_and_the_source_stays(
+    mox: Any, ends: tuple[str, str], tmp_path: Path, size: int
+) -> None:
+    source, target = (f"{end}/file" for end in ends)
+    await mox.write(source, noise(size))
+    await mox.copy(source, target)
+
+    for url in (source, target):
+        assert digest(await mox.read(url, binary=True)) == digest(noise(size))
+    assert drafts(tmp_path) == []
+
+
+@pytest.mark.parametrize("size", [16 * MIB - 1, 16 * MIB, 40 * MIB + 3])
+async def test_a_large_file_is_copied_whole(
+    mox: Any, ends: tuple[str, str], tmp_path: Path, client: Client, bucket: str, size: int
+) -> None:
+    data = noise(size)
+    source, target = (f"{end}/file" for end in ends)
+    await mox.write(source, data)
+    await mox.copy(source, target)
+
+    assert digest(await mox.read(target, binary=True)) == digest(data)
+    assert drafts(tmp_path) == []
+    assert await uploads(client, bucket) == []
+
+
+async def test_a_copy_has_exactly_the_name_that_was_given(mox: Any, ends: tuple[str, str]) -> None:
+    source, target = (f"{end}/file" for end in ends)
+    await mox.write(source, "x")
+    await mox.copy(src_url=source, dst_url=f"{target}.copy")
+
+    assert await mox.list_directory(ends[1]) == ["file.copy"]
+
+
+async def test_folders_above_the_target_are_created(mox: Any, ends: tuple[str, str]) -> None:
+    await mox.write(f"{ends[0]}/file", "x")
+    await mox.copy(f"{ends[0]}/file", f"{ends[1]}/one/two/file")
+
+    assert await mox.read(f"{ends[1]}/one/two/file") == "x"
+
+
+async def test_a_relative_target_may_be_in_folders_that_are_missing(
+    mox: Any, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    await mox.write(f"{bucket}/file", "x")
+    await mox.copy(f"{bucket}/file", "cache/tmp/file")
+    await mox.copy(f"{bucket}/file", "file")
+    await mox.copy("file", f"{bucket}/back")
+
+    assert (tmp_path / "cache" / "tmp" / "file").read_text() == "x"
+    assert await mox.read(f"{bucket}/back") == "x"
+
+
+async def test_what_is_at_the_target_is_replaced(mox: Any, ends: tuple[str, str]) -> None:
+    source, target = (f"{end}/file" for end in ends)
+    await mox.write(source, "new")
+    await mox.write(target, "something longer that was there before")
+    await mox.copy(source, target)
+
+    assert await mox.read(target) == "new"
+
+
+@pytest.mark.parametrize("size", [3, 2 * MIB])
+async def test_a_replaced_file_keeps_its_mode_and_is_another_file(
+    mox: Any, root: str, tmp_path: Path, size: int
+) -> None:
+    data = noise(size)
+    await mox.write(f"{root}/file", data)
+    target = tmp_path / "target"
+    target.write_text("old")
+    target.chmod(0o640)
+    with target.open() as reader:
+        await mox.copy(f"{root}/file", str(target))
+
+        assert reader.read() == "old"
+    assert target.read_bytes() == data
+    assert target.stat().st_mode & 0o777 == 0o640
+
+
+async def test_a_new_file_has_the_mode_of_the_umask(mox: Any, root: str, tmp_path: Path) -> None:
+    await mox.write(f"{root}/file", "x")
+    before = os.umask(0o027)
+    try:
+        await mox.copy(f"{root}/file", str(tmp_path / "target"))
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / "target").stat().st_mode & 0o777 == 0o640
+
+
+async def test_a_target_that_is_a_link_stays_one(mox: Any, root: str, tmp_path: Path) -> None:
+    await mox.write(f"{root}/file", "new")
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    await mox.copy(f"{root}/file", str(tmp_path / "link"))
+
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+
+
+async def test_a_target_that_is_a_link_to_nowhere_is_filled(
+    mox: Any, root: str, tmp_path: Path
+) -> None:
+    await mox.write(f"{root}/file", "new")
+    (tmp_path / "link").symlink_to("real")
+    await mox.copy(f"{root}/file", str(tmp_path / "link"))
+
+    assert (tmp_path / "link").read_text() == "new"
+    assert drafts(tmp_path) == []
+
+
+@pytest.mark.parametrize("size", [3, 2 * MIB, 17 * MIB])
+async def test_a_device_as_target_is_written_to_and_stays(mox: Any, root: str, size: int) -> None:
+    await mox.write(f"{root}/file", noise(size))
+    await mox.copy(f"{root}/file", "/dev/null")
+
+    assert not os.path.isfile("/dev/null")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full device")
+@pytest.mark.parametrize("size", [3, 2 * MIB, 17 * MIB])
+async def test_a_full_device_is_an_error(mox: Any, root: str, size: int) -> None:
+    await mox.write(f"{root}/file", noise(size))
+
+    with pytest.raises(OSError, match="No space left"):
+        await mox.copy(f"{root}/file", "/dev/full")
+
+
+LIMITED = """
+import asyncio, resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
+from aioobs import file
+try:
+    asyncio.run(file.copy(*sys.argv[1:]))
+except OSError as error:
+    print(error.errno, error.filename)
+"""
+
+
+@pytest.mark.parametrize("size", [2 * MIB, 17 * MIB])
+async def test_a_disk_that_gets_full_leaves_nothing(
+    bucket: str, tmp_path: Path, size: int, mox: Any
+) -> None:
+    await mox.write(f"{bucket}/file", noise(size))
+    target = tmp_path / "target"
+    target.write_text("old")
+    run = subprocess.run(
+        [sys.executable, "-c", LIMITED, f"{bucket}/file", str(target)],
+        capture_output=True, text=True, check=False, timeout=30,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+    )  # fmt: skip
+
+    assert run.stderr == ""
+    assert run.stdout.startswith(f"{27} "), run.stdout
+    assert "target" in run.stdout or f"{bucket}/file" in run.stdout
+    assert target.read_text() == "old"
+    assert drafts(tmp_path) == []
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+async def test_a_missing_source_is_an_error_and_nothing_is_made(
+    mox: Any, ends: tuple[str, str], tmp_path: Path
+) -> None:
+    await mox.make_dirs(ends[1])
+    with pytest.raises(mox.MoxFileNotExistsException, match="missing"):
+        await mox.copy(f"{ends[0]}/missing", f"{ends[1]}/one/file")
+
+    assert await mox.list_directory(ends[1]) == []
+    assert drafts(tmp_path) == []
+
+
+async def test_a_folder_is_refused_with_the_name_of_the_verb_that_copies_it(
+    mox: Any, ends: tuple[str, str]
+) -> None:
+    await mox.make_dirs(f"{ends[0]}/folder")
+    await mox.write(f"{ends[0]}/folder/file", "x")
+    await mox.make_dirs(ends[1])
+
+    for end in ("", "/"):
+        with pytest.raises(IsADirectoryError, match="copy_parallel"):
+            await mox.copy(f"{ends[0]}/folder{end}", f"{ends[1]}/target")
+    assert await mox.list_directory(ends[1]) == []
+
+
+async def test_a_target_that_is_a_folder_is_refused(mox: Any, ends: tuple[str, str]) -> None:
+    await mox.write(f"{ends[0]}/file", "x")
+    await mox.make_dirs(f"{ends[1]}/folder")
+
+    with pytest.raises(IsADirectoryError):
+        await mox.copy(f"{ends[0]}/file", f"{ends[1]}/folder/")
+    assert await mox.list_directory(ends[1], recursive=True) == ["folder"]
+
+
+async def test_a_local_folder_is_not_replaced_by_a_file(
+    mox: Any, root: str, tmp_path: Path
+) -> None:
+    await mox.write(f"{root}/file", "x")
+    (tmp_path / "folder").mkdir()
+
+    with pytest.raises(IsADirectoryError):
+        await mox.copy(f"{root}/file", str(tmp_path / "folder"))
+    assert list((tmp_path / "folder").iterdir()) == []
+
+
+async def test_a_file_above_the_target_is_an_error(mox: Any, root: str, tmp_path: Path) -> None:
+    await mox.write(f"{root}/file", "x")
+    (tmp_path / "other").write_text("stays")
+
+    with pytest.raises(NotADirectoryError):
+        await mox.copy(f"{root}/file", str(tmp_path / "other" / "file"))
+    assert (tmp_path / "other").read_text() == "stays"
+
+
+async def test_a_file_copied_to_itself_stays(mox: Any, root: str, tmp_path: Path) -> None:
+    await mox.write(f"{root}/file", "x")
+    await mox.copy(f"{root}/file", f"{root}/file")
+    assert await mox.read(f"{root}/file") == "x"
+
+    local = tmp_path / "local"
+    local.write_text("x")
+    (tmp_path / "link").symlink_to("local")
+    (tmp_path / "hard").hardlink_to(local)
+    await mox.copy(str(tmp_path / "link"), str(local))
+    await mox.copy(str(local), str(tmp_path / "hard"))
+    assert local.read_text() == "x"
+
+
+async def test_a_link_is_followed(mox: Any, bucket: str, tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("x")
+    (tmp_path / "link").symlink_to("real")
+    await mox.copy(str(tmp_path / "link"), f"{bucket}/file")
+
+    assert await mox.read(f"{bucket}/file") == "x"
+
+
+async def test_keys_are_copied_between_buckets_with_odd_names(mox: Any, bucket: str) -> None:
+    for name in ("a b", "a+b", "a%20b", "a#b", "a?b&c=d", "é你好😀", "a'\"b", "a:b@c;d,e=f"):
+        await mox.write(f"{bucket}/{name}", name)
+        await mox.copy(f"{bucket}/{name}", f"{bucket}/copies/{name}")
+        assert await mox.read(f"{bucket}/copies/{name}") == name
+
+
+async def test_the_store_keeps_metadata_when_it_copies(
+    mox: Any, bucket: str, client: Client
+) -> None:
+    name = bucket.partition("://")[2]
+    await client.put_object(
+        name, "file", b"x", content_type="text/x-test", metadata={"author": "me", "empty": ""}
+    )
+    before = (await client.head_object(name, "file")).metadata
+    await mox.copy(f"{bucket}/file", f"{bucket}/copy")
+
+    info = await client.head_object(name, "copy")
+    assert info.headers["content-type"] == "text/x-test"
+    assert info.metadata == before
+    assert info.metadata["author"] == "me"
+
+
+async def test_the_store_copies_in_parts_what_is_too_long_for_one_request(
+    bucket: str, client: Client
+) -> None:
+    name, data = bucket.partition("://")[2], noise(13 * MIB)
+    await client.put_object(
+        name, "big file+é", data, content_type="text/x-test", metadata={"author": "me"}
+    )
+    async with Client(replace(Config.from_env(), largest_copy=6 * MIB)) as small:
+        await engine.copy_file(
+            small, parse(f"{bucket}/big file+é"), parse(f"{bucket}/copy"), workers=4
+        )
+
+    info = await client.head_object(name, "copy")
+    assert info.etag.endswith("-3")
+    assert info.headers["content-type"] == "text/x-test"
+    assert info.metadata == {"author": "me"}
+    assert digest(await client.get_object(name, "copy")) == digest(data)
+    assert await uploads(client, bucket) == []
+
+
+def replacing(path: str, content: bytes) -> Callable[[object], None]:
+    """Return a callback that puts another file in the place of *path*, once."""
+    done: list[bool] = []
+
+    def callback(_: object) -> None:
+        if not done:
+            done.append(True)
+            with open(f"{path}.new", "wb") as file:
+                file.write(content)
+            os.replace(f"{path}.new", path)
+
+    return callback
+
+
+async def test_a_copy_is_of_one_version_when_the_source_is_replaced(
+    mox: Any, bucket: str, tmp_path: Path
+) -> None:
+    old, new = noise(40 * MIB, 1), noise(40 * MIB, 2)
+    source = tmp_path / "file"
+    source.write_bytes(old)
+    await mox.copy_parallel(str(source), f"{bucket}/file", progress=replacing(str(source), new))
+
+    # The open file is still the old one: what came is whole.
+    assert digest(await mox.read(f"{bucket}/file", binary=True)) == digest(old)
+
+
+async def test_concurrent_copies_to_one_target_leave_one_of_them_whole(
+    bucket: str, tmp_path: Path
+) -> None:
+    import asyncio
+
+    mox, contents = aioobs.file, {noise(2 * MIB, seed) for seed in range(4)}
+    for number, data in enumerate(contents):
+        await mox.write(f"{bucket}/{number}", data)
+    target = str(tmp_path / "target")
+    await asyncio.gather(*(mox.copy(f"{bucket}/{number}", target) for number in range(4)))
+
+    assert (tmp_path / "target").read_bytes() in contents
+    assert os.listdir(tmp_path) == ["target"]

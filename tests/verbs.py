@@ -1,0 +1,140 @@
+"""What the tests of the verbs run on: both APIs, over every kind of place.
+
+A pytest plugin: a test that asks for `root` runs for local files and for stores, one that asks
+for `bucket` for stores alone.  It awaits the verbs of `mox`, whichever API they are of.
+"""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.request import Request, urlopen
+
+import pytest
+from anyio import to_thread
+
+import aioobs.file
+from aioobs.config import Config
+from aioobs.s3.client import Client
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from pathlib import Path
+
+TEST_KEY = "test-access-key"
+
+
+class Place(NamedTuple):
+    """An API, and where its verbs are tried."""
+
+    api: str
+    kind: str
+    server: str = ""
+
+    def __str__(self) -> str:
+        return "-".join(filter(None, self))
+
+
+APIS = {"async": "s3", "sync": "obs"} if find_spec("aioobs.sync.file") else {"async": "s3"}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test at each place that it is meant for."""
+    if "place" not in metafunc.fixturenames:
+        return
+    servers = getattr(metafunc.module, "SERVERS", ("seaweedfs",))
+    if "folders_vanish" in metafunc.fixturenames:
+        servers = ("moto",)
+    places = []
+    for api, scheme in APIS.items():
+        if "bucket" not in metafunc.fixturenames:
+            places.append(Place(api, "local"))
+        if not {"bucket", "root"}.isdisjoint(metafunc.fixturenames):
+            places += [Place(api, scheme, server) for server in servers]
+    metafunc.parametrize("place", places, ids=str, indirect=True)
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest) -> Place:
+    """Give the API and the kind of place."""
+    found: Place = request.param
+    return found
+
+
+@pytest.fixture
+def mox(place: Place) -> Any:
+    """Give the verbs, for `await`."""
+    return aioobs.file if place.api == "async" else Blocking()
+
+
+@pytest.fixture
+def bucket(place: Place, request: pytest.FixtureRequest) -> str:
+    """Give the URL of an empty bucket."""
+    fixture = "obs_bucket" if place.server == "seaweedfs" else "moto_bucket"
+    url: str = request.getfixturevalue(fixture)
+    return url.replace("s3://", f"{place.kind}://")
+
+
+@pytest.fixture
+def root(place: Place, request: pytest.FixtureRequest) -> str:
+    """Give an empty folder that exists: a bucket, or a local one."""
+    if place.kind != "local":
+        return str(request.getfixturevalue("bucket"))
+    path: Path = request.getfixturevalue("tmp_path") / "root"
+    path.mkdir()
+    return str(path)
+
+
+@pytest.fixture
+def folders_vanish() -> None:
+    """Ask for a server where a folder is gone with its last key."""
+
+
+@pytest.fixture
+def moto_bucket(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give the URL of an empty bucket on moto's server."""
+    monkeypatch.setenv("S3_ENDPOINT", moto_server)
+    monkeypatch.setenv("ACCESS_KEY_ID", TEST_KEY)
+    monkeypatch.setenv("SECRET_ACCESS_KEY", TEST_KEY)
+    name = f"test-{secrets.token_hex(6)}"
+    urlopen(Request(f"{moto_server}/{name}", method="PUT")).close()
+    return f"s3://{name}"
+
+
+@pytest.fixture
+async def client(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
+    """Give a client of the store that the test's bucket is in."""
+    request.getfixturevalue("root" if "root" in request.fixturenames else "bucket")
+    async with Client(Config.from_env()) as found:
+        yield found
+
+
+class Blocking:
+    """The blocking twin, for `await`: each call of it waits in a worker thread."""
+
+    def __init__(self) -> None:
+        self._module = import_module("aioobs.sync.file")
+
+    def __getattr__(self, name: str) -> Any:
+        member = getattr(self._module, name)
+        if name in ("scan_dir", "walk"):
+            return partial(iterated, member)
+        if name == "set_auth" or isinstance(member, type):
+            return member
+        return partial(in_thread, member)
+
+
+def in_thread(function: Callable[..., Any], *args: object, **options: object) -> Awaitable[Any]:
+    return to_thread.run_sync(partial(function, *args, **options))
+
+
+async def iterated(
+    function: Callable[..., Iterator[Any]], *args: object, **options: object
+) -> AsyncIterator[Any]:
+    items = iter(await in_thread(function, *args, **options))
+    end = object()
+    while (item := await in_thread(next, items, end)) is not end:
+        yield item
