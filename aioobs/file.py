@@ -370,4 +370,7 @@ async def walk(
 
 def encoded(data: str | bytes | bytearray | memoryview) -> bytes | memoryview:
     """Return text in UTF-8, and anything else as it is."""
-    return data.encode() if isinstance(data, str) else memoryview(data).cast("B")
+    if isinstance(data, str):
+        return data.encode()
+    view = memoryview(data)
+    return view.cast("B") if view.c_contiguous else view.tobytes()

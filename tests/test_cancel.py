@@ -20,7 +20,7 @@ from aioobs import file
 from aioobs.config import Config
 from aioobs.s3.body import FileSink
 from aioobs.s3.client import Client
-from aioobs.store.local import in_thread
+from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -9,9 +9,10 @@ import os
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from aioobs.errors import SourceError
+from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 __all__ = [
     "CHUNK",
@@ -30,11 +31,16 @@ CHUNK = 1 << 20
 
 
 class FilePart(NamedTuple):
-    """A range of an open file; the descriptor stays the caller's."""
+    """A range of an open file; the descriptor stays the caller's.
+
+    *check* is called before the last bytes are sent: what it raises ends the request, so that
+    the store takes nothing.
+    """
 
     descriptor: int
     offset: int
     size: int
+    check: Callable[[], None] | None = None
 
 
 Body = bytes | bytearray | memoryview | FilePart
@@ -57,13 +63,17 @@ async def chunks(body: Body) -> AsyncIterator[bytes | memoryview]:
         for piece in pieces(body):
             yield piece
         return
-    from anyio import to_thread
+    for offset in range(0, body.size, CHUNK):
+        yield await in_thread(read_piece, body, offset, CHUNK)
 
-    end = body.offset + body.size
-    for offset in range(body.offset, end, CHUNK):
-        yield await to_thread.run_sync(
-            read_exactly, body.descriptor, min(CHUNK, end - offset), offset
-        )
+
+def read_piece(body: FilePart, offset: int, size: int) -> bytes:
+    """Return the next bytes of a body; the last ones only if nothing has changed."""
+    size = min(size, body.size - offset)
+    data = read_exactly(body.descriptor, size, body.offset + offset)
+    if offset + size == body.size and body.check is not None:
+        body.check()
+    return data
 
 
 def read_exactly(descriptor: int, size: int, offset: int) -> bytes:
@@ -87,9 +97,8 @@ def read_exactly(descriptor: int, size: int, offset: int) -> bytes:
 def pieces(body: Body, size: int = CHUNK) -> Iterator[bytes | memoryview]:
     """Yield what *body* sends, reading files in this thread, *size* bytes at a time."""
     if isinstance(body, FilePart):
-        end = body.offset + body.size
-        for offset in range(body.offset, end, size):
-            yield read_exactly(body.descriptor, min(size, end - offset), offset)
+        for offset in range(0, body.size, size):
+            yield read_piece(body, offset, size)
     else:
         view = memoryview(body).cast("B")
         for start in range(0, len(view), size):
@@ -133,9 +142,7 @@ class FileSink:
 
     async def write(self, chunk: bytes) -> None:
         """Take the next bytes."""
-        from anyio import to_thread
-
-        await to_thread.run_sync(self.take, memoryview(chunk))
+        await in_thread(self.take, memoryview(chunk))
 
     def take(self, view: memoryview) -> None:
         """Take the next bytes, in a thread that may wait for the disk."""
@@ -157,6 +164,4 @@ async def digest(body: Body, algorithm: str) -> bytes:
 
     if size_of(body) <= CHUNK // 16 and not isinstance(body, FilePart):
         return compute()
-    from anyio import to_thread
-
-    return await to_thread.run_sync(compute)
+    return await in_thread(compute)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from aioobs.errors import ConnectionFailed, ReadError
 from aioobs.s3 import body as bodies
+from aioobs.threads import settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,9 +68,7 @@ class Pump:
         self.stopped = True
         with suppress(OSError):  # it may be down already
             self.socket.shutdown(socket.SHUT_RDWR)
-        while not self._done.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([self._done])
+        await settled(self._done)
 
     def _work(self, work: Callable[[Pump], None]) -> None:
         try:

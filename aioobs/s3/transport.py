@@ -13,16 +13,15 @@ import os
 import socket
 import ssl
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from anyio import to_thread
 from yarl import URL
 
 from aioobs.errors import ConfigError, ConnectionFailed, ObsError, ProtocolError, ReadError
 from aioobs.s3 import body as bodies
+from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -222,9 +221,7 @@ class Resolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Return the addresses of *host*."""
-        found = await to_thread.run_sync(
-            partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
-        )
+        found = await in_thread(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
         return [
             ResolveResult(
                 hostname=host, host=str(address[0]), port=port, family=kind, proto=proto, flags=0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,14 +10,14 @@ from aioobs.errors import NotFound, ObsError
 from aioobs.s3.parts import SMALLEST_PART
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from aioobs.s3.client import Client
     from aioobs.url import ObjectURL
 
-__all__ = ["Stored", "abort_upload", "append", "compose"]
+__all__ = ["Stored", "abort_upload", "append", "begin_upload", "compose"]
 
-CLEANUP_TIMEOUT = 10.0
+CLEANUP_TIMEOUT = 5.0
 
 log = logging.getLogger("aioobs.transfer")
 
@@ -134,9 +135,7 @@ class Composition:
 
     async def _begun(self) -> str:
         if not self._upload_id:
-            self._upload_id = await self._client.create_multipart_upload(
-                self._url.bucket, self._url.key
-            )
+            self._upload_id = await begin_upload(self._client, self._url)
         return self._upload_id
 
     async def publish_so_far(self) -> None:
@@ -162,8 +161,34 @@ class Composition:
             await abort_upload(self._client, self._url, self._upload_id)
 
 
+async def begin_upload(
+    client: Client,
+    url: ObjectURL,
+    *,
+    content_type: str = "",
+    metadata: Mapping[str, str] | None = None,
+) -> str:
+    """Begin an upload and return its id; one that begins while this is cancelled is given up."""
+    from anyio import move_on_after  # not needed to import aioobs
+
+    beginning = asyncio.create_task(
+        client.create_multipart_upload(
+            url.bucket, url.key, content_type=content_type, metadata=metadata
+        )
+    )
+    try:
+        return await asyncio.shield(beginning)
+    except asyncio.CancelledError:
+        with move_on_after(CLEANUP_TIMEOUT, shield=True):
+            await asyncio.wait([beginning], timeout=CLEANUP_TIMEOUT)
+            if beginning.done() and not beginning.cancelled() and not beginning.exception():
+                await abort_upload(client, url, beginning.result())
+        beginning.cancel()
+        raise
+
+
 async def abort_upload(client: Client, url: ObjectURL, upload_id: str) -> None:
-    """Give up an upload, also while being cancelled; at most for ten seconds."""
+    """Give up an upload, also while being cancelled; at most for some seconds."""
     from anyio import move_on_after
 
     with move_on_after(CLEANUP_TIMEOUT, shield=True):

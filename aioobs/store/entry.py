@@ -62,7 +62,10 @@ class Entry:
         """Tell whether it is a file."""
         if self._stat is not None:
             return not self._is_directory
-        info = os.stat(self.path, follow_symlinks=follow_symlinks)
+        try:
+            info = os.stat(self.path, follow_symlinks=follow_symlinks)
+        except FileNotFoundError:  # it has gone, or is a link that leads nowhere
+            return False
         return modes.S_ISREG(info.st_mode)
 
     def is_symlink(self) -> bool:

@@ -9,19 +9,16 @@ import os
 import secrets
 import stat as modes
 from contextlib import contextmanager, suppress
-from functools import partial
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
-from aioobs.errors import ConfigError, NotFound, SourceError
+from aioobs.errors import NotFound, SourceError
 from aioobs.store.entry import Entry, Stat, stat_of
+from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-__all__ = ["Draft", "LocalStore", "Source", "in_thread", "local_errors"]
-
-P = ParamSpec("P")
-T = TypeVar("T")
+__all__ = ["Draft", "LocalStore", "Source", "local_errors"]
 
 SCAN_BATCH = 1000
 CLOSE_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
@@ -29,18 +26,9 @@ CLOSE_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
 log = logging.getLogger("aioobs.file")
 
 
-async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call *function* in a worker thread; a cancelled caller waits for its end."""
-    from anyio import to_thread
-
-    return await to_thread.run_sync(partial(function, *args, **kwargs))
-
-
 @contextmanager
 def local_errors(path: str) -> Iterator[None]:
     """Raise `NotFound` for a missing file, so that both kinds of place raise the same."""
-    if not path:
-        raise ConfigError("the path is empty")
     try:
         yield
     except NotFound:
@@ -229,7 +217,7 @@ class Draft:
 
     It lies in the folder of its target under a name that cannot be guessed, and takes the
     target's place by `os.replace`: whoever looks finds the old file or the new one, never a part.
-    A target that is a link keeps being one; a device or a pipe is written to as it is.
+    A target that is a link keeps being one; a device is written to as it is.
     """
 
     def __init__(self, target: str) -> None:
@@ -249,6 +237,8 @@ class Draft:
         if self._mode is not None and modes.S_ISDIR(self._mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.target)
         if self._mode is not None and not modes.S_ISREG(self._mode):
+            if not (modes.S_ISCHR(self._mode) or modes.S_ISBLK(self._mode)):
+                raise OSError(errno.EINVAL, "neither a file nor a device", self.target)
             self.descriptor = os.open(self.target, os.O_WRONLY | CLOSE_ON_EXEC)
             return
         name = f".aioobs-{secrets.token_hex(8)}.part"

@@ -44,7 +44,12 @@ class RemoteStore:
     async def read(self, path: str) -> bytes:
         """Return the content of an object."""
         url = file_url(path)
-        return await self.client.get_object(url.bucket, url.key)
+        try:
+            return await self.client.get_object(url.bucket, url.key)
+        except NotFound:
+            if await self._is_folder(url):
+                raise IsADirectory("is a folder", operation="getObject", url=path) from None
+            raise
 
     async def write(self, path: str, data: bytes | memoryview) -> None:
         """Create or replace an object, whole or not at all."""
@@ -223,7 +228,8 @@ class RemoteStore:
             raise ConfigError("the bucket cannot be a pattern", url=path)
         patterns = url.key.rstrip("/").split("/")
         found: set[str] = set()
-        await self._expand(url.with_key(""), patterns, found, only_folders=path.endswith("/"))
+        with suppress(NotFound):  # no such bucket
+            await self._expand(url.with_key(""), patterns, found, only_folders=path.endswith("/"))
         return sorted(found)
 
     async def _expand(
@@ -245,7 +251,8 @@ class RemoteStore:
                 names = [(item.key, False) for item in page.objects]
                 names += [(folder.rstrip("/"), True) for folder in page.prefixes]
                 for key, folder in names:
-                    if not name_matches(key[len(base.folder) :], patterns[0]):
+                    name = key[len(base.folder) :]
+                    if not name or not name_matches(name, patterns[0]):
                         continue
                     if len(patterns) > 1 and folder:
                         below = base.with_key(key)

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING
 from aioobs.errors import (
     ConfigError,
     ConnectionFailed,
+    IsADirectory,
     NameConflict,
     ObsError,
     TransferFailed,
 )
-from aioobs.store.local import LocalStore, in_thread, local_errors
+from aioobs.store.local import LocalStore, local_errors
 from aioobs.store.remote import RemoteStore, file_url
+from aioobs.threads import in_thread
 from aioobs.transfer.crew import Crew
 from aioobs.transfer.jobs import is_folder, listed, look
 from aioobs.transfer.mover import Mover
 from aioobs.transfer.plan import Job, same_place
-from aioobs.transfer.progress import Meter
+from aioobs.transfer.progress import Meter, ReportFailed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -90,16 +92,37 @@ async def move(
         with local_errors(source):
             await in_thread(rename_locally, source, target)
         return
-    if source == target:
+    folder = await is_folder(client, source)
+    if is_same(source, target, folder=folder):
         return
-    if not await is_folder(client, source):
-        await copy_file(client, source, target, workers=workers)
-    elif same_place(source, target):
+    if folder and same_place(source, target):
         raise ConfigError(f"a folder cannot be moved into itself: {source} to {target}")
-    else:
+    await check_replaceable(client, target, by_folder=folder)
+    if folder:
         await copy_tree(client, source, target, file_list=None, workers=workers)
+    else:
+        await copy_file(client, source, target, workers=workers)
     store = LocalStore() if isinstance(source, str) else RemoteStore(client)
     await store.remove(str(source), recursive=True)
+
+
+def is_same(source: ObjectURL | str, target: ObjectURL | str, *, folder: bool) -> bool:
+    """Tell whether two places are one, of a file or of a folder."""
+    if isinstance(source, str) or isinstance(target, str):
+        return False
+    if source.bucket != target.bucket:
+        return False
+    return source.folder == target.folder if folder else source.key == target.key
+
+
+async def check_replaceable(client: Client, target: ObjectURL | str, *, by_folder: bool) -> None:
+    """Refuse to put a file in the place of a folder, or a folder in that of a file."""
+    store = LocalStore() if isinstance(target, str) else RemoteStore(client)
+    path = str(target)
+    if not by_folder and await store.is_directory(path):
+        raise IsADirectory("there is a folder of that name", url=path)
+    if by_folder and await store.exists(path) and not await store.is_directory(path):
+        raise NotADirectoryError(errno.ENOTDIR, "there is a file of that name", path)
 
 
 def rename_locally(source: str, target: str) -> None:
@@ -143,8 +166,11 @@ class Run:
 
     async def do(self, jobs: AsyncIterator[Job]) -> None:
         """Do all jobs; failures are gathered."""
-        await self.crew.run(self._tasks(jobs))
-        self.meter.finish()
+        try:
+            await self.crew.run(self._tasks(jobs))
+            self.meter.finish()
+        except ReportFailed as failed:
+            raise failed.__cause__ or failed from None
 
     async def _tasks(
         self, jobs: AsyncIterator[Job]
@@ -158,7 +184,7 @@ class Run:
         """Raise one error for all that failed."""
         if not self.failures:
             return
-        named = "\n".join(f"  {describe(error)}" for error in self.failures[:MOST_NAMED])
+        named = "\n".join(f"  {error}" for error in self.failures[:MOST_NAMED])
         more = len(self.failures) - MOST_NAMED
         if more > 0:
             named += f"\n  and {more} more"
@@ -172,6 +198,7 @@ class Run:
         ) from self.failures[0]
 
     async def _do(self, job: Job) -> None:
+        failed = False
         try:
             if job.error is not None:
                 raise job.error
@@ -182,13 +209,9 @@ class Run:
         except OSError as error:
             if concerns_all(error):
                 raise
-            error.add_note(f"while copying {job.source} to {job.target}")
-            if error.filename is None:
-                error.filename = str(job.source)
-            self.failures.append(error)
-            self.meter.ended(failed=True)
-        else:
-            self.meter.ended(failed=False)
+            self.failures.append(naming(error, job))
+            failed = True
+        self.meter.ended(failed=failed)
 
 
 def concerns_all(error: OSError) -> bool:
@@ -213,7 +236,14 @@ def slice_of(view: memoryview, offset: int, size: int) -> memoryview:
     return view[offset : offset + size]
 
 
-def describe(error: OSError) -> str:
-    """Return the error with the name of its file."""
-    text = str(error)
-    return text if error.filename and str(error.filename) in text else f"{error.filename}: {text}"
+def naming(error: OSError, job: Job) -> OSError:
+    """Return the error with the names of the file that was not copied."""
+    source, target = str(job.source), str(job.target)
+    error.add_note(f"while copying {source} to {target}")
+    if source not in str(error) and target not in str(error):
+        if isinstance(error, ObsError):
+            error.url = source
+        elif error.filename is not None:
+            error.add_note(f"at {error.filename}")
+        error.filename = source
+    return error

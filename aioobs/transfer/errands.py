@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from aioobs.store.local import in_thread
+from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from aioobs.errors import IsADirectory, NotFound, UnsafeKey
-from aioobs.store.local import LocalStore, in_thread
+from aioobs.store.local import LocalStore
 from aioobs.store.remote import RemoteStore
+from aioobs.threads import in_thread
 from aioobs.transfer.plan import Job, place_below, split_conflicts, target_of
 from aioobs.transfer.tree import Found, walk_tree
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from aioobs.errors import ObjectChanged, ReadError
 from aioobs.s3.body import FilePart, FileSink
 from aioobs.s3.parts import cut, part_size_for
-from aioobs.store.compose import abort_upload
-from aioobs.store.local import Draft, Source, in_thread, local_errors
+from aioobs.store.compose import abort_upload, begin_upload
+from aioobs.store.local import Draft, Source, local_errors
+from aioobs.threads import in_thread
 from aioobs.transfer.errands import Errands
 from aioobs.transfer.jobs import look
 
@@ -87,6 +88,7 @@ class Mover:
                     await self._download_parts(source, target, size, etag)
             except ObjectChanged as error:  # since it was listed, or while it was being read
                 changed, job = error, await look(self.client, job)
+                self.meter.bytes_total += (job.size or 0) - size
             else:
                 return
         raise changed
@@ -117,6 +119,7 @@ class Mover:
             memory.release(taken)
 
     async def _download_parts(self, source: ObjectURL, target: str, size: int, etag: str) -> None:
+        counted = 0
         async with drafted(target) as draft:
 
             async def fetch(offset: int, length: int) -> None:
@@ -131,10 +134,16 @@ class Mover:
                 )
                 if sink.received != length:
                     raise ReadError(f"{length} bytes were wanted, {sink.received} came")
+                nonlocal counted
+                counted += length
                 self.meter.moved(length)
 
             parts = cut(size, part_size_for(size, self.config.part_size))
-            await self.crew.share([partial(fetch, part.offset, part.size) for part in parts])
+            try:
+                await self.crew.share([partial(fetch, part.offset, part.size) for part in parts])
+            except ObjectChanged:
+                self.meter.moved(-counted)  # it all begins anew
+                raise
             await in_thread(draft.publish)
 
     async def _upload(self, source: str, target: ObjectURL, size: int) -> None:
@@ -146,10 +155,9 @@ class Mover:
                     self.meter.moved(len(data))
                     return
         async with opened(source) as file:
-            body = partial(FilePart, file.descriptor)
+            body = partial(FilePart, file.descriptor, check=file.check)
             if file.size < self.config.multipart_threshold:
                 await self.client.put_object(target.bucket, target.key, body(0, file.size))
-                file.check()
                 self.meter.moved(file.size)
             else:
                 await self.upload_parts(target, file.size, body, file.check)
@@ -216,8 +224,8 @@ class Mover:
     ) -> None:
         """Upload in parts, all of them or nothing."""
         bucket, key = target.bucket, target.key
-        upload_id = await self.client.create_multipart_upload(
-            bucket, key, content_type=content_type, metadata=metadata
+        upload_id = await begin_upload(
+            self.client, target, content_type=content_type, metadata=metadata
         )
         etags: dict[int, str] = {}
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Meter", "Progress", "ProgressCallback"]
+__all__ = ["Meter", "Progress", "ProgressCallback", "ReportFailed"]
 
 INTERVAL = 0.1  # seconds between two reports
 
@@ -62,13 +62,20 @@ class Meter:
         if self._report is None or (now := time.monotonic()) < self._next:
             return
         self._next = now + INTERVAL
-        self._report(
-            Progress(
-                self.files,
-                self.files_total,
-                self.bytes,
-                self.bytes_total,
-                self.failed,
-                self.totals_known,
-            )
+        progress = Progress(
+            self.files,
+            self.files_total,
+            self.bytes,
+            self.bytes_total,
+            self.failed,
+            self.totals_known,
         )
+        try:
+            self._report(progress)
+        except Exception as error:
+            self._report = None
+            raise ReportFailed from error
+
+
+class ReportFailed(Exception):
+    """The callback has raised its `__cause__`, which must not be taken for a failure of a file."""

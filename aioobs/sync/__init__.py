@@ -1,0 +1,77 @@
+"""The blocking twin: what `aioobs` offers, for programs without an event loop.
+
+    import aioobs.sync as mox
+
+    mox.file.copy_parallel("s3://bucket/data", "/cache/data")
+
+Everything can be called from any thread, also inside a running event loop, and in a forked
+process; a daemon thread that starts with the first remote call does the work.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from aioobs import errors
+from aioobs.config import Config
+from aioobs.errors import (
+    AccessDenied,
+    AlreadyExists,
+    ConfigError,
+    ConnectionFailed,
+    IsADirectory,
+    NameConflict,
+    NotFound,
+    ObjectChanged,
+    ObsError,
+    OperationTimeout,
+    PreconditionFailed,
+    ProtocolError,
+    ReadError,
+    ResponseError,
+    SourceError,
+    TransferFailed,
+    UnsafeKey,
+)
+
+if TYPE_CHECKING:
+    from aioobs.sync import file
+    from aioobs.sync.client import Client
+
+__all__ = [
+    "AccessDenied",
+    "AlreadyExists",
+    "Client",
+    "Config",
+    "ConfigError",
+    "ConnectionFailed",
+    "IsADirectory",
+    "NameConflict",
+    "NotFound",
+    "ObjectChanged",
+    "ObsError",
+    "OperationTimeout",
+    "PreconditionFailed",
+    "ProtocolError",
+    "ReadError",
+    "ResponseError",
+    "SourceError",
+    "TransferFailed",
+    "UnsafeKey",
+    "errors",
+    "file",
+]
+
+
+def __getattr__(name: str) -> object:
+    # Not imported above, for the generator must run while the files that it writes are broken.
+    if name == "file":
+        return import_module("aioobs.sync.file")
+    if name == "Client":
+        return import_module("aioobs.sync.client").Client
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__doc__", "__name__"]

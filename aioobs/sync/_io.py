@@ -1,0 +1,307 @@
+"""Blocking file objects: the layers of `io` over one raw file.
+
+    Text                       characters, lines, encodings
+     └── Reader Writer Random  bytes, in a buffer
+          └── RawFile          one hop to the loop thread for each buffer: see _raw.py
+
+Only the raw layer of a remote file goes through the loop thread; that of a local one is
+`io.FileIO`.  What a remote file needs beyond `io` is in the classes named `Remote…`: a flush
+reaches the store, and what is not closed in an orderly way is not published.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import io
+import os
+import weakref
+from typing import TYPE_CHECKING, AnyStr, Literal, Protocol, cast, overload
+
+from aioobs.store.file import open_raw, split_mode
+from aioobs.sync._loop import run
+from aioobs.sync._raw import BUFFER_SIZE, RawFile
+from aioobs.url import ObjectURL, Path, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from _typeshed import (
+        OpenBinaryMode,
+        OpenBinaryModeReading,
+        OpenBinaryModeUpdating,
+        OpenBinaryModeWriting,
+        OpenTextMode,
+    )
+
+__all__ = ["File", "Random", "Reader", "Text", "Writer"]
+
+
+class _Open(Protocol):
+    """What the mix-ins need of the classes of `io` that they are mixed into."""
+
+    def close(self) -> None: ...
+    def flush(self) -> None: ...
+    def fileno(self) -> int: ...
+    def writable(self) -> bool: ...
+
+
+class _OpenRemote(_Open, Protocol):
+    @property
+    def raw_file(self) -> RawFile: ...
+    def abort(self) -> None: ...
+
+
+class _Buffered(Protocol):
+    @property
+    def raw(self) -> object: ...
+
+
+class _Extras:
+    """What files of the mox API have beyond those of `io`."""
+
+    def size(self: _Open) -> int:
+        """Return the size of the file in bytes, with what was written so far."""
+        if self.writable():
+            self.flush()
+        return os.fstat(self.fileno()).st_size
+
+    def next(self: Iterator[AnyStr]) -> AnyStr:
+        """Return the next line, or raise StopIteration."""
+        return next(self)
+
+
+class LocalRaw(_Extras, io.FileIO):
+    """A local file without a buffer."""
+
+
+class Reader(_Extras, io.BufferedReader):
+    """A file of bytes that is read."""
+
+
+class Writer(_Extras, io.BufferedWriter):
+    """A file of bytes that is written."""
+
+
+class Random(_Extras, io.BufferedRandom):
+    """A file of bytes that is read and written."""
+
+
+class Text(_Extras, io.TextIOWrapper):
+    """A file of text."""
+
+
+class _Remote:
+    """What remote files need beyond local ones."""
+
+    @property
+    def raw_file(self: _Buffered) -> RawFile:
+        """The raw file below."""
+        return cast("RawFile", self.raw)
+
+    def size(self: _OpenRemote) -> int:
+        """Return the size of the object in bytes, with what was written so far."""
+        with self.raw_file.quiet():
+            self.flush()
+        return self.raw_file.size()
+
+    def abort(self: _OpenRemote) -> None:
+        """Close without publishing anything that was not flushed."""
+        self.raw_file.abort()  # and then the layers above see that they are closed
+
+    def __exit__(
+        self: _OpenRemote,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_type is None:
+            self.close()
+        else:
+            self.abort()
+
+    def __del__(self) -> None:
+        """Leave it to the raw file: the destructors of `io` would publish."""
+
+
+class RemoteReader(_Remote, Reader):
+    """A remote file of bytes that is read."""
+
+    def read1(self, size: int = -1, /) -> bytes:
+        # Fill the buffer: the inherited one asks the raw file for the 8 KiB that Text wants.
+        return super().read1(size) if size == 0 or self.peek(1) else b""
+
+
+class RemoteWriter(_Remote, Writer):
+    """A remote file of bytes that is written."""
+
+    def flush(self) -> None:
+        super().flush()
+        self.raw_file.sync()  # which `io` does not call
+
+    def close(self) -> None:
+        with self.raw_file.quiet():
+            super().close()
+
+
+class RemoteRandom(_Remote, Random):
+    """A remote file of bytes that is read and written."""
+
+    def read1(self, size: int = -1, /) -> bytes:
+        return super().read1(size) if size == 0 or self.peek(1) else b""
+
+    def flush(self) -> None:
+        super().flush()
+        self.raw_file.sync()
+
+    def close(self) -> None:
+        with self.raw_file.quiet():
+            super().close()
+
+
+class RemoteText(_Remote, Text):
+    """A remote file of text."""
+
+    @property
+    def raw_file(self) -> RawFile:
+        return cast("RemoteReader | RemoteWriter | RemoteRandom", self.buffer).raw_file
+
+    def seek(self, cookie: int, whence: int = io.SEEK_SET, /) -> int:
+        with self.raw_file.quiet():
+            return super().seek(cookie, whence)
+
+    def tell(self) -> int:
+        if not self.seekable():  # nothing is pending in this layer: see write_through
+            return cast("Writer", self.buffer).tell()
+        with self.raw_file.quiet():
+            return super().tell()
+
+    def close(self) -> None:
+        with self.raw_file.quiet():
+            super().close()
+
+
+LOCAL = (Reader, Writer, Random, Text)
+REMOTE = (RemoteReader, RemoteWriter, RemoteRandom, RemoteText)
+
+
+@overload
+def File(
+    name: Path,
+    mode: OpenTextMode = "r",
+    *,
+    buffering: int = -1,
+    encoding: str | None = None,
+    errors: str | None = None,
+    newline: str | None = None,
+) -> Text: ...
+@overload
+def File(  # type: ignore[overload-overlap]
+    name: Path, mode: OpenBinaryMode, *, buffering: Literal[0]
+) -> io.RawIOBase: ...
+@overload
+def File(name: Path, mode: OpenBinaryModeReading, *, buffering: int = -1) -> Reader: ...
+@overload
+def File(name: Path, mode: OpenBinaryModeWriting, *, buffering: int = -1) -> Writer: ...
+@overload
+def File(name: Path, mode: OpenBinaryModeUpdating, *, buffering: int = -1) -> Random: ...
+@overload
+def File(
+    name: Path,
+    mode: str,
+    *,
+    buffering: int = -1,
+    encoding: str | None = None,
+    errors: str | None = None,
+    newline: str | None = None,
+) -> Text | Reader | Writer | Random | io.RawIOBase: ...
+def File(  # a function that looks like a class, as `open` does  # noqa: N802
+    name: Path,
+    mode: str = "r",
+    *,
+    buffering: int = -1,
+    encoding: str | None = None,
+    errors: str | None = None,
+    newline: str | None = None,
+) -> Text | Reader | Writer | Random | io.RawIOBase:
+    """Open a local file or an object, as `open` does; text is UTF-8 unless *encoding* is given.
+
+    An object that is written appears, or replaces the one before, when the file is closed, and as
+    far as it was written at each `flush`.  An exception in its ``with`` block publishes nothing
+    more, neither does a file that is forgotten.  What is open when the interpreter exits is
+    closed.  A log that is written to an object lacks the records of that writing itself.  The
+    letters of *mode* can be in any order.  *buffering* is in bytes, as for `open`.
+
+    Raises:
+        FileNotFoundError: there is no such file or bucket.
+        IsADirectoryError: there is a folder of that name.
+        FileExistsError: the mode is ``x`` and there is something of that name.
+        io.UnsupportedOperation: objects cannot be opened in this mode.
+        ValueError: the arguments do not fit together.
+    """
+    letter, updates, binary = split_mode(mode)
+    if binary and not (encoding is errors is newline is None):
+        raise ValueError("binary files take no encoding, errors or newline")
+    if buffering == 0 and not binary:
+        raise ValueError("text files cannot be without a buffer")
+    raw_mode = f"{letter}b{'+' if updates else ''}"
+    if not isinstance(parse(name), ObjectURL):
+        local = LocalRaw(os.fspath(name), raw_mode)
+        return layers(local, mode, buffering, encoding, errors, newline)
+    url = os.fspath(name)
+    raw = RawFile(run(open_raw(url, raw_mode)), url, raw_mode)
+    try:
+        file = layers(raw, mode, buffering, encoding, errors, newline)
+    except BaseException:
+        raw.abort()
+        raise
+    if raw.writable():
+        writing.add(file)
+    return file
+
+
+def layers(
+    raw: RawFile | LocalRaw,
+    mode: str,
+    buffering: int = -1,
+    encoding: str | None = None,
+    errors: str | None = None,
+    newline: str | None = None,
+) -> Text | Reader | Writer | Random | io.RawIOBase:
+    """Put the layers that *mode* asks for over a raw file."""
+    if buffering == 0:
+        return raw
+    remote = isinstance(raw, RawFile)
+    reader, writer, random, text = REMOTE if remote else LOCAL
+    buffer_class = random if "+" in mode else reader if raw.readable() else writer
+    default_size = BUFFER_SIZE if remote else io.DEFAULT_BUFFER_SIZE
+    buffered = buffer_class(raw, buffering if buffering > 1 else default_size)
+    if "b" in mode:
+        return buffered
+    file = text(
+        buffered,
+        encoding or "utf-8",
+        errors,
+        newline,
+        line_buffering=buffering == 1,
+        write_through=remote,  # one layer less that holds back what was written
+    )
+    file.mode = mode  # type: ignore[misc]
+    return file
+
+
+# Weak, for a file that is forgotten must not wait for the exit to be aborted.
+writing: weakref.WeakSet[io.IOBase] = weakref.WeakSet()
+
+
+def close_all() -> None:
+    """Publish what is still open for writing when the interpreter exits, as `open` would."""
+    with contextlib.ExitStack() as stack:
+        for file in list(writing):
+            stack.callback(file.close)
+
+
+os.register_at_fork(after_in_child=writing.clear)
+# Later than the hook that stops the loop, and so before it.
+atexit.register(close_all)

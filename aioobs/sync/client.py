@@ -1,0 +1,276 @@
+# Written by aioobs/sync/_generate.py from aioobs/s3/client.py: do not edit.
+"""Blocking version of `aioobs.s3.client`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Self
+
+from aioobs.s3 import client as _async
+from aioobs.s3.client import Listed, ObjectInfo, Page, Upload, UploadedPart
+from aioobs.sync._loop import iterate, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from types import TracebackType
+
+    from aioobs.config import Config
+    from aioobs.errors import ObsError
+    from aioobs.s3.body import Body, Sink
+
+__all__ = ["Client", "Listed", "ObjectInfo", "Page", "Upload", "UploadedPart"]
+
+
+class Client:
+    """One store, in S3's own words.
+
+    A client can be used in any number of event loops and threads, one after the other or at the
+    same time: each loop has its own connections, which are closed with `close` or with the loop.
+    A client is pickled as its `Config`.
+    """
+
+    def __init__(self, config: Config | None = None) -> None:
+        self._async = _async.Client(config)
+
+    @property
+    def config(self) -> Config:
+        """How this client reaches its store."""
+        return self._async.config
+
+    def list_buckets(self) -> list[str]:
+        """Return the names of all buckets of the account."""
+        return run(self._async.list_buckets())
+
+    def create_bucket(self, bucket: str, *, exist_ok: bool = False) -> None:
+        """Create a bucket in the client's region.
+
+        Raises:
+            AlreadyExists: it is there already, and *exist_ok* is false.
+        """
+        run(self._async.create_bucket(bucket, exist_ok=exist_ok))
+
+    def head_bucket(self, bucket: str) -> None:
+        """Return if the bucket exists and may be used.
+
+        Raises:
+            NotFound: there is no such bucket.
+            AccessDenied: it may not be used.
+        """
+        run(self._async.head_bucket(bucket))
+
+    def delete_bucket(self, bucket: str) -> None:
+        """Delete an empty bucket."""
+        run(self._async.delete_bucket(bucket))
+
+    def list_pages(
+        self, bucket: str, prefix: str = "", *, delimiter: str = "", start_after: str = ""
+    ) -> Iterator[Page]:
+        """Yield the objects whose keys begin with *prefix*, page by page.
+
+        With a *delimiter*, keys that have one after the prefix are folded into `Page.prefixes`.
+        The order is the store's, which need not be that of the keys.
+
+        Raises:
+            ProtocolError: the listing does not come to an end.
+        """
+        return iterate(
+            self._async.list_pages(bucket, prefix, delimiter=delimiter, start_after=start_after)
+        )
+
+    def list_objects(
+        self,
+        bucket: str,
+        prefix: str = "",
+        *,
+        delimiter: str = "",
+        start_after: str = "",
+        limit: int | None = None,
+    ) -> Page:
+        """Return the first page of what `list_pages` yields, of at most *limit* names."""
+        return run(
+            self._async.list_objects(
+                bucket, prefix, delimiter=delimiter, start_after=start_after, limit=limit
+            )
+        )
+
+    def head_object(self, bucket: str, key: str) -> ObjectInfo:
+        """Return what the store says of an object.
+
+        Raises:
+            NotFound: there is no such object, or no such bucket.
+        """
+        return run(self._async.head_object(bucket, key))
+
+    def get_object(
+        self, bucket: str, key: str, *, start: int = 0, stop: int | None = None, if_match: str = ""
+    ) -> bytes:
+        """Return the content of an object, or its bytes from *start* to before *stop*.
+
+        A body that breaks off is read on where it broke.
+
+        Raises:
+            NotFound: there is no such object.
+            ObjectChanged: it is not, or no longer, the one with the ETag *if_match*.
+        """
+        return run(self._async.get_object(bucket, key, start=start, stop=stop, if_match=if_match))
+
+    def get_object_into(
+        self,
+        bucket: str,
+        key: str,
+        sink: Sink,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        if_match: str = "",
+    ) -> ObjectInfo:
+        """Do as `get_object`, but write into *sink*, and return what the store says."""
+        return run(
+            self._async.get_object_into(
+                bucket, key, sink, start=start, stop=stop, if_match=if_match
+            )
+        )
+
+    def put_object(
+        self,
+        bucket: str,
+        key: str,
+        body: Body,
+        *,
+        content_type: str = "",
+        metadata: Mapping[str, str] | None = None,
+        if_match: str = "",
+        if_none_match: str = "",
+    ) -> str:
+        """Create or replace an object of at most 5 GiB in one piece; return its ETag.
+
+        Not all stores heed *if_match* (an ETag) and *if_none_match* (``*``); some refuse them.
+
+        Raises:
+            PreconditionFailed: the condition does not hold.
+            NotFound: there is no such bucket.
+        """
+        return run(
+            self._async.put_object(
+                bucket,
+                key,
+                body,
+                content_type=content_type,
+                metadata=metadata,
+                if_match=if_match,
+                if_none_match=if_none_match,
+            )
+        )
+
+    def copy_object(
+        self, source: tuple[str, str], bucket: str, key: str, *, if_match: str = ""
+    ) -> str:
+        """Copy the object *source*, a bucket and a key, of at most 5 GiB; return the new ETag.
+
+        Raises:
+            ObjectChanged: the source is not the one with the ETag *if_match*.
+        """
+        return run(self._async.copy_object(source, bucket, key, if_match=if_match))
+
+    def delete_object(self, bucket: str, key: str) -> None:
+        """Delete an object; one that does not exist is no error."""
+        run(self._async.delete_object(bucket, key))
+
+    def delete_objects(self, bucket: str, keys: Iterable[str]) -> list[ObsError]:
+        """Delete objects, up to 1,000 at a time; return an error for each one that is left."""
+        return run(self._async.delete_objects(bucket, keys))
+
+    def create_multipart_upload(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        content_type: str = "",
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        """Begin an upload in parts and return its id."""
+        return run(
+            self._async.create_multipart_upload(
+                bucket, key, content_type=content_type, metadata=metadata
+            )
+        )
+
+    def upload_part(self, bucket: str, key: str, upload_id: str, number: int, body: Body) -> str:
+        """Send part *number* (1 to 10,000) of an upload and return its ETag.
+
+        All parts but the last one need at least 5 MiB.
+        """
+        return run(self._async.upload_part(bucket, key, upload_id, number, body))
+
+    def upload_part_copy(
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        number: int,
+        source: tuple[str, str],
+        *,
+        start: int,
+        stop: int,
+        if_match: str = "",
+    ) -> str:
+        """Take the bytes *start* to before *stop* of another object as a part; return its ETag."""
+        return run(
+            self._async.upload_part_copy(
+                bucket, key, upload_id, number, source, start=start, stop=stop, if_match=if_match
+            )
+        )
+
+    def complete_multipart_upload(
+        self, bucket: str, key: str, upload_id: str, etags: Mapping[int, str], *, size: int
+    ) -> str:
+        """Make an object of *size* bytes of the parts given by number; return its ETag.
+
+        When an answer was lost and the upload is found gone, the object itself is looked at.
+        """
+        return run(self._async.complete_multipart_upload(bucket, key, upload_id, etags, size=size))
+
+    def abort_multipart_upload(self, bucket: str, key: str, upload_id: str) -> None:
+        """Give up an upload and free its parts; one that does not exist is no error."""
+        run(self._async.abort_multipart_upload(bucket, key, upload_id))
+
+    def list_multipart_uploads(self, bucket: str, prefix: str = "") -> Iterator[Upload]:
+        """Yield the uploads that are neither completed nor aborted."""
+        return iterate(self._async.list_multipart_uploads(bucket, prefix))
+
+    def list_parts(self, bucket: str, key: str, upload_id: str) -> Iterator[UploadedPart]:
+        """Yield the parts of an upload that the store has."""
+        return iterate(self._async.list_parts(bucket, key, upload_id))
+
+    def presign(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        method: Literal["GET", "PUT", "HEAD", "DELETE"] = "GET",
+        expires: int = 3600,
+    ) -> str:
+        """Return a URL that anybody can use for *expires* seconds, at most 7 days."""
+        return run(self._async.presign(bucket, key, method=method, expires=expires))
+
+    def close(self) -> None:
+        """Close the connections of the running loop; a later call opens new ones."""
+        run(self._async.aclose())
+
+    def retire(self) -> None:
+        """Close the connections of every loop once nothing is under way on them."""
+        self._async.retire()
+
+    def __enter__(self) -> Self:
+        run(self._async.__aenter__())
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        run(self._async.__aexit__(exc_type, exc, traceback))
+
+    def __repr__(self) -> str:
+        return self._async.__repr__()

@@ -1,0 +1,307 @@
+# Written by aioobs/sync/_generate.py from aioobs/file.py: do not edit.
+"""Blocking version of `aioobs.file`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, overload
+
+from aioobs import file as _async
+from aioobs.file import (
+    Entry,
+    MoxFileNameDuplicateException,
+    MoxFileNotExistsException,
+    MoxFileReadException,
+    MoxFileRespException,
+    MoxTimeoutError,
+    Progress,
+    Stat,
+    set_auth,
+)
+from aioobs.sync._io import File
+from aioobs.sync._loop import iterate, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from aioobs.transfer.progress import ProgressCallback
+    from aioobs.url import Path
+
+__all__ = [
+    "Entry",
+    "File",
+    "MoxFileNameDuplicateException",
+    "MoxFileNotExistsException",
+    "MoxFileReadException",
+    "MoxFileRespException",
+    "MoxTimeoutError",
+    "Progress",
+    "Stat",
+    "append",
+    "append_remote",
+    "copy",
+    "copy_parallel",
+    "exists",
+    "get_size",
+    "glob",
+    "is_directory",
+    "list_directory",
+    "make_dirs",
+    "mk_dir",
+    "read",
+    "remove",
+    "rename",
+    "scan_dir",
+    "set_auth",
+    "stat",
+    "walk",
+    "write",
+]
+
+
+def append(url: Path, data: str | bytes | bytearray | memoryview, binary: bool = False) -> None:
+    """Add to the end of a file, which is created if it does not exist.
+
+    What an object of 5 MiB and more has already is not sent again.
+
+    Raises:
+        ObjectChanged: the object was replaced meanwhile; nothing was added.
+    """
+    run(_async.append(url, data, binary))
+
+
+def append_remote(src_url: Path, dst_url: Path) -> None:
+    """Add the object *src_url* to the end of the object *dst_url*; the store does the copying.
+
+    Raises:
+        MoxFileNotExistsException: there is no object *src_url*.
+        ObjectChanged: one of them was replaced meanwhile; nothing was added.
+    """
+    run(_async.append_remote(src_url, dst_url))
+
+
+def copy(src_url: Path, dst_url: Path, client_id: object = None) -> None:
+    """Copy one file to exactly *dst_url*, replacing what is there; local folders are created.
+
+    A local target is written under another name and renamed when it is whole.  Between two
+    objects the store does the copying.
+
+    Raises:
+        MoxFileNotExistsException: there is no such file.
+        IsADirectoryError: the source is a folder: use `copy_parallel`.
+    """
+    run(_async.copy(src_url, dst_url, client_id))
+
+
+def copy_parallel(
+    src_url: Path,
+    dst_url: Path,
+    file_list: Sequence[str] | None = None,
+    threads: int = 16,
+    is_processing: bool = True,
+    use_queue: bool = True,
+    *,
+    progress: ProgressCallback | None = None,
+) -> None:
+    """Copy what is in the folder *src_url* into the folder *dst_url*, which may exist.
+
+    Files that are there are replaced, each one whole; others stay.  Empty folders are copied as
+    well.  If *src_url* is a file, *dst_url* is the name of its copy.  Symbolic links are
+    followed.  An empty source is no error.
+
+    When files fail, the others are still copied, and one error then names all that failed.
+
+    Args:
+        src_url: A folder, or a file.
+        dst_url: The folder or file that becomes the copy.
+        file_list: Copy only these files, given relative to *src_url*.
+        threads: How many requests are under way at the same time; 0 is one.
+        is_processing: Accepted; no processes are started.
+        use_queue: Accepted and ignored.
+        progress: Called now and then and at the end, in the event loop's thread, with a
+            `Progress`; what it raises ends the copy.
+
+    Raises:
+        MoxFileNotExistsException: there is nothing at *src_url*.
+        MoxFileNameDuplicateException: some keys are both a file and a folder, which no local
+            folder can hold; of these none was written.
+        TransferFailed: some files failed; `failures` has an exception for each.
+        ValueError: the target lies within the source.
+    """
+    run(
+        _async.copy_parallel(
+            src_url, dst_url, file_list, threads, is_processing, use_queue, progress=progress
+        )
+    )
+
+
+def exists(url: Path) -> bool:
+    """Tell whether there is a file, a folder or a bucket of that name.
+
+    Raises:
+        PermissionError: the credentials do not allow to know.
+    """
+    return run(_async.exists(url))
+
+
+def get_size(url: Path, recursive: bool = False) -> int:
+    """Return the size of a file in bytes.
+
+    The size of a folder is 0, but with *recursive*, and of a local one always, that of all the
+    files below it.
+
+    Raises:
+        MoxFileNotExistsException: there is nothing of that name.
+    """
+    return run(_async.get_size(url, recursive))
+
+
+def glob(url: Path) -> list[str]:
+    """Return the paths or URLs that match a pattern, in order.
+
+    ``*``, ``?`` and ``[...]`` stand for parts of one name, ``**`` for any folders between.
+    """
+    return run(_async.glob(url))
+
+
+def is_directory(url: Path) -> bool:
+    """Tell whether there is a folder or a bucket of that name.
+
+    Raises:
+        PermissionError: the credentials do not allow to know.
+    """
+    return run(_async.is_directory(url))
+
+
+def list_directory(
+    url: Path,
+    recursive: bool = False,
+    remove_sep: bool = True,
+    skip_file: bool = False,
+    skip_dir: bool = False,
+) -> list[str]:
+    """Return the names of the files and folders in a folder, in order, relative to it.
+
+    Args:
+        url: The folder.
+        recursive: Whether to go down into the folders in it.
+        remove_sep: Whether folders are named without a slash at the end.
+        skip_file: Whether to leave out files.
+        skip_dir: Whether to leave out folders.
+
+    Raises:
+        MoxFileNotExistsException: there is no such folder.
+        NotADirectoryError: it is a file.
+    """
+    return run(_async.list_directory(url, recursive, remove_sep, skip_file, skip_dir))
+
+
+def make_dirs(url: Path) -> None:
+    """Create a folder and those above it; one that is there is no error.
+
+    Raises:
+        FileExistsError: there is a file of that name.
+        NotADirectoryError: there is a file above it.
+        MoxFileNotExistsException: there is no such bucket.
+    """
+    run(_async.make_dirs(url))
+
+
+def mk_dir(url: Path) -> None:
+    """Create a folder in a folder that exists.
+
+    Raises:
+        FileExistsError: there is something of that name.
+        MoxFileNotExistsException: the folder above it does not exist.
+    """
+    run(_async.mk_dir(url))
+
+
+@overload
+def read(
+    url: Path, client_id: object = None, binary: Literal[False] = False, exist_check: bool = False
+) -> str: ...
+@overload
+def read(
+    url: Path, client_id: object = None, *, binary: Literal[True], exist_check: bool = False
+) -> bytes: ...
+@overload
+def read(
+    url: Path, client_id: object = None, binary: bool = False, exist_check: bool = False
+) -> str | bytes: ...
+def read(
+    url: Path, client_id: object = None, binary: bool = False, exist_check: bool = False
+) -> str | bytes:
+    """Return the content of a file, as text in UTF-8 or as bytes.
+
+    *client_id* and *exist_check* are accepted and ignored: there is one client, and a missing
+    file is always an error.
+
+    Raises:
+        MoxFileNotExistsException: there is no such file.
+        UnicodeDecodeError: the content is not UTF-8; give ``binary=True``.
+    """
+    return run(_async.read(url, client_id, binary, exist_check))
+
+
+def remove(url: Path, recursive: bool = False) -> None:
+    """Remove a file, or with *recursive* a folder and all that is in it.
+
+    Without *recursive* a folder stays, and a warning is logged.  A bucket is emptied, but stays.
+
+    Raises:
+        MoxFileNotExistsException: there is nothing of that name.
+    """
+    run(_async.remove(url, recursive))
+
+
+def rename(src_url: Path, dst_url: Path) -> None:
+    """Move a file or folder, also between a store and this machine.
+
+    A file that is at *dst_url* is replaced.  Within this machine it is atomic; otherwise the
+    source is removed when all of it has been copied, and stays whole if that fails.
+
+    Raises:
+        MoxFileNotExistsException: there is nothing at *src_url*.
+        ValueError: a folder would be moved into itself.
+    """
+    run(_async.rename(src_url, dst_url))
+
+
+def scan_dir(url: Path) -> Iterator[Entry]:
+    """Yield an entry for each file and folder in a folder, in the order of the store.
+
+    Raises:
+        MoxFileNotExistsException: there is no such folder.
+    """
+    return iterate(_async.scan_dir(url), batch=1000)
+
+
+def stat(url: Path) -> Stat:
+    """Return size, time and kind of a file or folder.
+
+    Raises:
+        MoxFileNotExistsException: there is nothing of that name.
+    """
+    return run(_async.stat(url))
+
+
+def walk(
+    url: Path,
+    topdown: bool = True,
+    onerror: Callable[[OSError], object] | None = None,
+    followlinks: bool = False,
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield a folder's path, its folders and its files, for each folder of a tree.
+
+    As with `os.walk`, what is removed from the list of folders is not entered if *topdown*, and
+    errors are passed over unless *onerror* is there to take them.
+    """
+    return iterate(_async.walk(url, topdown, onerror, followlinks))
+
+
+def write(url: Path, data: str | bytes | bytearray | memoryview, binary: bool = False) -> None:
+    """Create or overwrite a file of any size; text is encoded in UTF-8 whatever *binary* says.
+
+    An object appears whole or not at all.
+    """
+    run(_async.write(url, data, binary))

@@ -1,0 +1,70 @@
+"""Blocking work in worker threads, waited for to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["in_thread", "settled"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call *function* in a worker thread.
+
+    A caller that is cancelled waits until the function has returned: what the function uses, a
+    descriptor above all, may be closed afterwards.  One that has not begun is not begun any more.
+    """
+    from anyio import CancelScope, to_thread  # not needed to import aioobs
+
+    work = Work(partial(function, *args, **kwargs))
+    try:
+        return await to_thread.run_sync(work, abandon_on_cancel=True)
+    except asyncio.CancelledError:
+        if work.has_begun():
+            with CancelScope(shield=True):
+                await settled(work.done)
+        raise
+
+
+class Work(Generic[T]):
+    """A call in a worker thread that tells whether it has begun, and when it is over."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._call = call
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._begun = self._given_up = False
+        self.done: asyncio.Future[None] = self._loop.create_future()
+
+    def __call__(self) -> T:
+        with self._lock:
+            if self._given_up:
+                raise asyncio.CancelledError
+            self._begun = True
+        try:
+            return self._call()
+        finally:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits
+                self._loop.call_soon_threadsafe(self.done.set_result, None)
+
+    def has_begun(self) -> bool:
+        """Tell whether the call has begun; if it has not, it never will."""
+        with self._lock:
+            self._given_up = not self._begun
+            return self._begun
+
+
+async def settled(future: asyncio.Future[None]) -> None:
+    """Wait for *future*, however often the waiting task is cancelled meanwhile."""
+    while not future.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([future])

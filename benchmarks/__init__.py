@@ -1,0 +1,1 @@
+"""What shows and measures the library: `make demo` and `make bench`."""

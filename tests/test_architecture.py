@@ -1,0 +1,164 @@
+"""The rules of the package: who may import whom, what an import does, and what is public."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import importlib
+import os
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import aioobs
+
+PACKAGE = Path(aioobs.__file__).parent
+
+# A module imports from its own group and from those above it; a name is a module or a package.
+GROUPS = """
+errors
+url config
+s3
+session
+store
+transfer
+file background
+testing
+sync
+filesystem cli __main__
+"""
+RANKS = {name: rank for rank, line in enumerate(GROUPS.split("\n")) for name in line.split()}
+# Who may import what, and nobody else; all other modules do with the standard library.
+FOREIGN = {
+    "aiohttp": {"s3.transport", "s3.wire"},
+    "yarl": {"s3.transport"},
+    "botocore": {"s3.credentials"},
+    "fsspec": {"filesystem"},
+    "pytest": {"testing"},
+    "trustme": {"testing"},
+    "uvloop": {"sync._loop"},
+}
+EVERYWHERE = {"anyio", "aiofiles", "crc32c", "_typeshed"}
+
+
+def modules() -> dict[str, Path]:
+    """Return all modules by their name within the package."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if name:
+            found[name] = path
+    return found
+
+
+MODULES = modules()
+
+
+def group(module: str) -> str:
+    """Return what of the table a module belongs to."""
+    return module.partition(".")[0]
+
+
+def imports(path: Path) -> set[str]:
+    """Return what a module imports at run time or for types, as dotted names."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path} imports relatively"
+            assert node.module is not None
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                is_module = inner.removeprefix("aioobs.") in MODULES
+                found.add(inner if is_module else node.module)
+    return found
+
+
+def own_imports(module: str) -> set[str]:
+    """Return the modules of this package that a module imports."""
+    names = {name for name in imports(MODULES[module]) if name.partition(".")[0] == "aioobs"}
+    assert "aioobs" not in names, f"{module} imports the whole package"
+    return {name.removeprefix("aioobs.") for name in names}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_from_its_group_and_those_below(module: str) -> None:
+    assert group(module) in RANKS, f"{module} has no place in the table of this test"
+    for name in own_imports(module):
+        assert RANKS[group(name)] <= RANKS[group(module)], f"{module} imports {name}"
+
+
+def test_no_imports_go_in_circles() -> None:
+    graph = {module: own_imports(module) for module in MODULES if module != "sync"}
+    list(graphlib.TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("package", ["s3", "store", "transfer"])
+def test_a_package_is_a_place_and_nothing_more(package: str) -> None:
+    assert not imports(MODULES[package])
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_others_packages_are_known_in_one_place(module: str) -> None:
+    for name in imports(MODULES[module]):
+        top = name.partition(".")[0]
+        if top == "aioobs" or top in sys.stdlib_module_names or top in EVERYWHERE:
+            continue
+        assert module in FOREIGN.get(top, ()), f"{module} imports {top}"
+
+
+@pytest.mark.parametrize("module", ["", *MODULES])
+def test_every_public_name_exists_once_and_in_order(module: str) -> None:
+    found = importlib.import_module(f"aioobs.{module}".rstrip("."))
+    names: list[str] = getattr(found, "__all__", [])
+    assert [name for name in names if not hasattr(found, name)] == []
+    assert len(set(names)) == len(names)
+
+
+def test_the_package_exports_what_it_imports() -> None:
+    submodules = {name for _, name, _ in pkgutil.iter_modules(aioobs.__path__)}
+    public = {name for name in vars(aioobs) if not name.startswith("_")} - {"annotations"}
+    assert public - submodules <= set(aioobs.__all__)
+    assert set(aioobs.__all__) >= {"errors", "file", "Client", "Config", "__version__"}
+    errors = {
+        name for name in aioobs.errors.__all__ if isinstance(getattr(aioobs.errors, name), type)
+    }
+    assert errors - {"ErrorResponse"} <= set(aioobs.__all__)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        name
+        for name in ("aioobs", "aioobs.file", "aioobs.sync", "aioobs.testing")
+        if name == "aioobs" or name.removeprefix("aioobs.") in MODULES
+    ],
+)
+def test_an_import_is_cheap_and_silent(module: str) -> None:
+    program = f"""
+import sys, threading, os
+opened = set(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else set()
+import {module}
+heavy = ["aiohttp", "botocore", "anyio", "aiofiles", "uvloop", "yarl", "fsspec", "boto3"]
+print([name for name in heavy if name in sys.modules], file=sys.stderr, end="")
+assert threading.active_count() == 1, threading.enumerate()
+import logging
+assert not logging.getLogger("aioobs").handlers
+assert not logging.getLogger().handlers
+assert sys.excepthook is sys.__excepthook__
+if opened:
+    assert set(os.listdir("/proc/self/fd")) <= opened
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "[]")

@@ -1,0 +1,161 @@
+"""The comparison with other clients: it runs, checks what was copied, and keeps all it saw."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmarks.copy_parallel import checked
+from benchmarks.measure import Job, Outcome, Record, measure, rotated
+from benchmarks.report import comparison
+from benchmarks.stores import Store
+from benchmarks.trees import Content, content_of, demo_sizes, sizes_of, write_tree
+
+if TYPE_CHECKING:
+    from aioobs.testing import LocalServer
+
+ROOT = Path(__file__).parent.parent
+BOTH = ["aioobs.sync", "aioobs"]
+
+
+def run(scratch: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", "copy_parallel", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(scratch)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.timeout(180)  # a process for each measurement, and nothing else to wait for
+def test_the_benchmark_measures_every_leg_of_every_tree_and_keeps_it_as_json(
+    tmp_path: Path,
+) -> None:
+    scratch, kept = tmp_path / "scratch", tmp_path / "kept.json"
+    scratch.mkdir()
+    done = run(
+        scratch,
+        *("--trees", "small,big", "--scale", "0.004", "--rounds", "1"),
+        *("--peers", ",".join(BOTH), "--json", str(kept)),
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(kept.read_text())
+    measured = [
+        (record["workload"].split()[0], record["operation"], record["client"], record["round"])
+        for record in document["records"]
+    ]
+    assert measured == [
+        (tree, leg, client, 0)
+        for tree in ("small", "big")
+        for leg in ("up", "copy", "down")
+        for client in BOTH
+    ]
+    for record in document["records"]:
+        outcome = record["outcome"]
+        assert outcome["error"] == ""
+        assert outcome["wall"] > 0
+        assert outcome["cpu"] > 0
+        assert outcome["peak_rss"] > 1 << 20
+    assert document["settings"]["concurrency"] == 32
+    assert document["settings"]["clients"] == BOTH
+    assert set(document["versions"]) == {"python", *BOTH}
+    assert document["machine"]["cores"] >= 1
+    assert "big (1 file, 4.3 MB), within the store" in done.stdout
+    assert not list(scratch.iterdir())
+
+
+def test_a_bucket_of_ones_own_is_left_as_it_was(
+    tmp_path: Path, obs_server: LocalServer, obs_bucket: str
+) -> None:
+    import aioobs.sync as mox
+
+    mox.file.write(f"{obs_bucket}/kept", "before")
+    at = ("--endpoint", obs_server.endpoint, "--bucket", obs_bucket.removeprefix("s3://"))
+    options = ("--trees", "small", "--scale", "0.004", "--rounds", "1", "--peers", "aioobs")
+    done = run(tmp_path, *at, *options)
+    assert done.returncode == 0, done.stderr
+    left = mox.file.list_directory(obs_bucket, recursive=True, skip_dir=True)
+    assert left == ["kept"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--trees", "tall"), "no such tree: tall"),
+        (("--peers", "aioobs,nothing"), "not installed: nothing"),
+        (("--endpoint", "http://127.0.0.1:1"), "--endpoint and --bucket go together"),
+        (("--rounds", "0"), "have to be at least 1"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused_in_one_line(
+    tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    done = run(tmp_path, *options)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_failure_of_a_client_is_an_outcome_with_its_reason(obs_server: LocalServer) -> None:
+    store = Store(obs_server.endpoint, "not-there", obs_server.access_key, obs_server.secret_key)
+    outcome = measure(Job("aioobs", "copy", ["source/", "target/"], store, 4))
+    assert "not-there" in outcome.error
+
+
+def test_what_a_client_cannot_do_is_no_failure(obs_server: LocalServer, obs_bucket: str) -> None:
+    bucket = obs_bucket.removeprefix("s3://")
+    store = Store(obs_server.endpoint, bucket, obs_server.access_key, obs_server.secret_key)
+    outcome = measure(Job("aioobs", "juggle", [], store, 4))
+    assert outcome == Outcome(offered=False)
+
+
+def test_a_copy_that_is_not_complete_is_a_failure() -> None:
+    measured, tree = Outcome(1.0, 1.0, 1), Content(3, 300)
+    assert checked(measured, tree, Content(3, 300)) == measured
+    assert "2 files" in checked(measured, tree, Content(2, 300)).error
+    assert "299 bytes" in checked(measured, tree, Content(3, 299)).error
+
+
+def test_the_ratio_is_the_median_of_the_ratios_within_the_rounds() -> None:
+    walls = {"aioobs.sync": (1.0, 2.0, 4.0), "other": (3.0, 4.0, 4.0)}
+    records = [
+        Record("tree", "up", client, number, Outcome(wall, 1.0, 1 << 20))
+        for client, each in walls.items()
+        for number, wall in enumerate(each)
+    ]
+    records.append(Record("tree", "up", "lame", 0, Outcome(offered=False)))
+    records.append(Record("tree", "up", "broken", 0, Outcome(error="no")))
+    rows = [line.split() for line in comparison(records)[1:]]
+    assert rows == [
+        ["aioobs.sync", "2.00", "1.00–4.00", "1.00", "1.00", "1"],
+        ["other", "4.00", "3.00–4.00", "2.00", "1.00", "1"],
+        ["lame", *"–" * 5],
+        ["broken", "failed", *"–" * 4],
+    ]
+
+
+def test_every_client_is_once_the_first_of_a_round() -> None:
+    orders = [rotated(["a", "b", "c"], number) for number in range(4)]
+    assert orders == [["a", "b", "c"], ["b", "c", "a"], ["c", "a", "b"], ["a", "b", "c"]]
+
+
+def test_a_tree_has_the_files_and_bytes_that_it_is_said_to_have(tmp_path: Path) -> None:
+    sizes = sizes_of("mixed", 0.02) | sizes_of("big", 0.001)
+    write_tree(tmp_path, sizes)
+    assert content_of(tmp_path) == Content(len(sizes), sum(sizes.values()))
+
+
+@pytest.mark.parametrize(("files", "total"), [(3000, 600_000_000), (100, 1_000_000), (0, 1000)])
+def test_the_tree_of_the_demo_is_as_big_as_wanted(files: int, total: int) -> None:
+    sizes = demo_sizes(files, total)
+    assert len(sizes) == files + 4
+    assert total - 4 <= sum(sizes.values()) <= total
+    assert (0 in sizes.values()) == (files > 0)
