@@ -63,9 +63,32 @@ ENDPOINTS = ("S3_ENDPOINT", "OBS_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT
 REGIONS = ("S3_REGION", "OBS_REGION", "AWS_REGION", "AWS_DEFAULT_REGION")
 AUTHORITIES = ("S3_CA_BUNDLE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
 SWITCHES = ("S3_USE_HTTPS", "S3_VERIFY_SSL", "MOX_FILE_LARGE_FILE_PART_SIZE")
-VARIABLES = (*ENDPOINTS, *REGIONS, *AUTHORITIES, *SWITCHES)
-"""What `Config.from_env` reads, next to the usual variables for proxies."""
+PROXIES = tuple(
+    variable
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
+    for variable in (name, name.lower())
+)
+VARIABLES = (*ENDPOINTS, *REGIONS, *AUTHORITIES, *SWITCHES, *PROXIES)
+"""What `Config.from_env` reads."""
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+CHOICES = {
+    "addressing": get_args(Addressing),
+    "signature": get_args(Signature),
+    "payload_signing": get_args(PayloadSigning),
+    "transport": get_args(TransportName),
+    "list_version": (0, 1, 2),
+}
+COUNTS = (
+    "attempts",
+    "bytes_in_flight",
+    "connections",
+    "largest_copy",
+    "multipart_threshold",
+    "page_size",
+    "part_size",
+)
+SECONDS = ("connect_timeout", "idle_timeout", "retry_wait", "retry_wait_max")
 
 
 @dataclass(frozen=True)
@@ -126,34 +149,26 @@ class Config:
     """What the store copies by itself in one request; more it copies in parts."""
 
     def __post_init__(self) -> None:
-        for name, kinds in (
-            ("addressing", get_args(Addressing)),
-            ("signature", get_args(Signature)),
-            ("payload_signing", get_args(PayloadSigning)),
-            ("transport", get_args(TransportName)),
-            ("list_version", (0, 1, 2)),
-        ):
+        for name, kinds in CHOICES.items():
             if getattr(self, name) not in kinds:
                 wanted = ", ".join(map(repr, kinds))
                 raise ConfigError(f"{name}={getattr(self, name)!r} is not one of {wanted}")
-        for name in (
-            "attempts",
-            "connections",
-            "page_size",
-            "part_size",
-            "multipart_threshold",
-            "largest_copy",
-        ):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)!r} is less than 1")
-        for name in ("connect_timeout", "idle_timeout", "bytes_in_flight"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name}={getattr(self, name)!r} is not more than 0")
-        if self.retry_wait < 0 or self.retry_wait_max < 0:
-            raise ConfigError("retry_wait and retry_wait_max cannot be negative")
+        for name in COUNTS:
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{name}={value!r} is not a whole number from 1 on")
+        for name in SECONDS:
+            value = getattr(self, name)
+            least = "0" if name.startswith("retry") else "more than 0"
+            if not is_seconds(value) or (value == 0 and least != "0"):
+                raise ConfigError(f"{name}={value!r} is not a number of seconds, {least}")
         check_timeouts(self.timeouts)
         if bool(self.access_key) != bool(self.secret_key):
             raise ConfigError("access_key and secret_key are given together or not at all")
+        if self.endpoint:
+            split_endpoint(self.endpoint)
+        if self.proxy is not None:
+            check_proxy(self.proxy)
 
     @cached_property
     def origin(self) -> str:
@@ -210,7 +225,14 @@ class Config:
             verify=env.verify(),
             part_size=env.number("MOX_FILE_LARGE_FILE_PART_SIZE", cls.part_size),
         )
-        return replace(config, proxy=env.proxy(config)) if config.endpoint else config
+        return config.with_proxy(environ)
+
+    def with_proxy(self, environ: Mapping[str, str] | None = None) -> Config:
+        """Return the same with the proxy that the environment has for the endpoint, if any."""
+        if self.proxy is not None or not (self.endpoint or self.region):
+            return self
+        env = Environment(os.environ if environ is None else environ)
+        return replace(self, proxy=env.proxy(self))
 
 
 class Environment:
@@ -273,8 +295,8 @@ def split_endpoint(text: str) -> Endpoint:
     Raises:
         ConfigError: it is none of these.
     """
-    parts = urlsplit(text if "://" in text else f"//{text}")
     try:
+        parts = urlsplit(text if "://" in text else f"//{text}")
         valid = bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
@@ -283,11 +305,34 @@ def split_endpoint(text: str) -> Endpoint:
         or parts.scheme not in ("", "http", "https")
         or parts.path.strip("/")
         or parts.query
-        or parts.username
+        or parts.username is not None
         or not re.fullmatch(r"[A-Za-z0-9._:\[\]%-]+", parts.netloc)
     ):
-        raise ConfigError(f"the endpoint {text!r} is not https://host[:port] or host[:port]")
+        shown = text.rpartition("@")[2]  # no passwords in messages
+        raise ConfigError(f"the endpoint {shown!r} is not https://host[:port] or host[:port]")
     return Endpoint(parts.scheme, parts.netloc.lower())
+
+
+def check_proxy(text: str) -> None:
+    """Refuse what is no URL of a proxy.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        parts = urlsplit(text)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        shown = text.rpartition("@")[2]
+        raise ConfigError(f"the proxy {shown!r} is not http://host:port or https://host:port")
+
+
+def is_seconds(value: object) -> bool:
+    """Tell whether *value* is a number of seconds."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and 0 <= value < float("inf")  # type: ignore[operator]
 
 
 def check_timeouts(timeouts: Mapping[str, float | None]) -> None:
@@ -301,5 +346,5 @@ def check_timeouts(timeouts: Mapping[str, float | None]) -> None:
             raise ConfigError(
                 f"timeout for the unknown operation {name!r}; valid are {', '.join(TIMEOUTS)}"
             )
-        if seconds is not None and not seconds > 0:
+        if seconds is not None and (not is_seconds(seconds) or not seconds):
             raise ConfigError(f"the timeout of {name} is {seconds!r}; it is seconds, or None")

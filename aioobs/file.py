@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal, overload
 
+from aioobs.errors import ConfigError
 from aioobs.errors import NameConflict as MoxFileNameDuplicateException
 from aioobs.errors import NotFound as MoxFileNotExistsException
 from aioobs.errors import OperationTimeout as MoxTimeoutError
@@ -28,7 +29,7 @@ from aioobs.store.local import LocalStore
 from aioobs.store.remote import RemoteStore, file_url
 from aioobs.transfer import engine
 from aioobs.transfer.progress import Progress
-from aioobs.url import Path, parse
+from aioobs.url import ObjectURL, Path, parse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -163,7 +164,7 @@ async def copy(src_url: Path, dst_url: Path, client_id: object = None) -> None:
         MoxFileNotExistsException: there is no such file.
         IsADirectoryError: the source is a folder: use `copy_parallel`.
     """
-    await engine.copy_file(current_client(), parse(src_url), parse(dst_url), workers=PARTS_AT_ONCE)
+    await engine.copy_file(current_client(), place(src_url), place(dst_url), workers=PARTS_AT_ONCE)
 
 
 async def copy_parallel(
@@ -203,8 +204,8 @@ async def copy_parallel(
     """
     await engine.copy_tree(
         current_client(),
-        parse(src_url),
-        parse(dst_url),
+        place(src_url),
+        place(dst_url),
         file_list=file_list,
         workers=threads,
         progress=progress,
@@ -329,7 +330,7 @@ async def rename(src_url: Path, dst_url: Path) -> None:
         MoxFileNotExistsException: there is nothing at *src_url*.
         ValueError: a folder would be moved into itself.
     """
-    await engine.move(current_client(), parse(src_url), parse(dst_url), workers=PARTS_AT_ONCE)
+    await engine.move(current_client(), place(src_url), place(dst_url), workers=PARTS_AT_ONCE)
 
 
 async def glob(url: Path) -> list[str]:
@@ -366,6 +367,17 @@ async def walk(
     store, path = store_of(url)
     async for step in store.walk(path, topdown=topdown, onerror=onerror, followlinks=followlinks):
         yield step
+
+
+def place(path: Path) -> ObjectURL | str:
+    """Return where a file comes from or goes to.
+
+    Raises:
+        ConfigError: nothing is named.
+    """
+    if not os.fspath(path):
+        raise ConfigError("the path is empty")
+    return parse(path)
 
 
 def encoded(data: str | bytes | bytearray | memoryview) -> bytes | memoryview:

@@ -55,6 +55,8 @@ class Session:
         """
         with self._lock:
             explicit = {**self._explicit, **changes}
+            if "endpoint" in changes and "port" not in changes:
+                explicit.pop("port", None)  # it was that of the former server
             if timeouts := cast("dict[str, float | None]", changes.get("timeouts")):
                 before = cast("dict[str, float | None]", self._explicit.get("timeouts", {}))
                 explicit["timeouts"] = {**before, **timeouts}
@@ -68,7 +70,9 @@ class Session:
         if "port" in changes:
             server = cast("str", changes.get("endpoint", config.endpoint))
             changes["endpoint"] = with_port(server, cast("int", changes.pop("port")))
-        return replace(config, **changes)  # type: ignore[arg-type]
+        if config.proxy is not None and "endpoint" in changes:
+            config = replace(config, proxy=None)  # it was that for another endpoint
+        return replace(config, **changes).with_proxy()  # type: ignore[arg-type]
 
 
 session = Session()
@@ -153,7 +157,7 @@ def set_auth(
 
 def with_port(server: str, port: int) -> str:
     """Return the endpoint *server* with a port, unless it names one."""
-    if not 0 < port < 65536:
+    if type(port) is not int or not 0 < port < 65536:
         raise ConfigError(f"port={port!r} is not a port")
     scheme, netloc = split_endpoint(server)
     if netloc.rpartition(":")[2].isdigit():

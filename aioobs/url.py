@@ -62,11 +62,9 @@ def parse(path: Path) -> ObjectURL | str:
     """Return the object that *path* names, or the local path as it is.
 
     Raises:
-        ConfigError: it is empty, has no bucket, or a scheme that is neither s3 nor obs.
+        ConfigError: it has no bucket, or a scheme that is neither s3 nor obs.
     """
     text = os.fspath(path)
-    if not text:
-        raise ConfigError("the path is empty")
     if text.startswith(PREFIXES):
         scheme, _, rest = text.partition("://")
         bucket, _, key = rest.partition("/")

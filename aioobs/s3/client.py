@@ -22,7 +22,7 @@ from aioobs.errors import (
 from aioobs.s3 import xml
 from aioobs.s3.body import Body, FilePart, MemorySink, Sink, digest
 from aioobs.s3.exchange import Exchange
-from aioobs.s3.listing import Listing
+from aioobs.s3.listing import Circles, Listing
 from aioobs.s3.objects import ObjectInfo, Range, info_of, multipart_etag
 from aioobs.s3.request import Request
 from aioobs.s3.retry import Budget
@@ -62,7 +62,7 @@ class Client:
 
     async def list_buckets(self) -> list[str]:
         """Return the names of all buckets of the account."""
-        return xml.parse_names(await self._exchange.document(Request("listBuckets", "GET")))
+        return await self._exchange.document(Request("listBuckets", "GET"), xml.parse_names)
 
     async def create_bucket(self, bucket: str, *, exist_ok: bool = False) -> None:
         """Create a bucket in the client's region.
@@ -73,7 +73,7 @@ class Client:
         region = self._config.region
         body = xml.region_document(region) if region and region != "us-east-1" else b""
         try:
-            await self._exchange.document(Request("createBucket", "PUT", bucket, body=body))
+            await self._exchange.perform(Request("createBucket", "PUT", bucket, body=body))
         except AlreadyExists:
             if not exist_ok:
                 raise
@@ -86,11 +86,11 @@ class Client:
             NotFound: there is no such bucket.
             AccessDenied: it may not be used.
         """
-        await self._exchange.document(Request("headBucket", "HEAD", bucket))
+        await self._exchange.perform(Request("headBucket", "HEAD", bucket))
 
     async def delete_bucket(self, bucket: str) -> None:
         """Delete an empty bucket."""
-        await self._exchange.document(Request("deleteBucket", "DELETE", bucket))
+        await self._exchange.perform(Request("deleteBucket", "DELETE", bucket))
 
     async def list_pages(
         self, bucket: str, prefix: str = "", *, delimiter: str = "", start_after: str = ""
@@ -142,6 +142,8 @@ class Client:
             NotFound: there is no such object.
             ObjectChanged: it is not, or no longer, the one with the ETag *if_match*.
         """
+        if stop is not None and stop <= start:
+            return b""
         sink = MemorySink()
         await self.get_object_into(bucket, key, sink, start=start, stop=stop, if_match=if_match)
         return sink.getvalue()
@@ -233,7 +235,7 @@ class Client:
 
     async def delete_object(self, bucket: str, key: str) -> None:
         """Delete an object; one that does not exist is no error."""
-        await self._exchange.document(Request("deleteObject", "DELETE", bucket, key))
+        await self._exchange.perform(Request("deleteObject", "DELETE", bucket, key))
 
     async def delete_objects(self, bucket: str, keys: Iterable[str]) -> list[ObsError]:
         """Delete objects, up to 1,000 at a time; return an error for each one that is left."""
@@ -254,7 +256,7 @@ class Client:
         request = Request("deleteObjects", "POST", bucket, query=(("delete", ""),), body=body)
         request.headers["content-md5"] = base64.b64encode(await digest(body, "md5")).decode()
         request.headers["content-type"] = "application/xml"
-        errors = xml.parse_delete_errors(await self._exchange.document(request))
+        errors = await self._exchange.document(request, xml.parse_delete_errors)
         return [
             error_for(
                 "deleteObjects",
@@ -278,12 +280,7 @@ class Client:
         request = Request(
             "initiateMultipartUpload", "POST", bucket, key, (("uploads", ""),), headers
         )
-        upload_id = xml.fields(await self._exchange.document(request)).get("UploadId", "")
-        if not upload_id:
-            raise ProtocolError(
-                "the answer has no UploadId", operation=request.operation, url=request.url
-            )
-        return upload_id
+        return await self._exchange.document(request, xml.parse_upload_id)
 
     async def upload_part(
         self, bucket: str, key: str, upload_id: str, number: int, body: Body
@@ -334,7 +331,7 @@ class Client:
         try:
             etag = await self._exchange.call(request, receive, budget=budget)
         except NotFound:
-            if not budget.made:
+            if budget.made < 2:  # no answer has been lost
                 raise
             return await self._completed(bucket, key, etags, size)
         return etag or (await self.head_object(bucket, key)).etag
@@ -354,44 +351,40 @@ class Client:
         """Give up an upload and free its parts; one that does not exist is no error."""
         request = Request("abortMultipartUpload", "DELETE", bucket, key, (("uploadId", upload_id),))
         try:
-            await self._exchange.document(request)
+            await self._exchange.perform(request)
         except NotFound as error:
             if error.resp and error.resp.code == "NoSuchBucket":
                 raise
 
     async def list_multipart_uploads(self, bucket: str, prefix: str = "") -> AsyncIterator[Upload]:
         """Yield the uploads that are neither completed nor aborted."""
-        key_marker = id_marker = ""
+        following: tuple[tuple[str, str], ...] = ()
+        circles = Circles("listMultipartUploads", f"s3://{bucket}/{prefix}")
         while True:
-            query = [("uploads", ""), ("encoding-type", "url"), ("prefix", prefix)]
-            if key_marker:
-                query += [("key-marker", key_marker), ("upload-id-marker", id_marker)]
-            request = Request("listMultipartUploads", "GET", bucket, query=tuple(query))
-            before = key_marker, id_marker
-            uploads, key_marker, id_marker = xml.parse_uploads(
-                await self._exchange.document(request)
-            )
+            query = (("uploads", ""), ("encoding-type", "url"), ("prefix", prefix), *following)
+            request = Request("listMultipartUploads", "GET", bucket, query=query)
+            uploads, following = await self._exchange.document(request, xml.parse_uploads)
             for upload in uploads:
                 yield upload
-            if not key_marker or (key_marker, id_marker) == before:
+            if not following:
                 return
+            circles.check(following)
 
     async def list_parts(
         self, bucket: str, key: str, upload_id: str
     ) -> AsyncIterator[UploadedPart]:
         """Yield the parts of an upload that the store has."""
-        marker = ""
+        following: tuple[tuple[str, str], ...] = ()
+        circles = Circles("listParts", f"s3://{bucket}/{key}")
         while True:
-            query = [("uploadId", upload_id)]
-            if marker:
-                query.append(("part-number-marker", marker))
-            request = Request("listParts", "GET", bucket, key, tuple(query))
-            before = marker
-            parts, marker = xml.parse_parts(await self._exchange.document(request))
+            query = (("uploadId", upload_id), *following)
+            request = Request("listParts", "GET", bucket, key, query)
+            parts, following = await self._exchange.document(request, xml.parse_parts)
             for part in parts:
                 yield part
-            if not marker or marker == before:
+            if not following:
                 return
+            circles.check(following)
 
     async def presign(
         self,
@@ -436,7 +429,10 @@ class Client:
     async def _etag(self, request: Request) -> str:
         async def receive(reply: Reply) -> str:
             await reply.read()
-            return xml.unquote_etag(reply.headers.get("etag", ""))
+            etag = xml.unquote_etag(reply.headers.get("etag", ""))
+            if not etag:
+                raise ProtocolError("the answer has no ETag; is this an S3 endpoint?")
+            return etag
 
         return await self._exchange.call(request, receive)
 

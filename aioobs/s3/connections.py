@@ -18,8 +18,6 @@ __all__ = ["Allowance", "Connections"]
 
 LEAN = frozenset(
     {
-        "copyObject",
-        "copyPart",
         "deleteObject",
         "getObject",
         "getObjectMetadata",
@@ -28,7 +26,7 @@ LEAN = frozenset(
         "uploadPart",
     }
 )
-"""The operations that come by the thousand, and whose answers have a length."""
+"""The operations that move data, whose answers have a length."""
 
 
 class Connections:

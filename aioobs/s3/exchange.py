@@ -24,7 +24,7 @@ from aioobs.s3.body import digest, size_of
 from aioobs.s3.connections import Connections
 from aioobs.s3.credentials import CredentialChain
 from aioobs.s3.dates import http_time
-from aioobs.s3.request import Address, Request, address, check_headers
+from aioobs.s3.request import Address, Request, address
 from aioobs.s3.retry import Budget
 from aioobs.s3.signing import Anonymous, Credentials, Signer, SigOBS, SigV2, SigV4
 
@@ -59,6 +59,7 @@ class Exchange:
                 config.access_key, config.secret_key, config.security_token or None, None
             )
         self._credentials = CredentialChain(given)
+        self._used = NOBODY
         self._connections: dict[asyncio.AbstractEventLoop, Connections] = {}
         self._signers: dict[str, Signer] = {}
         self._regions: dict[str, str] = {}  # by bucket, where a store has told
@@ -81,7 +82,6 @@ class Exchange:
             OperationTimeout: they would.
             ObsError: the last attempt's error.
         """
-        check_headers(request.headers)
         limit = self.config.timeout(request.operation)
         errors: list[ObsError] = []
         try:
@@ -97,13 +97,21 @@ class Exchange:
                 url=request.url,
             ) from (errors[-1] if errors else exc)
 
-    async def document(self, request: Request) -> bytes:
-        """Return the whole body of the answer."""
+    async def document(self, request: Request, parse: Callable[[bytes], T]) -> T:
+        """Return what *parse* makes of the whole body of the answer."""
 
-        async def receive(reply: Reply) -> bytes:
-            return await reply.read()
+        async def receive(reply: Reply) -> T:
+            return parse(await reply.read())
 
         return await self.call(request, receive)
+
+    async def perform(self, request: Request) -> None:
+        """Send a request whose answer has nothing to say."""
+
+        async def receive(reply: Reply) -> None:
+            await reply.read()
+
+        await self.call(request, receive)
 
     async def _attempts(
         self,
@@ -165,6 +173,7 @@ class Exchange:
 
     async def _signed(self, request: Request) -> tuple[str, dict[str, str]]:
         """Return the URL and all headers of an attempt that is made now."""
+        request.check()
         where = self._address(request.bucket)
         target = where.target(request)
         payload = UNSIGNED
@@ -202,6 +211,7 @@ class Exchange:
                 "set_auth(ak=..., sk=...), or give Config(anonymous=True); looked at: "
                 + "; ".join(self._credentials.tried)
             )
+        self._used = found
         return found
 
     def _now(self) -> float:
@@ -212,15 +222,17 @@ class Exchange:
         told = resp.headers.get("x-amz-bucket-region") or resp.details.get("Region", "")
         if resp.status in REDIRECTS:
             return self._learn_place(request, resp, told)
-        if resp.code in ("AuthorizationHeaderMalformed", "InvalidRegion") and told:
+        # The answer to a HEAD has no body, and so no code.
+        malformed = resp.code in ("AuthorizationHeaderMalformed", "InvalidRegion")
+        if told and (malformed or (resp.status == 400 and not resp.code)):
             self._regions[request.bucket] = told
             return f"region {told}"
-        if resp.code == "RequestTimeTooSkewed":
+        if resp.code == "RequestTimeTooSkewed" or (resp.status == 403 and not resp.code):
             return self._learn_clock(resp)
         if resp.code in ("ExpiredToken", "InvalidToken", "InvalidAccessKeyId"):
             if self.config.access_key:
                 return ""
-            self._credentials.expire()
+            self._credentials.expire(self._used)
             return "credentials looked up again"
         return ""
 
@@ -271,7 +283,7 @@ class Exchange:
         loop = asyncio.get_running_loop()
         if found := self._connections.get(loop):
             return found
-        for stale in [other for other in self._connections if other.is_closed()]:
+        for stale in [other for other in list(self._connections) if other.is_closed()]:
             self._connections.pop(stale, None)
         opened = self._connections[loop] = Connections(self.config)
         opened.guard = self._guard(loop, opened)
@@ -313,6 +325,8 @@ def signer(config: Config, region: str) -> Signer:
 def may_follow(config: Config, bucket: str, origin: str) -> bool:
     """Tell whether a redirect stays with the store that the credentials are meant for."""
     here, there = urlsplit(config.origin), urlsplit(origin)
+    if there.scheme not in ("http", "https") or "@" in there.netloc:
+        return False
     if here.scheme == "https" and there.scheme != "https":
         return False
     hosts = {here.netloc, f"{bucket}.{here.netloc}"}
@@ -339,8 +353,14 @@ async def error_response(reply: Reply) -> ErrorResponse:
         reply.status,
         reply.reason,
         details.get("Code") or headers.get("x-obs-error-code", ""),
-        details.get("Message") or headers.get("x-obs-error-message", ""),
+        details.get("Message") or headers.get("x-obs-error-message") or plain_text(document),
         request_id or details.get("RequestId", ""),
         headers,
         details,
     )
+
+
+def plain_text(document: bytes) -> str:
+    """Return an error that is neither XML nor a web page, as far as it fits into a line."""
+    text = document[:200].decode("utf-8", "replace").strip()
+    return "" if text.startswith("<") else " ".join(text.split())

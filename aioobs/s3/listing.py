@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aioobs.errors import ProtocolError, ResponseError
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from aioobs.s3.exchange import Exchange
     from aioobs.s3.xml import Page
 
-__all__ = ["Listing"]
+__all__ = ["Circles", "Listing"]
 
 
 class Listing:
@@ -31,18 +32,10 @@ class Listing:
         """Yield all pages; a listing that does not come to an end is an error."""
         page = await self.first_page(bucket, prefix, delimiter, start_after)
         yield page
-        landmark, steps = page.next, 0
+        circles = Circles("listObjects", f"s3://{bucket}/{prefix}")
         while page.next:
+            circles.check(page.next)
             page = await self._page(bucket, prefix, delimiter, page.next)
-            if page.next and page.next == landmark:
-                raise ProtocolError(
-                    f"the listing goes round in circles at {page.next!r}",
-                    operation="listObjects",
-                    url=f"s3://{bucket}/{prefix}",
-                )
-            steps += 1
-            if steps & (steps - 1) == 0:  # Brent: any circle is found, whatever its length
-                landmark = page.next
             yield page
 
     async def first_page(
@@ -93,4 +86,30 @@ class Listing:
         elif marker or start_after:
             query["marker"] = marker or start_after
         request = Request("listObjects", "GET", bucket, query=tuple(query.items()))
-        return xml.parse_page(await self._exchange.document(request), version=version)
+        return await self._exchange.document(request, partial(xml.parse_page, version=version))
+
+
+class Circles:
+    """Notices when a listing goes round in circles, of whatever length, by Brent's algorithm."""
+
+    def __init__(self, operation: str, url: str) -> None:
+        self._operation = operation
+        self._url = url
+        self._landmark: object = None
+        self._steps = 0
+
+    def check(self, marker: object) -> None:
+        """Take the marker of the next page.
+
+        Raises:
+            ProtocolError: it leads back to where the listing has been.
+        """
+        if marker == self._landmark:
+            raise ProtocolError(
+                f"the listing goes round in circles at {marker!r}",
+                operation=self._operation,
+                url=self._url,
+            )
+        self._steps += 1
+        if self._steps & (self._steps - 1) == 0:
+            self._landmark = marker

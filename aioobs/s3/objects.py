@@ -90,6 +90,9 @@ class Range:
             total = first + length if found[3] == "*" else int(found[3])
             if reply.length not in (None, length):
                 raise ReadError(f"the answer announces both {length} and {reply.length} bytes")
+            stop = total if self.stop is None else min(self.stop, total)
+            if length <= 0 or first + length != stop:
+                raise ReadError(f"asked for the bytes {first} to {stop}, got {length} of {total}")
         elif first or reply.status == 206:
             raise ReadError(f"asked for the bytes from {first} on, got an answer without a range")
         elif reply.length is not None:
@@ -116,7 +119,9 @@ def info_of(key: str, reply: Reply, size: int | None = None) -> ObjectInfo:
             "the answer has neither ETag nor Last-Modified; is this an S3 endpoint?"
         )
     length = size if size is not None else reply.length
-    return ObjectInfo(key, length or 0, unquote_etag(headers.get("etag", "")), headers)
+    if length is None:
+        raise ProtocolError("the answer does not say how long the object is")
+    return ObjectInfo(key, length, unquote_etag(headers.get("etag", "")), headers)
 
 
 def multipart_etag(etags: list[str]) -> str:

@@ -20,7 +20,19 @@ __all__ = ["Address", "Body", "FilePart", "Request", "address"]
 # a host name or a path is refused.
 BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 DNS_LABEL = re.compile(r"[a-z0-9][a-z0-9-]*[a-z0-9]")
+HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 FORBIDDEN_IN_HEADERS = re.compile(r"[\r\n\0]")
+WITHOUT_KEY = frozenset(
+    {
+        "createBucket",
+        "deleteBucket",
+        "deleteObjects",
+        "headBucket",
+        "listBuckets",
+        "listMultipartUploads",
+        "listObjects",
+    }
+)
 
 
 @dataclass(slots=True)
@@ -40,6 +52,23 @@ class Request:
         """The name of what the request is about, for messages."""
         return f"s3://{self.bucket}/{self.key}" if self.bucket else "s3://"
 
+    def check(self) -> None:
+        """Refuse what would be a request for something else.
+
+        Raises:
+            ConfigError: no bucket or no key is named, or a header cannot be sent.
+        """
+        if not self.bucket and self.operation != "listBuckets":
+            raise ConfigError("no bucket is named")
+        if not self.key and self.operation not in WITHOUT_KEY:
+            raise ConfigError("the key is empty: an object needs a name")
+        try:
+            self.key.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(f"the key {self.key!a} is not text: keys are UTF-8") from None
+        if self.headers:
+            check_headers(self.headers)
+
 
 class Address(NamedTuple):
     """Where a bucket's requests go."""
@@ -53,9 +82,10 @@ class Address(NamedTuple):
         """Return what of *request* is signed, under this address."""
         key = quote_path(request.key)
         resource = f"/{request.bucket}/{key}" if request.bucket else "/"
-        path = f"/{key}" if self.in_host else resource
-        if request.bucket and not request.key and not self.in_host:
-            path = f"/{request.bucket}"
+        if self.in_host:
+            path = f"/{key}"
+        else:
+            path = resource = resource if request.key else resource.rstrip("/") or "/"
         return Target(request.method, self.host, path, encode_query(request.query), resource)
 
 
@@ -99,11 +129,13 @@ def is_ip(host: str) -> bool:
 
 
 def check_headers(headers: dict[str, str]) -> None:
-    """Refuse values that would end a header line.
+    """Refuse names that are none, and values that would end a header line.
 
     Raises:
         ConfigError: names the header.
     """
     for name, value in headers.items():
-        if FORBIDDEN_IN_HEADERS.search(name) or FORBIDDEN_IN_HEADERS.search(value):
+        if not HEADER_NAME.fullmatch(name):
+            raise ConfigError(f"{name!r} cannot be the name of a header")
+        if FORBIDDEN_IN_HEADERS.search(value):
             raise ConfigError(f"the header {name!r} holds a line break or a NUL")

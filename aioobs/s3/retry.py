@@ -75,7 +75,7 @@ class Budget:
         self.made += 1
         if self.made >= min(self.attempts, attempts_for(error)):
             return None
-        wait = min(self._wait * 2.0 ** (self.made - 1), self._longest_wait)
+        wait = min(self._wait * 2.0 ** min(self.made - 1, 60), self._longest_wait)
         return max(wait * random.uniform(0.5, 1.0), retry_after(error.resp))  # noqa: S311
 
 
@@ -89,4 +89,4 @@ def retry_after(resp: ErrorResponse | None) -> float:
     except ValueError:
         asked, said = http_time(text), http_time(resp.headers.get("date", "")) if resp else None
         seconds = asked - said if asked is not None and said is not None else 0.0
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+    return min(seconds, LONGEST_RETRY_AFTER) if seconds > 0 else 0.0

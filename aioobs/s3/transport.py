@@ -240,10 +240,12 @@ def translated(url: str) -> Iterator[None]:
     try:
         yield
     except (ssl.SSLError, ssl.CertificateError, aiohttp.ClientSSLError) as exc:
+        raise without_tls(host, exc) from exc
+    except aiohttp.ClientProxyConnectionError as exc:
         raise ConnectionFailed(
-            f"no TLS connection to {host}: {exc}; verify=False trusts anybody, "
-            "verify=<file> trusts your own authority",
-            kind="tls",
+            f"no connection to the proxy {exc.host}:{exc.port}: {exc.os_error.strerror}; "
+            "is proxy, or HTTPS_PROXY in the environment, right?",
+            kind="proxy",
         ) from exc
     except aiohttp.ClientPayloadError as exc:
         raise ReadError(f"the answer of {host} broke off: {exc}") from exc
@@ -256,19 +258,42 @@ def translated(url: str) -> Iterator[None]:
             f"the proxy refused: {exc.status} {exc.message}", kind="proxy"
         ) from exc
     except aiohttp.ClientResponseError as exc:
+        first = (exc.message or "nothing").splitlines()[0]
         raise ConnectionFailed(
-            f"{host} does not answer in HTTP: {exc.message.splitlines()[0]}", kind="not http"
+            f"{host} does not answer in HTTP: {first}{tls_hint(url)}", kind="not http"
         ) from exc
     except aiohttp.InvalidURL as exc:
         raise ConfigError(f"{url!r} is not a URL that can be asked for") from exc
     except aiohttp.ClientError as exc:
         if isinstance(exc.__cause__, ObsError):  # the source of the body failed, not the wire
             raise exc.__cause__ from None
-        raise ConnectionFailed(f"the connection to {host} broke: {exc!r}", kind="reset") from exc
+        raise unanswered(url, f": {exc}") from exc
     except (ConnectionError, socket.gaierror) as exc:
         raise unconnected(host, exc) from exc
     except (ValueError, aiohttp.http_exceptions.HttpProcessingError) as exc:
         raise ProtocolError(f"the answer of {host} is not valid HTTP: {exc}") from exc
+
+
+def without_tls(host: str, cause: Exception) -> ConnectionFailed:
+    """Return the error for a connection that could not be encrypted."""
+    text = str(cause)
+    hint = "verify=False trusts anybody, verify=<file> trusts your own authority"
+    if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text or "HTTP_REQUEST" in text:
+        hint = "if it speaks plain HTTP, give the endpoint with http:// or set S3_USE_HTTPS=0"
+    return ConnectionFailed(f"no TLS connection to {host}: {text}; {hint}", kind="tls")
+
+
+def unanswered(url: str, why: str) -> ConnectionFailed:
+    """Return the error for a connection that ended before there was an answer."""
+    host = url.split("/", 3)[2]
+    return ConnectionFailed(f"the connection to {host} broke before an answer{why}{tls_hint(url)}")
+
+
+def tls_hint(url: str) -> str:
+    """Return what to do if TLS is spoken where it was not expected."""
+    if url.startswith("https:"):
+        return ""
+    return "; if it speaks TLS, give the endpoint with https:// or set S3_USE_HTTPS=1"
 
 
 def unconnected(host: str, cause: OSError) -> ConnectionFailed:

@@ -19,7 +19,7 @@ import aiohttp
 from aioobs.errors import ConnectionFailed, ReadError
 from aioobs.s3 import body as bodies
 from aioobs.s3.pump import can_pump, receive_into_file, send_body
-from aioobs.s3.transport import translated
+from aioobs.s3.transport import translated, unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -65,7 +65,7 @@ class LeanTransport:
         if origin in self._distrusted:
             return await self._session.send(method, url, headers, body, progress)
         connection = await self._connect(origin)
-        wire = Wire(connection, progress, has_body=method != "HEAD")
+        wire = Wire(connection, origin, progress, has_body=method != "HEAD")
         try:
             await wire.send(head_of(method, target, headers), body)
             shape = await wire.head()
@@ -79,12 +79,12 @@ class LeanTransport:
         safe = method in ("GET", "HEAD")
         if not shape or (safe and shape < 300):
             self._distrusted.add(origin)  # it would be the same the next time
+        if shape >= 500 or (200 <= shape < 300 and not safe and wire.is_chunked):
+            return LeanReply(wire)  # the head says enough
         if safe or shape >= 300:
             # Nothing was changed by what was refused or only asked for: it can be asked again.
             return await self._session.send(method, url, headers, body, progress)
-        if not shape:
-            raise ConnectionFailed(f"{origin} gave an answer that is not known here")
-        return LeanReply(wire)
+        raise ConnectionFailed(f"{origin} gave an answer that is not of HTTP/1.1")
 
     async def _connect(self, origin: str) -> Connection:
         request = self._origins.get(origin)
@@ -118,6 +118,7 @@ class Wire(asyncio.Protocol):
         "_handler",
         "_keep",
         "_loop",
+        "_origin",
         "_progress",
         "_shape",
         "_waiter",
@@ -131,7 +132,12 @@ class Wire(asyncio.Protocol):
     )
 
     def __init__(
-        self, connection: Connection, progress: Callable[[], None], *, has_body: bool
+        self,
+        connection: Connection,
+        origin: str,
+        progress: Callable[[], None],
+        *,
+        has_body: bool,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._connection: Connection | None = connection
@@ -139,8 +145,9 @@ class Wire(asyncio.Protocol):
         transport = connection.transport
         if transport is None or self._handler is None:
             connection.close()
-            raise ConnectionFailed("the connection broke before it was used")
+            raise ConnectionFailed(f"the connection to {origin} broke before it was used")
         self.transport: asyncio.Transport = transport
+        self._origin = origin
         self._progress = progress
         self._body_expected = has_body
         self._buffer = b""
@@ -156,6 +163,11 @@ class Wire(asyncio.Protocol):
         self.length = 0
         self.remaining = -1  # bytes of the body that have not arrived; -1: nor has the head
         transport.set_protocol(self)
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether the answer comes in chunks."""
+        return self.headers.get("transfer-encoding", "").lower() == "chunked"
 
     @property
     def plain_socket(self) -> int | None:
@@ -360,9 +372,11 @@ class Wire(asyncio.Protocol):
         if self._error is None and self.remaining:
             why = f": {exc}" if exc else ""
             if self.remaining < 0:
-                self._error = ConnectionFailed(f"the connection broke before an answer{why}")
+                self._error = unanswered(self._origin, why)
             else:
-                self._error = ReadError(f"the answer broke off, {self.remaining} bytes short{why}")
+                self._error = ReadError(
+                    f"the answer of {self._origin} broke off, {self.remaining} bytes short{why}"
+                )
             self._error.__cause__ = exc
         self._wake()
         self.resume_writing()

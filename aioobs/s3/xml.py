@@ -9,7 +9,7 @@ from aioobs.errors import ProtocolError
 from aioobs.s3.dates import nanoseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from xml.etree import ElementTree
 
 __all__ = [
@@ -22,10 +22,15 @@ __all__ = [
     "parse_names",
     "parse_page",
     "parse_parts",
+    "parse_upload_id",
     "parse_uploads",
     "root_name",
     "unquote_etag",
 ]
+
+
+Following = tuple[tuple[str, str], ...]
+"""What to add to a query for the next page; empty after the last one."""
 
 
 class Listed(NamedTuple):
@@ -65,23 +70,30 @@ class UploadedPart(NamedTuple):
     etag: str
 
 
-def parse(document: bytes) -> ElementTree.Element:
-    """Return the root of a document without name spaces.
+def parse(document: bytes, kind: str = "") -> ElementTree.Element:
+    """Return the root of a document of a kind, without name spaces.
 
     Raises:
-        ProtocolError: it is not XML, or it declares entities, which no store does.
+        ProtocolError: it is not XML, or it declares entities, which no store does, or it is of
+            another kind.
     """
     from xml.etree import ElementTree
 
-    if b"<!DOCTYPE" in document or b"<!ENTITY" in document:
-        raise ProtocolError("the answer declares a document type, which no store does")
+    if b"\0" in document or b"<!DOCTYPE" in document or b"<!ENTITY" in document:
+        raise ProtocolError(
+            "the answer is a web page or declares a document type, which no store does"
+        )
     try:
         root = ElementTree.fromstring(document)  # noqa: S314 - no entities, see above
     except ElementTree.ParseError as exc:
         start = document[:80].decode("utf-8", "replace")
-        raise ProtocolError(f"the answer is not XML ({exc}): {start!r}") from exc
+        raise ProtocolError(
+            f"the answer is not XML ({exc}); is this an S3 endpoint? It begins {start!r}"
+        ) from exc
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
+    if kind and root.tag != kind:
+        raise ProtocolError(f"the answer is no {kind} but a {root.tag}; is this an S3 endpoint?")
     return root
 
 
@@ -108,9 +120,7 @@ def parse_page(document: bytes, *, version: int) -> Page:
     Raises:
         ProtocolError: it is not such an answer.
     """
-    root = parse(document)
-    if root.tag != "ListBucketResult":
-        raise ProtocolError(f"the answer to a listing is a {root.tag}")
+    root = parse(document, "ListBucketResult")
     plain = text(root, "EncodingType").lower() != "url"
     decode = str if plain else unquote_plus
     objects = [
@@ -128,16 +138,20 @@ def parse_page(document: bytes, *, version: int) -> Page:
         if version == 2:
             following = text(root, "NextContinuationToken")
         else:
-            following = decode(text(root, "NextMarker")) or last_name(objects, prefixes)
+            following = next_marker(text(root, "NextMarker"), decode, objects, prefixes)
         if not following:
             raise ProtocolError("a listing is cut off but does not say where it goes on")
     return Page(objects, prefixes, following)
 
 
-def last_name(objects: Sequence[Listed], prefixes: Sequence[str]) -> str:
-    """Return where a listing without a marker goes on: after the greatest name."""
+def next_marker(
+    marker: str, decode: Callable[[str], str], objects: Sequence[Listed], prefixes: Sequence[str]
+) -> str:
+    """Return where a listing of version 1 goes on: at its marker, or after the greatest name."""
     names = [*(item.key for item in objects[-1:]), *prefixes[-1:]]
-    return max(names, default="")
+    if not marker:
+        return max(names, default="")
+    return marker if marker in names else decode(marker)  # some stores encode all but the marker
 
 
 def parse_delete_errors(document: bytes) -> list[dict[str, str]]:
@@ -150,12 +164,21 @@ def parse_delete_errors(document: bytes) -> list[dict[str, str]]:
 
 def parse_names(document: bytes) -> list[str]:
     """Return the names of the buckets that the answer lists."""
-    return [text(item, "Name") for item in parse(document).iterfind("Buckets/Bucket")]
+    root = parse(document, "ListAllMyBucketsResult")
+    return [text(item, "Name") for item in root.iterfind("Buckets/Bucket")]
 
 
-def parse_uploads(document: bytes) -> tuple[list[Upload], str, str]:
-    """Return the uploads that are under way, and where the listing goes on."""
-    root = parse(document)
+def parse_upload_id(document: bytes) -> str:
+    """Return the id of an upload that was begun."""
+    found = text(parse(document, "InitiateMultipartUploadResult"), "UploadId")
+    if not found:
+        raise ProtocolError("the answer has no UploadId")
+    return found
+
+
+def parse_uploads(document: bytes) -> tuple[list[Upload], Following]:
+    """Return the uploads that are under way, and how to ask for the next ones."""
+    root = parse(document, "ListMultipartUploadsResult")
     decode = unquote_plus if text(root, "EncodingType").lower() == "url" else str
     uploads = [
         Upload(
@@ -163,22 +186,31 @@ def parse_uploads(document: bytes) -> tuple[list[Upload], str, str]:
         )
         for item in root.iterfind("Upload")
     ]
-    if text(root, "IsTruncated").lower() != "true":
-        return uploads, "", ""
-    return uploads, decode(text(root, "NextKeyMarker")), text(root, "NextUploadIdMarker")
+    key, upload_id = decode(text(root, "NextKeyMarker")), text(root, "NextUploadIdMarker")
+    following = {"key-marker": key, "upload-id-marker": upload_id}
+    return uploads, followed_by(root, following)
 
 
-def parse_parts(document: bytes) -> tuple[list[UploadedPart], str]:
-    """Return the parts that the store has of an upload, and where the listing goes on."""
-    root = parse(document)
+def parse_parts(document: bytes) -> tuple[list[UploadedPart], Following]:
+    """Return the parts that the store has of an upload, and how to ask for the next ones."""
+    root = parse(document, "ListPartsResult")
     parts = [
         UploadedPart(
             number(item, "PartNumber"), number(item, "Size"), unquote_etag(text(item, "ETag"))
         )
         for item in root.iterfind("Part")
     ]
-    cut_off = text(root, "IsTruncated").lower() == "true"
-    return parts, text(root, "NextPartNumberMarker") if cut_off else ""
+    following = {"part-number-marker": text(root, "NextPartNumberMarker")}
+    return parts, followed_by(root, following)
+
+
+def followed_by(root: ElementTree.Element, markers: dict[str, str]) -> Following:
+    """Return the query for the next page of a listing; nothing after the last one."""
+    if text(root, "IsTruncated").lower() != "true":
+        return ()
+    if not any(markers.values()):
+        raise ProtocolError("a listing is cut off but does not say where it goes on")
+    return tuple((name, value) for name, value in markers.items() if value)
 
 
 def complete_document(etags: Iterable[tuple[int, str]]) -> bytes:
