@@ -5,7 +5,9 @@ URL ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-READY_TO_BENCH := $(VENV)/.ready-to-bench
+# Apart, for some of the other clients want older versions of what the tests use.
+BENCH_VENV := .venv-bench
+READY_TO_BENCH := $(BENCH_VENV)/.ready
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -32,10 +34,10 @@ format: $(READY) ## write the generated files, format, and fix what can be fixed
 	$(BIN)/ruff format .
 
 bench: $(READY_TO_BENCH) ## compare with other clients
-	$(BIN)/python -m benchmarks
+	$(BENCH_VENV)/bin/python -m benchmarks
 
 clean: ## remove the environment and everything else that was made
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml
@@ -47,6 +49,9 @@ $(READY): pyproject.toml
 	$(PIP_INSTALL) --editable '.[dev]'
 	@touch $@
 
-$(READY_TO_BENCH): $(READY)
-	$(PIP_INSTALL) --editable '.[bench]'
+$(READY_TO_BENCH): pyproject.toml
+	rm -rf $(BENCH_VENV)
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(BENCH_VENV)/bin/python -m pip install --quiet --editable '.[bench]'
 	@touch $@

@@ -20,7 +20,7 @@ PACKAGE = Path(aioobs.__file__).parent
 # A module imports from its own group and from those above it; a name is a module or a package.
 GROUPS = """
 errors
-url config
+url config threads
 s3
 session
 store

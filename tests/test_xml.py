@@ -57,7 +57,7 @@ def test_what_is_no_answer_of_a_store_is_refused(document: str, encoding: str) -
     ],
 )
 def test_a_document_of_another_kind_is_refused(parse: object) -> None:
-    with pytest.raises(ProtocolError, match="is a Cake"):
+    with pytest.raises(ProtocolError, match="but a Cake"):
         parse(b"<Cake/>")  # type: ignore[operator]
 
 

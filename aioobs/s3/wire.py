@@ -2,9 +2,9 @@
 
 Connections, with their names, TLS, limits and keep-alive, are aiohttp's; only what is said on
 them is ours.  One shape of answer is accepted: a status line, headers, and a body of announced
-length.  An answer of any other shape ends its connection, and the request goes to aiohttp's own
-session, which knows them all.  A connection is used again only if every byte on it is accounted
-for.
+length; a refusal may also come in chunks.  An answer of any other shape ends its connection, and
+from then on requests to that place go to aiohttp's own session, which knows them all.  A
+connection is used again only if every byte on it is accounted for.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ PUMPED = 256 * 1024  # from this size on a worker thread moves the body
 
 STATUS_LINE = re.compile(rb"HTTP/1\.1 ([2-5][0-9]{2})(?: ([\x20-\x7e\x80-\xff]*))?\r\n")
 HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n\0]*?)[ \t]*\r\n")
+CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\x20-\x7e]*)?")
 DIGITS = re.compile(r"[0-9]{1,18}")
 
 
@@ -65,26 +66,21 @@ class LeanTransport:
         if origin in self._distrusted:
             return await self._session.send(method, url, headers, body, progress)
         connection = await self._connect(origin)
-        wire = Wire(connection, origin, progress, has_body=method != "HEAD")
+        wire = Wire(connection, origin, progress, method=method)
         try:
             await wire.send(head_of(method, target, headers), body)
-            shape = await wire.head()
+            known = await wire.head()
         except BaseException:
             wire.close()
             raise
         progress()
-        if shape is None:
+        if known:
             return LeanReply(wire)
         wire.close()
-        safe = method in ("GET", "HEAD")
-        if not shape or (safe and shape < 300):
-            self._distrusted.add(origin)  # it would be the same the next time
-        if shape >= 500 or (200 <= shape < 300 and not safe and wire.is_chunked):
-            return LeanReply(wire)  # the head says enough
-        if safe or shape >= 300:
-            # Nothing was changed by what was refused or only asked for: it can be asked again.
+        self._distrusted.add(origin)  # it would be the same the next time
+        if method in ("GET", "HEAD"):
             return await self._session.send(method, url, headers, body, progress)
-        raise ConnectionFailed(f"{origin} gave an answer that is not of HTTP/1.1")
+        raise ConnectionFailed(f"{origin} gave an answer of a kind that is not known here")
 
     async def _connect(self, origin: str) -> Connection:
         request = self._origins.get(origin)
@@ -112,15 +108,17 @@ class Wire(asyncio.Protocol):
     __slots__ = (
         "_body_expected",
         "_buffer",
+        "_chunked",
         "_chunks",
         "_connection",
+        "_data_expected",
         "_error",
         "_handler",
         "_keep",
         "_loop",
         "_origin",
         "_progress",
-        "_shape",
+        "_strange",
         "_waiter",
         "_writable",
         "headers",
@@ -137,7 +135,7 @@ class Wire(asyncio.Protocol):
         origin: str,
         progress: Callable[[], None],
         *,
-        has_body: bool,
+        method: str,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._connection: Connection | None = connection
@@ -149,25 +147,22 @@ class Wire(asyncio.Protocol):
         self.transport: asyncio.Transport = transport
         self._origin = origin
         self._progress = progress
-        self._body_expected = has_body
+        self._body_expected = method != "HEAD"
+        self._data_expected = method == "GET"
         self._buffer = b""
         self._chunks: deque[bytes] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._error: Exception | None = None
         self._keep = True
-        self._shape: int | None = None
+        self._strange = False
+        self._chunked = False
         self.status = 0
         self.reason = ""
         self.headers: dict[str, str] = {}
         self.length = 0
         self.remaining = -1  # bytes of the body that have not arrived; -1: nor has the head
         transport.set_protocol(self)
-
-    @property
-    def is_chunked(self) -> bool:
-        """Whether the answer comes in chunks."""
-        return self.headers.get("transfer-encoding", "").lower() == "chunked"
 
     @property
     def plain_socket(self) -> int | None:
@@ -220,13 +215,13 @@ class Wire(asyncio.Protocol):
             self._progress()
         return sent
 
-    async def head(self) -> int | None:
-        """Wait for the head; return `None`, or the status of an answer of another shape."""
+    async def head(self) -> bool:
+        """Wait for the head; return whether the answer is of the shape accepted here."""
         while self.remaining < 0:
             self._check()
             await self._event()
         self._release_if_done()
-        return self._shape
+        return not self._strange
 
     async def more(self) -> bytes:
         """Return the next bytes of the body; b"" after its end."""
@@ -277,7 +272,7 @@ class Wire(asyncio.Protocol):
             self._waiter.set_result(None)
 
     def _release_if_done(self) -> None:
-        if self.remaining or self._connection is None or self._shape is not None:
+        if self.remaining or self._connection is None or self._strange:
             return
         if not self._keep or self.transport.is_closing():
             self.close()
@@ -309,13 +304,16 @@ class Wire(asyncio.Protocol):
                 return
             data, head = self._buffer[end + 4 :], self._buffer[: end + 4]
             self._buffer = b""
-            self._shape = self._parse(head) if 0 <= end <= LONGEST_HEAD else 0
-            if self._shape is not None:
+            self._strange = not 0 <= end <= LONGEST_HEAD or not self._parse(head)
+            if self._strange:
                 self.remaining = 0
                 self._keep = False
                 self._wake()
                 return
             self.remaining = self.length
+        if self._chunked and self.remaining:
+            self._take_chunked(data)
+            return
         if len(data) > self.remaining:
             self._keep = False
             data = data[: self.remaining]
@@ -326,11 +324,28 @@ class Wire(asyncio.Protocol):
             self.transport.pause_reading()  # until somebody asks for more
         self._wake()
 
-    def _parse(self, head: bytes) -> int | None:
-        """Take the head; return `None`, or the status if it is not of the shape accepted here."""
+    def _take_chunked(self, data: bytes) -> None:
+        self._buffer += data
+        try:
+            found = dechunked(self._buffer)
+        except ValueError as exc:
+            self._error = ReadError(f"the answer of {self._origin} has bad chunks: {exc}")
+            self._keep = False
+        else:
+            if found is None:
+                return
+            body, rest = found
+            self._keep = self._keep and not rest
+            self._chunks.append(body)
+            self.remaining = 0
+        self._buffer = b""
+        self._wake()
+
+    def _parse(self, head: bytes) -> bool:
+        """Take the head; return whether it is of the shape accepted here."""
         line = STATUS_LINE.match(head)
         if line is None:
-            return 0
+            return False
         self.status = int(line[1])
         self.reason = (line[2] or b"").decode("latin-1")
         position, headers = line.end(), self.headers
@@ -338,23 +353,28 @@ class Wire(asyncio.Protocol):
             name = found[1].decode("ascii").lower()
             value = found[2].decode("utf-8", "surrogateescape")
             if name in headers:
-                if name in ("content-length", "content-range", "etag"):
-                    return self.status
+                if name in ("content-length", "content-range", "etag", "transfer-encoding"):
+                    return False
                 value = f"{headers[name]}, {value}"
             headers[name] = value
             position = found.end()
-        if head[position:] != b"\r\n" or "transfer-encoding" in headers:
-            return self.status
+        if head[position:] != b"\r\n":
+            return False
         if "close" in headers.get("connection", "").lower():
             self._keep = False
         if not self._body_expected or self.status in (204, 304):
             self.length = 0
-            return None
+            return True
         length = headers.get("content-length", "")
+        if "transfer-encoding" in headers:
+            # Refusals come so, and little else that is asked for here.
+            self._chunked, self.length = True, 1
+            good = self.status >= 300 or not self._data_expected
+            return good and not length and headers["transfer-encoding"].lower() == "chunked"
         if not DIGITS.fullmatch(length):
-            return self.status
+            return False
         self.length = int(length)
-        return None
+        return True
 
     def eof_received(self) -> bool:
         """Take the end of the connection."""
@@ -391,6 +411,32 @@ class Wire(asyncio.Protocol):
             waiter, self._writable = self._writable, None
             if not waiter.done():
                 waiter.set_result(None)
+
+
+def dechunked(data: bytes) -> tuple[bytes, bytes] | None:
+    """Return a short body that came in chunks, and what came after it; `None`: more is to come.
+
+    Raises:
+        ValueError: these are no chunks, or ones with trailers, or too many.
+    """
+    if len(data) > LONGEST_HEAD * 4:
+        raise ValueError("more than a refusal has")
+    position = 0
+    parts: list[bytes] = []
+    while (end := data.find(b"\r\n", position)) >= 0:
+        found = CHUNK_SIZE.fullmatch(data, position, end)
+        if found is None:
+            raise ValueError("no length of a chunk")
+        size, start = int(found[1], 16), end + 2
+        position = start + size + 2
+        if len(data) < position:
+            return None
+        if data[start + size : position] != b"\r\n":
+            raise ValueError("a chunk without an end")
+        if not size:
+            return b"".join(parts), data[position:]
+        parts.append(data[start : start + size])
+    return None
 
 
 class LeanReply:

@@ -80,9 +80,7 @@ def parse(document: bytes, kind: str = "") -> ElementTree.Element:
     from xml.etree import ElementTree
 
     if b"\0" in document or b"<!DOCTYPE" in document or b"<!ENTITY" in document:
-        raise ProtocolError(
-            "the answer is a web page or declares a document type, which no store does"
-        )
+        raise ProtocolError("the answer is a web page or the like; is this an S3 endpoint?")
     try:
         root = ElementTree.fromstring(document)  # noqa: S314 - no entities, see above
     except ElementTree.ParseError as exc:
@@ -158,7 +156,7 @@ def parse_delete_errors(document: bytes) -> list[dict[str, str]]:
     """Return key, code and message of each object that a batch could not delete."""
     root = parse(document)
     if root.tag not in ("DeleteResult", "DeleteObjectsResult", "DeleteObjectsOutput"):
-        raise ProtocolError(f"the answer to a batch delete is a {root.tag}")
+        raise ProtocolError(f"the answer to a batch delete is no DeleteResult but a {root.tag}")
     return [{child.tag: child.text or "" for child in item} for item in root.iterfind("Error")]
 
 
