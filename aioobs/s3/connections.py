@@ -76,12 +76,15 @@ class Allowance:
         self._total = self._free = total
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    async def acquire(self, size: int) -> int:
-        """Wait until *size* bytes are free and take them; return what to give back.
+    def hold(self, size: int) -> Holding:
+        """Return a context in which *size* bytes are taken.
 
-        One that is larger than the whole allowance waits for all of it.
+        More than the whole allowance waits for all of it.
         """
-        size = min(size, self._total)
+        return Holding(self, min(size, self._total))
+
+    async def acquire(self, size: int) -> None:
+        """Wait until *size* bytes are free and take them."""
         if self._waiting or size > self._free:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append((size, turn))
@@ -96,10 +99,9 @@ class Allowance:
                 raise
         else:
             self._free -= size
-        return size
 
     def release(self, size: int) -> None:
-        """Give back what `acquire` returned."""
+        """Give back what was acquired."""
         self._free += size
         self._wake()
 
@@ -109,3 +111,19 @@ class Allowance:
             if not turn.cancelled():
                 self._free -= size
                 turn.set_result(None)
+
+
+class Holding:
+    """A part of an allowance, taken for the time of a block."""
+
+    __slots__ = ("_allowance", "_size")
+
+    def __init__(self, allowance: Allowance, size: int) -> None:
+        self._allowance = allowance
+        self._size = size
+
+    async def __aenter__(self) -> None:
+        await self._allowance.acquire(self._size)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._allowance.release(self._size)

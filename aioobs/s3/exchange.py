@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from aioobs.errors import (
     ConfigError,
-    ConnectionFailed,
     ErrorResponse,
     ObsError,
     OperationTimeout,
@@ -27,6 +26,7 @@ from aioobs.s3.dates import http_time
 from aioobs.s3.request import Address, Request, address
 from aioobs.s3.retry import Budget
 from aioobs.s3.signing import Anonymous, Credentials, Signer, SigOBS, SigV2, SigV4
+from aioobs.s3.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -84,6 +84,8 @@ class Exchange:
         """
         limit = self.config.timeout(request.operation)
         errors: list[ObsError] = []
+        if limit is None:
+            return await self._attempts(request, receive, limit, budget, errors)
         try:
             async with asyncio.timeout(limit) as timer:
                 return await self._attempts(request, receive, limit, budget, errors)
@@ -149,26 +151,18 @@ class Exchange:
         connections = self._connections.get(loop) or await self.connections()
         idle = min(self.config.idle_timeout, limit / 2 if limit else self.config.idle_timeout)
 
-        def progress() -> None:
-            watch.reschedule(loop.time() + idle)
-
         async with connections.slots:
             url, headers = await self._signed(request)
-            try:
-                async with asyncio.timeout(idle) as watch:
-                    reply = await connections.transport(request).send(
-                        request.method, url, headers, request.body, progress
-                    )
-                    try:
-                        if 200 <= reply.status < 300:
-                            return await receive(reply)
-                        resp = await error_response(reply)
-                    finally:
-                        reply.close()
-            except TimeoutError as exc:
-                if not watch.expired():
-                    raise
-                raise ConnectionFailed(f"no byte moved for {idle:g} s", kind="stalled") from exc
+            with Watch(idle) as watch:
+                reply = await connections.transport(request).send(
+                    request.method, url, headers, request.body, watch.progress
+                )
+                try:
+                    if 200 <= reply.status < 300:
+                        return await receive(reply)
+                    resp = await error_response(reply)
+                finally:
+                    reply.close()
         raise error_for(request.operation, request.url, resp)
 
     async def _signed(self, request: Request) -> tuple[str, dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from aioobs.threads import in_thread
+from aioobs.threads import in_thread, settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ class Errands:
 
     def __init__(self) -> None:
         self._waiting: list[Errand[object]] = []
-        self._trip: asyncio.Task[None] | None = None
+        self._travelling: asyncio.Task[None] | None = None
 
     async def run(self, function: Callable[[], T]) -> T:
         """Return what *function* returns, or raise what it raises.
@@ -34,23 +34,27 @@ class Errands:
         """
         errand: Errand[T] = Errand(function)
         self._waiting.append(errand)  # type: ignore[arg-type]
-        if self._trip is None or self._trip.done():
-            self._trip = asyncio.create_task(self._travel())
+        if self._travelling is None or self._travelling.done():
+            self._travelling = asyncio.create_task(self._travel())
         try:
             return await errand.future
         except asyncio.CancelledError:
-            if errand in self._waiting:
+            if errand.trip is None:
                 self._waiting.remove(errand)  # type: ignore[arg-type]
-            elif not errand.settled:
-                await errand.returned.wait()
+            else:
+                await settled(errand.trip)
             raise
 
     async def _travel(self) -> None:
         while self._waiting:
             errands, self._waiting = self._waiting, []
+            trip = asyncio.get_running_loop().create_future()
+            for errand in errands:
+                errand.trip = trip
             try:
                 await in_thread(carry_out, errands)
             finally:
+                trip.set_result(None)
                 for errand in errands:
                     errand.settle()
 
@@ -58,18 +62,17 @@ class Errands:
 class Errand(Generic[T]):
     """One function, and what came of it."""
 
+    __slots__ = ("error", "function", "future", "result", "trip")
+
     def __init__(self, function: Callable[[], T]) -> None:
         self.function = function
         self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self.returned = asyncio.Event()
-        self.settled = False
+        self.trip: asyncio.Future[None] | None = None
         self.result: T | None = None
         self.error: BaseException | None = None
 
     def settle(self) -> None:
         """Tell the caller."""
-        self.settled = True
-        self.returned.set()
         if self.future.done():
             return
         if self.error is not None:

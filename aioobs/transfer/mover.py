@@ -101,22 +101,12 @@ class Mover:
                 self.meter.moved(sink.received)
                 await in_thread(draft.publish)
             return
-        async with self._memory(size):
+        async with (await self.client.connections()).memory.hold(size):
             data = await self.client.get_object(source.bucket, source.key, if_match=etag)
             if etag and len(data) != size:
                 raise ReadError(f"{size} bytes were listed, {len(data)} came", url=str(source))
             await self.errands.run(partial(write_whole, target, data))
         self.meter.moved(len(data))
-
-    @asynccontextmanager
-    async def _memory(self, size: int) -> AsyncIterator[None]:
-        """Hold *size* bytes of what the client may have in memory."""
-        memory = (await self.client.connections()).memory
-        taken = await memory.acquire(size)
-        try:
-            yield
-        finally:
-            memory.release(taken)
 
     async def _download_parts(self, source: ObjectURL, target: str, size: int, etag: str) -> None:
         counted = 0
@@ -148,8 +138,8 @@ class Mover:
 
     async def _upload(self, source: str, target: ObjectURL, size: int) -> None:
         if size <= SMALL:
-            async with self._memory(size):
-                data = await self.errands.run(partial(read_small, source))
+            async with (await self.client.connections()).memory.hold(size):
+                data = await self.errands.run(partial(read_small, source, size))
                 if data is not None:
                     await self.client.put_object(target.bucket, target.key, data)
                     self.meter.moved(len(data))
@@ -280,13 +270,15 @@ def is_same_file(source: str, target: str) -> bool:
     return os.path.exists(target) and os.path.samefile(source, target)
 
 
-def read_small(path: str) -> bytes | None:
-    """Return the content of a file, or `None` if it is not small any more."""
-    with local_errors(path), open(path, "rb", buffering=0) as file:
-        data = file.read(SMALL + 1)
-        if data and len(data) < SMALL:
-            data += file.readall()
-    return None if len(data) > SMALL else data
+def read_small(path: str, size: int) -> bytes | None:
+    """Return the content of a file, or `None` if it is not of *size* bytes any more."""
+    with local_errors(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = os.read(descriptor, size + 1)
+    finally:
+        os.close(descriptor)
+    return data if len(data) == size else None
 
 
 def write_whole(target: str, data: bytes) -> None:
