@@ -10,7 +10,10 @@ S3's own operations; `aioobs.sync` is the blocking twin of both.
 
 from __future__ import annotations
 
-from aioobs import errors, file
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from aioobs import errors
 from aioobs.config import Config
 from aioobs.errors import (
     AccessDenied,
@@ -31,8 +34,11 @@ from aioobs.errors import (
     TransferFailed,
     UnsafeKey,
 )
-from aioobs.s3.body import FilePart
-from aioobs.s3.client import Client, Listed, ObjectInfo, Page
+
+if TYPE_CHECKING:
+    from aioobs import file
+    from aioobs.s3.body import FilePart
+    from aioobs.s3.client import Client, Listed, ObjectInfo, Page
 
 __version__ = "0.1.0"
 
@@ -64,3 +70,24 @@ __all__ = [
     "errors",
     "file",
 ]
+
+# Imported when they are first used: most of the time that an import takes would go into these.
+LATE = {
+    "Client": "aioobs.s3.client",
+    "FilePart": "aioobs.s3.body",
+    "Listed": "aioobs.s3.xml",
+    "ObjectInfo": "aioobs.s3.objects",
+    "Page": "aioobs.s3.xml",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "file":
+        return import_module("aioobs.file")
+    if name in LATE:
+        return getattr(import_module(LATE[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__doc__", "__name__"]

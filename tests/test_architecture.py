@@ -122,8 +122,10 @@ def test_every_public_name_exists_once_and_in_order(module: str) -> None:
 
 def test_the_package_exports_what_it_imports() -> None:
     submodules = {name for _, name, _ in pkgutil.iter_modules(aioobs.__path__)}
-    public = {name for name in vars(aioobs) if not name.startswith("_")} - {"annotations"}
-    assert public - submodules <= set(aioobs.__all__)
+    public = {name for name in vars(aioobs) if not name.startswith("_")}
+    machinery = {"annotations", "TYPE_CHECKING", "import_module", "LATE"}
+    assert public - submodules - machinery <= set(aioobs.__all__)
+    assert all(getattr(aioobs, name) is not None for name in aioobs.__all__)
     assert set(aioobs.__all__) >= {"errors", "file", "Client", "Config", "__version__"}
     errors = {
         name for name in aioobs.errors.__all__ if isinstance(getattr(aioobs.errors, name), type)

@@ -65,7 +65,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # Not imported above, for the generator must run while the files that it writes are broken.
+    # Imported when they are first used, which keeps the import cheap, and the generator running
+    # while the files that it writes are broken.
     if name == "file":
         return import_module("aioobs.sync.file")
     if name == "Client":
