@@ -29,46 +29,60 @@ class Found(NamedTuple):
 
 
 def walk_tree(root: str) -> Iterator[Found]:
-    """Yield the files and the empty folders of a tree, folder by folder in order of their names.
+    """Yield the files and the empty folders of a tree, in the file system's order.
 
     Links are followed; one that leads back to a folder it stands in is an error of its own.
-    Pipes, sockets and devices are passed over with a warning.
+    Pipes, sockets and devices are passed over with a warning.  What is remembered grows with the
+    folders that are still to be visited, not with the files.
     """
     info = os.stat(root)
-    yield from walk_folder(root, "", ((info.st_dev, info.st_ino),))
-
-
-def walk_folder(root: str, below: str, above: tuple[tuple[int, int], ...]) -> Iterator[Found]:
-    folder = os.path.join(root, below)
-    try:
-        with os.scandir(folder) as scan:
-            entries = sorted(scan, key=lambda entry: entry.name)
-    except OSError as error:
-        yield Found(below.rstrip("/"), 0, error=error)
-        return
-    if not entries and below:
-        yield Found(below.rstrip("/"), 0, is_directory=True)
-    for entry in entries:
-        name = below + entry.name
+    pending = [Folder("", ((info.st_dev, info.st_ino),))]
+    while pending:
+        folder = pending.pop()
         try:
-            info = entry.stat()
-        except FileNotFoundError:
-            if entry.is_symlink():
-                yield Found(name, 0, error=dangling(entry.path))
-            continue
+            with os.scandir(os.path.join(root, folder.below)) as scan:
+                empty = True
+                for entry in scan:
+                    empty = False
+                    found = look(entry, folder)
+                    if isinstance(found, Folder):
+                        pending.append(found)
+                    elif found is not None:
+                        yield found
         except OSError as error:
-            yield Found(name, 0, error=error)
-            continue
-        if modes.S_ISREG(info.st_mode):
-            yield Found(name, info.st_size)
-        elif modes.S_ISDIR(info.st_mode):
-            identity = (info.st_dev, info.st_ino)
-            if identity in above:
-                yield Found(name, 0, error=loop(entry.path))
-            else:
-                yield from walk_folder(root, f"{name}/", (*above, identity))
+            yield Found(folder.below.rstrip("/"), 0, error=error)
         else:
-            log.warning("%s is neither a file nor a folder: it is not copied", entry.path)
+            if empty and folder.below:
+                yield Found(folder.below.rstrip("/"), 0, is_directory=True)
+
+
+class Folder(NamedTuple):
+    """A folder that is still to be visited."""
+
+    below: str
+    """Relative to the root, with a slash at the end."""
+    above: tuple[tuple[int, int], ...]
+    """What identifies it and the folders it stands in."""
+
+
+def look(entry: os.DirEntry[str], folder: Folder) -> Found | Folder | None:
+    """Return what an entry is; `None`: nothing that is copied."""
+    name = folder.below + entry.name
+    try:
+        info = entry.stat()
+    except FileNotFoundError:
+        return Found(name, 0, error=dangling(entry.path)) if entry.is_symlink() else None
+    except OSError as error:
+        return Found(name, 0, error=error)
+    if modes.S_ISREG(info.st_mode):
+        return Found(name, info.st_size)
+    if not modes.S_ISDIR(info.st_mode):
+        log.warning("%s is neither a file nor a folder: it is not copied", entry.path)
+        return None
+    identity = (info.st_dev, info.st_ino)
+    if identity in folder.above:
+        return Found(name, 0, error=loop(entry.path))
+    return Folder(f"{name}/", (*folder.above, identity))
 
 
 def dangling(path: str) -> FileNotFoundError:
