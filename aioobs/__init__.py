@@ -10,6 +10,7 @@ S3's own operations; `aioobs.sync` is the blocking twin of both.
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,9 @@ __all__ = [
     "errors",
     "file",
 ]
+
+# Whoever wants to see the loggers below "aioobs" configures logging; nothing goes to stderr.
+logging.getLogger("aioobs").addHandler(logging.NullHandler())
 
 # Imported when they are first used: most of the time that an import takes would go into these.
 LATE = {

@@ -266,7 +266,10 @@ HINTS = {
 def error_for(operation: str, url: str, resp: ErrorResponse) -> ObsError:
     """Return the exception for an answer that is not a success."""
     message = str(resp)
-    if hint := HINTS.get(resp.code):
+    hint = HINTS.get(resp.code)
+    if resp.status in (401, 403) and not resp.code:  # the answer to a HEAD has no body
+        hint = "the access key, the secret key or the permissions are not right"
+    if hint:
         message += f"; {hint}"
     if resp.code in NOT_FOUND_CODES or (resp.status == 404 and not resp.code):
         kind: type[ObsError] = NotFound
