@@ -143,6 +143,9 @@ class LocalServer:
         status, answer = self._signed_request("PUT", f"/{name}")
         if status != 200:
             raise RuntimeError(f"cannot create the bucket {name}: {status} {answer.decode()}")
+        # Or else the first object waits 200 ms until there is a volume for it.
+        path = f"/vol/grow?collection={name}&count=1"
+        self._request("GET", path, port=self._ports["master.port"])
 
     def delete_bucket(self, name: str) -> None:
         """Delete a bucket with everything in it, unfinished uploads too.

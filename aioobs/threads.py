@@ -22,17 +22,21 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 
     A caller that is cancelled waits until the function has returned: what the function uses, a
     descriptor above all, may be closed afterwards.  One that has not begun is not begun any more.
+    When the interpreter ends and no thread can be started, the caller's own thread has to do.
     """
-    from anyio import CancelScope, to_thread  # not needed to import aioobs
+    from anyio import to_thread  # not needed to import aioobs
 
     work = Work(partial(function, *args, **kwargs))
     try:
         return await to_thread.run_sync(work, abandon_on_cancel=True)
     except asyncio.CancelledError:
         if work.has_begun():
-            with CancelScope(shield=True):
-                await settled(work.done)
+            await settled(work.done)
         raise
+    except RuntimeError:
+        if work.has_begun() or threading.main_thread().is_alive():
+            raise
+        return function(*args, **kwargs)
 
 
 class Work(Generic[T]):
@@ -65,6 +69,9 @@ class Work(Generic[T]):
 
 async def settled(future: asyncio.Future[None]) -> None:
     """Wait for *future*, however often the waiting task is cancelled meanwhile."""
-    while not future.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait([future])
+    from anyio import CancelScope
+
+    with CancelScope(shield=True):  # anyio would cancel the task again and again
+        while not future.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([future])

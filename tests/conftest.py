@@ -25,8 +25,9 @@ def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, empty_home: Path) -> None:
-    """Let no store, credentials or proxy of the machine into a test."""
+    """Let no store, credentials, authorities or proxy of the machine into a test."""
     isolate(monkeypatch)
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.setenv("HOME", str(empty_home))
 
 

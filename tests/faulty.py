@@ -56,6 +56,11 @@ class Received:
         return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
 
     @property
+    def length(self) -> int:
+        """The length of the body that was announced."""
+        return int(self.headers.get("content-length", 0))
+
+    @property
     def first_byte(self) -> int:
         """Where the range begins that is asked for."""
         found = re.match(r"bytes=(\d+)-", self.headers.get("range", ""))
@@ -70,6 +75,10 @@ class Answer:
     end: End = "keep"
     early: bool = False
     """Whether to answer as soon as the head of the request is there."""
+    after: int = 0
+    """How much of the body an early answer waits for."""
+    deaf: bool = False
+    """Whether nothing more is read after an early answer, while the connection stays open."""
 
     def cut(self, *, body: int | None = None, head: int | None = None, end: End) -> Answer:
         """Return the same, of which only so many bytes of the body or of the head come."""
@@ -134,6 +143,7 @@ class FaultyServer:
         self._always = always
         self._tls = tls
         self._lock = threading.Lock()
+        self._over = threading.Event()
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -160,6 +170,7 @@ class FaultyServer:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._threads[0].join()
         self._listener.close()
+        self._over.set()
         for connection in self._sockets:
             hang_up(connection)
         for thread in self._threads[1:]:
@@ -202,7 +213,9 @@ class FaultyServer:
             step = self._script.pop(0) if self._script else self._always
             self.requests.append(received)
         early = isinstance(step, Answer) and step.early
-        if not early:
+        if isinstance(step, Answer) and early:
+            received.body = stream.read(step.after)
+        else:
             read_body(received, stream)
         self.arrived.release()
         reply = step if isinstance(step, Answer) else step(received)
@@ -210,13 +223,17 @@ class FaultyServer:
         connection.sendall(head + blank + (body if received.method != "HEAD" else b""))
         if reply.end == "half close":
             connection.shutdown(socket.SHUT_WR)
-        if reply.end in ("stall", "half close") or early:
+        if reply.deaf:
+            self._over.wait()
+        elif early and reply.end == "keep":
+            received.body += stream.read(received.length - len(received.body))
+        elif reply.end in ("stall", "half close"):
             while stream.read(1 << 16):  # until the client gives up
                 pass
         if reply.end == "reset":
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             connection.close()
-        return reply.end == "keep"
+        return reply.end == "keep" and not reply.deaf
 
 
 def hang_up(connection: socket.socket) -> None:
@@ -238,7 +255,7 @@ def read_head(stream: Any, number: int) -> Received | None:
 
 
 def read_body(received: Received, stream: Any) -> None:
-    received.body = stream.read(int(received.headers.get("content-length", 0)))
+    received.body = stream.read(received.length)
 
 
 def forward(upstream: str, *, lose: bool = False) -> Callable[[Received], Answer]:

@@ -35,6 +35,7 @@ def run(scratch: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)  # a process for each measurement, and nothing else to wait for
 def test_the_benchmark_measures_every_leg_of_every_tree_and_keeps_it_as_json(
     tmp_path: Path,
@@ -72,6 +73,7 @@ def test_the_benchmark_measures_every_leg_of_every_tree_and_keeps_it_as_json(
     assert not list(scratch.iterdir())
 
 
+@pytest.mark.slow
 def test_a_bucket_of_ones_own_is_left_as_it_was(
     tmp_path: Path, obs_server: LocalServer, obs_bucket: str
 ) -> None:

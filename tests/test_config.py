@@ -135,6 +135,24 @@ def test_timeouts_are_those_of_the_table_unless_given() -> None:
     assert config.timeout("headBucket") == TIMEOUTS["headBucket"]
 
 
+def test_the_timeouts_that_moxing_documents_are_the_defaults() -> None:
+    documented = {
+        "completeMultipartUpload": 300,
+        "copyPart": None,
+        "copyObject": None,
+        "deleteObject": 300,
+        "getObject": None,
+        "getObjectMetadata": 30,
+        "initiateMultipartUpload": 60,
+        "listObjects": 300,
+        "putContent": None,
+        "putFile": None,
+        "putObject": None,
+        "uploadPart": None,
+    }
+    assert {name: Config().timeout(name) for name in documented} == documented
+
+
 def test_no_secret_is_in_the_text_of_a_config() -> None:
     config = Config(
         access_key="test-access-key",

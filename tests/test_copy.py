@@ -70,7 +70,7 @@ async def test_a_copy_is_equal_and_the_source_stays(
     assert drafts(tmp_path) == []
 
 
-@pytest.mark.parametrize("size", [16 * MIB - 1, 16 * MIB, 40 * MIB + 3])
+@pytest.mark.parametrize("size", [16 * MIB - 1, 16 * MIB, 24 * MIB + 3])
 async def test_a_large_file_is_copied_whole(
     mox: Any, ends: tuple[str, str], tmp_path: Path, client: Client, bucket: str, size: int
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import pickle
 import random
+import shutil
 import socket
 import threading
 import time
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.config import Config as BotoConfig
+from faulty import Answer, FaultyServer, Received, answer
 
 import aioobs.file
 from aioobs.config import Config
@@ -140,24 +142,51 @@ async def test_a_tree_is_copied_whole(mox: Any, ends: tuple[str, str], tmp_path:
     assert drafts(tmp_path) == []
 
 
-@pytest.mark.parametrize("slashes", [("/", ""), ("", "/"), ("/", "/"), ("//", "//")])
-async def test_slashes_at_the_end_make_no_difference(
-    mox: Any, ends: tuple[str, str], slashes: tuple[str, str]
-) -> None:
+async def test_slashes_at_the_end_make_no_difference(mox: Any, ends: tuple[str, str]) -> None:
     files = {"file": b"x", "d/file": b"y"}
     await plant(mox, ends[0], files, ("empty",))
-    await mox.copy_parallel(src_url=ends[0] + slashes[0], dst_url=ends[1] + slashes[1])
 
-    assert await mox.list_directory(ends[1], True) == ["d", "d/file", "empty", "file"]
+    for number, slashes in enumerate([("/", ""), ("", "/"), ("/", "/"), ("//", "//")]):
+        target = f"{ends[1]}/{number}"
+        await mox.copy_parallel(src_url=ends[0] + slashes[0], dst_url=target + slashes[1])
+        assert await mox.list_directory(target, True) == ["d", "d/file", "empty", "file"]
 
 
-@pytest.mark.parametrize("threads", [0, 1, 2, 100])
-async def test_any_number_of_threads_will_do(mox: Any, ends: tuple[str, str], threads: int) -> None:
+async def test_any_number_of_threads_will_do(mox: Any, ends: tuple[str, str]) -> None:
     files = {f"{number % 3}/{number}": str(number).encode() for number in range(20)}
     await plant(mox, ends[0], files)
-    await mox.copy_parallel(*ends, None, threads, False, False)
 
-    assert await harvest(mox, ends[1]) == files
+    for threads in (0, 1, 2, 100):
+        target = f"{ends[1]}/{threads}"
+        await mox.copy_parallel(ends[0], target, None, threads, False, False)
+        assert await harvest(mox, target) == files
+
+
+@pytest.mark.parametrize("threads", [0, 1, 4])
+async def test_as_many_requests_are_under_way_as_there_are_threads(
+    mox: Any, source: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    for number in range(12):
+        (source / str(number)).write_text("x")
+    turn, lock, running, most = threading.Barrier(max(threads, 1)), threading.Lock(), 0, 0
+
+    def count(_: Received) -> Answer:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        turn.wait(20)
+        with lock:
+            running -= 1
+        return answer(etag='"1"')
+
+    with FaultyServer(always=count) as server:
+        monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
+        monkeypatch.setenv("ACCESS_KEY_ID", "test-access-key")
+        monkeypatch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
+        await mox.copy_parallel(str(source), "s3://bucket/dst", threads=threads)
+    assert most == max(threads, 1)
+    assert len(server.requests) == 12
 
 
 async def test_the_target_is_merged_with_what_is_there(mox: Any, ends: tuple[str, str]) -> None:
@@ -231,7 +260,7 @@ async def test_a_single_file_is_copied_to_exactly_the_target(
 async def test_a_big_file_among_small_ones(
     mox: Any, ends: tuple[str, str], client: Client, tmp_path: Path
 ) -> None:
-    files = {"big": noise(40 * MIB), "d/small": b"s", "edge": noise(16 * MIB, 1)}
+    files = {"big": noise(24 * MIB + 1), "d/small": b"s", "edge": noise(16 * MIB, 1)}
     await plant(mox, ends[0], files)
     await mox.copy_parallel(*ends)
 
@@ -730,7 +759,7 @@ def put(bucket: str) -> Callable[[str, bytes], object]:
 async def test_an_object_that_is_replaced_while_it_is_read_is_never_mixed(
     mox: Any, bucket: str, target: Path, put: Callable[[str, bytes], object]
 ) -> None:
-    old, new = noise(40 * MIB, 1), noise(40 * MIB, 2)
+    old, new = noise(24 * MIB, 1), noise(24 * MIB, 2)
     await mox.write(f"{bucket}/src/file", old)
     change = Replacing(lambda: put("src/file", new))
     await mox.copy_parallel(f"{bucket}/src", str(target), threads=0, progress=change)
@@ -743,7 +772,7 @@ async def test_an_object_that_is_replaced_while_it_is_read_is_never_mixed(
 async def test_an_object_that_shrinks_while_it_is_read_has_its_new_length(
     mox: Any, bucket: str, target: Path, put: Callable[[str, bytes], object]
 ) -> None:
-    await mox.write(f"{bucket}/src/file", noise(40 * MIB, 1))
+    await mox.write(f"{bucket}/src/file", noise(24 * MIB, 1))
     change = Replacing(lambda: put("src/file", b"short"))
     await mox.copy_parallel(f"{bucket}/src", str(target), threads=0, progress=change)
 
@@ -765,7 +794,7 @@ async def test_an_object_that_is_replaced_while_it_waits_comes_in_its_new_versio
 async def test_a_file_that_is_written_to_while_it_is_sent_is_not_published(
     mox: Any, bucket: str, source: Path, client: Client
 ) -> None:
-    (source / "big").write_bytes(noise(40 * MIB))
+    (source / "big").write_bytes(noise(24 * MIB))
     (source / "z").write_text("z")
 
     def add() -> None:
@@ -773,7 +802,9 @@ async def test_a_file_that_is_written_to_while_it_is_sent_is_not_published(
             file.write(b"more")
 
     with pytest.raises(TransferFailed) as caught:
-        await mox.copy_parallel(str(source), f"{bucket}/dst", threads=0, progress=Replacing(add))
+        await mox.copy_parallel(
+            str(source), f"{bucket}/dst", ["big", "z"], threads=0, progress=Replacing(add)
+        )
 
     (failure,) = caught.value.failures
     assert isinstance(failure, SourceError)
@@ -785,7 +816,7 @@ async def test_a_file_that_is_written_to_while_it_is_sent_is_not_published(
 async def test_a_file_that_shrinks_while_it_is_sent_is_not_published(
     mox: Any, bucket: str, source: Path, client: Client
 ) -> None:
-    (source / "big").write_bytes(noise(40 * MIB))
+    (source / "big").write_bytes(noise(24 * MIB))
     change = Replacing(lambda: os.truncate(source / "big", MIB))
     with pytest.raises(TransferFailed) as caught:
         await mox.copy_parallel(str(source), f"{bucket}/dst", threads=0, progress=change)
@@ -822,18 +853,20 @@ async def test_a_file_that_fits_one_request_and_is_written_to_is_not_published(
     assert await mox.exists(f"{bucket}/dst/file") is False
 
 
-async def test_a_file_that_vanishes_while_it_waits_fails_and_the_rest_is_copied(
+async def test_files_that_vanish_while_they_wait_fail_one_by_one(
     mox: Any, bucket: str, source: Path
 ) -> None:
     for name in ("1", "2", "3"):
         (source / name).write_text(name)
-    change = Replacing(lambda: os.unlink(source / "2"))
+    change = Replacing(lambda: shutil.rmtree(source))  # when one of them has been copied
     with pytest.raises(TransferFailed) as caught:
         await mox.copy_parallel(str(source), f"{bucket}/dst", threads=0, progress=change)
 
-    (failure,) = caught.value.failures
-    assert isinstance(failure, FileNotFoundError)
-    assert await harvest(mox, f"{bucket}/dst") == {"1": b"1", "3": b"3"}
+    failures = failures_of(caught.value)
+    assert all(isinstance(failure, FileNotFoundError) for failure in failures.values())
+    copied = await mox.list_directory(f"{bucket}/dst")
+    assert len(copied) == 1
+    assert sorted([*failures, *copied]) == ["1", "2", "3"]
 
 
 async def test_an_object_that_vanishes_while_it_waits_fails_and_the_rest_is_copied(
@@ -892,9 +925,9 @@ async def test_reports_count_what_failed(mox: Any, bucket: str, target: Path) ->
 async def test_a_download_that_begins_again_does_not_count_more_than_there_is(
     mox: Any, bucket: str, target: Path, put: Callable[[str, bytes], object]
 ) -> None:
-    await mox.write(f"{bucket}/src/file", noise(40 * MIB, 1))
+    await mox.write(f"{bucket}/src/file", noise(24 * MIB, 1))
     reports: list[Progress] = []
-    change = Replacing(lambda: put("src/file", noise(40 * MIB, 2)))
+    change = Replacing(lambda: put("src/file", noise(24 * MIB, 2)))
 
     def report(progress: Progress) -> None:
         reports.append(progress)
@@ -903,38 +936,48 @@ async def test_a_download_that_begins_again_does_not_count_more_than_there_is(
     await mox.copy_parallel(f"{bucket}/src", str(target), threads=0, progress=report)
 
     assert all(one.bytes <= one.bytes_total for one in reports)
-    assert reports[-1].bytes == 40 * MIB
+    assert reports[-1].bytes == 24 * MIB
 
 
 class Refusal(Exception):
     """What the callback of a test raises."""
 
 
-@pytest.mark.parametrize("kind", [Refusal, BrokenPipeError, KeyError])
 async def test_what_the_callback_raises_ends_the_copy_and_leaves_nothing(
-    mox: Any,
-    ends: tuple[str, str],
-    client: Client,
-    bucket: str,
-    tmp_path: Path,
-    kind: type[Exception],
+    mox: Any, ends: tuple[str, str], client: Client, bucket: str, tmp_path: Path
 ) -> None:
-    files = {f"{number:02}": b"x" for number in range(30)} | {"big": noise(24 * MIB)}
+    files = {f"{number:02}": b"x" for number in range(30)} | {"big": noise(17 * MIB)}
     await plant(mox, ends[0], files)
     calls: list[Progress] = []
-    error = kind("enough")
+    error, reason = Refusal("enough"), ValueError("the reason")
 
     def refuse(progress: Progress) -> None:
         calls.append(progress)
-        raise error
+        raise error from reason
 
-    with pytest.raises(kind, match="enough") as caught:
+    with pytest.raises(Refusal, match="enough") as caught:
         await mox.copy_parallel(*ends, progress=refuse)
     assert caught.value is error
+    assert caught.value.__cause__ is reason
     assert len(calls) == 1
     assert drafts(tmp_path) == []
     assert await uploads(client, bucket) == []
     assert await mox.exists(ends[0]) is True
+
+
+@pytest.mark.parametrize("kind", [BrokenPipeError, FileNotFoundError, KeyError])
+async def test_an_error_of_the_callback_is_never_taken_for_one_of_a_file(
+    mox: Any, bucket: str, target: Path, kind: type[Exception]
+) -> None:
+    await plant(mox, f"{bucket}/src", {"1": b"x", "2": b"y"})
+    error = kind("enough")
+
+    def refuse(_: Progress) -> None:
+        raise error
+
+    with pytest.raises(kind, match="enough") as caught:
+        await mox.copy_parallel(f"{bucket}/src", str(target), progress=refuse)
+    assert caught.value is error
 
 
 # Many

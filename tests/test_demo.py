@@ -98,6 +98,7 @@ def test_the_demo_says_in_one_line_that_a_bucket_does_not_exist(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("until", ["source ", "up "])
 def test_ctrl_c_ends_the_demo_with_one_line_and_leaves_neither_server_nor_files(
     tmp_path: Path, until: str

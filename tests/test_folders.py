@@ -196,7 +196,7 @@ async def test_a_folder_is_a_directory_of_no_length(mox: Any, root: str, name: s
 
 
 async def test_the_size_of_a_folder_is_that_of_all_files_below(mox: Any, root: str) -> None:
-    await plant(mox, root, *TREE, "empty/")
+    await plant(mox, root, "b/", "empty/", *TREE)
 
     assert await mox.get_size(root, recursive=True) == sum(map(len, TREE))
     assert await mox.get_size(f"{root}/b", recursive=True) == len("b/c/deep.txt" + "b/one.txt")
@@ -209,6 +209,15 @@ async def test_the_size_of_a_remote_folder_is_0_unless_recursive(mox: Any, bucke
 
     for name in ("", "/", "/b", "/b/"):
         assert await mox.get_size(bucket + name) == 0
+
+
+async def test_the_size_of_a_local_folder_is_always_that_of_all_files(
+    mox: Any, tmp_path: Any
+) -> None:
+    await plant(mox, str(tmp_path), *TREE)
+
+    assert await mox.get_size(str(tmp_path)) == sum(map(len, TREE))
+    assert await mox.get_size(f"{tmp_path}/b/") == len("b/c/deep.txt" + "b/one.txt")
 
 
 @pytest.mark.parametrize("name", ["missing", "missing/", "b/fil", "b/file/"])

@@ -142,7 +142,7 @@ async def test_an_attempt_that_stalls_is_given_up_and_tried_again(fault: Answer,
         async with connect(server.endpoint, idle_timeout=0.2) as client:
             started = time.monotonic()
             assert await client.get_object("b", "k") == b"0123456789"
-    assert 0.2 <= time.monotonic() - started < 1
+    assert 0.2 <= time.monotonic() - started < 5
     assert [request.first_byte for request in server.requests] == [0, sent]
 
 
@@ -193,7 +193,7 @@ async def test_a_wait_that_is_longer_than_the_operation_may_take_ends_with_its_t
             started = time.monotonic()
             with pytest.raises(OperationTimeout, match=r"headBucket s3://b/?: .*0.3 s.*503"):
                 await client.head_bucket("b")
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
 
 
 async def test_each_failed_attempt_is_logged_and_no_secret_with_it(

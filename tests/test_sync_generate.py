@@ -418,6 +418,7 @@ def test_a_class_with_async_methods_becomes_one_that_holds_it() -> None:
         assert absent not in text
 
 
+@pytest.mark.slow
 def test_the_result_passes_mypy_and_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "example").mkdir()
     for module, text in {"example": CLIENT, "iterators": ITERATORS}.items():
@@ -559,6 +560,7 @@ def test_the_twins_are_fresh() -> None:
     assert generate(ROOT, "--check") == (0, "")
 
 
+@pytest.mark.slow
 def test_what_is_out_of_date_is_found_and_repaired(checkout: Path) -> None:
     twin_file, source = checkout / "aioobs/sync/file.py", checkout / "aioobs/file.py"
     fresh = twin_file.read_text()

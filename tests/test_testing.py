@@ -224,6 +224,7 @@ def test_a_server_that_never_answers_is_an_error_and_is_ended(
     assert processes(temporary) == []
 
 
+@pytest.mark.slow
 def test_a_port_that_was_taken_meanwhile_means_another_try(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from faulty import FaultyServer, forward
 
 import aioobs.file
 from aioobs.config import Config
@@ -240,15 +241,30 @@ async def test_append_many_times(mox: Any, root: str) -> None:
     assert digest(found) == digest(data + b"01234")
 
 
+async def test_what_an_object_has_already_is_neither_fetched_nor_sent_again(
+    mox: Any, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await mox.write(f"{bucket}/file", noise(6 * MIB))
+    await mox.write(f"{bucket}/more", noise(6 * MIB, 1))
+    with FaultyServer(always=forward(os.environ["S3_ENDPOINT"])) as server:
+        monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
+        await mox.append(f"{bucket}/file", "end")
+        await mox.append_remote(f"{bucket}/more", f"{bucket}/new")
+        monkeypatch.undo()
+
+    assert sum(len(request.body) for request in server.requests) < 10_000
+    assert {request.method for request in server.requests} == {"HEAD", "POST", "PUT"}
+
+
 SIZES = (0, 1, 5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 11 * MIB)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("target", SIZES)
 async def test_append_remote_adds_one_object_to_another(
-    mox: Any, bucket: str, client: Client, target: int
+    bucket: str, client: Client, target: int
 ) -> None:
-    name, before = bucket.partition("://")[2], noise(target, 1)
+    mox, name, before = aioobs.file, bucket.partition("://")[2], noise(target, 1)
     for size in SIZES:
         added = noise(size, 2)
         await mox.write(f"{bucket}/src", added)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["can_pump", "receive_into_file", "send_body"]
 
 BUFFER = 512 * 1024
-POLL = 500  # milliseconds between two looks whether to stop
+POLL = 100  # milliseconds between two looks whether to stop
 
 
 def can_pump() -> bool:
@@ -44,6 +44,7 @@ class Pump:
         self._report = progress
         self._error: BaseException | None = None
         self.socket = socket.socket(fileno=os.dup(descriptor))
+        self.socket.setblocking(False)  # or else socket.setdefaulttimeout() is heard
         self.count = 0
         """Bytes that have moved."""
         self.stopped = False
@@ -51,7 +52,9 @@ class Pump:
     async def run(self, work: Callable[[Pump], None]) -> None:
         """Run *work* in the thread; who is cancelled stops it and waits for its end."""
         try:
-            threading.Thread(target=self._work, args=(work,), name="aioobs-pump").start()
+            threading.Thread(
+                target=self._work, args=(work,), name="aioobs-pump", daemon=True
+            ).start()
             try:
                 await asyncio.shield(self._done)
             except BaseException:
@@ -75,17 +78,21 @@ class Pump:
             work(self)
         except BaseException as error:  # noqa: BLE001 - raised in the task that waits
             self._error = error
-        self._loop.call_soon_threadsafe(self._done.set_result, None)
+        self._tell(self._done.set_result, None)
 
     def report(self) -> None:
         """Report that bytes have moved."""
-        self._loop.call_soon_threadsafe(self._report)
+        self._tell(self._report)
 
-    def wait(self, event: int) -> None:
-        """Wait until the connection is ready for *event*, or the thread is to stop."""
+    def _tell(self, callback: Callable[..., None], *arguments: None) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            self._loop.call_soon_threadsafe(callback, *arguments)
+
+    def wait(self, event: int, over: Callable[[], bool] = lambda: False) -> None:
+        """Wait until the connection is ready for *event*, or it is *over*, or to be stopped."""
         poll = select.poll()
         poll.register(self.socket, event)
-        while not self.stopped and not poll.poll(POLL):
+        while not (self.stopped or poll.poll(POLL) or over()):
             pass
 
 
@@ -131,36 +138,49 @@ def fill(pump: Pump, buffer: memoryview) -> int:
 
 
 async def send_body(
-    descriptor: int, body: Body, progress: Callable[[], None], answered: Callable[[], bool]
-) -> int:
-    """Send *body* on a connection until its end or until *answered*; return what was sent.
+    descriptor: int,
+    head: bytes,
+    body: Body,
+    progress: Callable[[], None],
+    over: Callable[[], bool],
+) -> bool:
+    """Send *head* and *body* on a connection; return whether all was sent before it was *over*.
 
     Raises:
         ConnectionFailed: the connection ends before.
         SourceError: the file is shorter than it was.
     """
     pump = Pump(descriptor, progress)
-    await pump.run(partial(send, body=body, answered=answered))
-    return pump.count
+    await pump.run(partial(send, head=head, body=body, over=over))
+    return pump.count == len(head) + bodies.size_of(body)
 
 
-def send(pump: Pump, *, body: Body, answered: Callable[[], bool]) -> None:
+def send(pump: Pump, *, head: bytes, body: Body, over: Callable[[], bool]) -> None:
     for piece in bodies.pieces(body, BUFFER):
-        view = memoryview(piece)
-        while view and not pump.stopped:
-            try:
-                count = pump.socket.send(view)
-            except BlockingIOError:
-                if answered():
-                    return
-                pump.wait(select.POLLOUT)
-                continue
-            except OSError as exc:
-                if answered():
-                    return
-                raise ConnectionFailed(f"the connection broke while sending: {exc}") from exc
+        # Some stores take a head that nothing follows for an empty object, so it has to wait
+        # until the file turns out to be good.
+        first = not pump.count
+        if first and not push(pump, memoryview(head), over):
+            return
+        if not push(pump, memoryview(piece), over):
+            return
+        pump.report()
+
+
+def push(pump: Pump, view: memoryview, over: Callable[[], bool]) -> bool:
+    """Send the next bytes; return whether more are wanted."""
+    while view and not pump.stopped:
+        try:
+            count = pump.socket.send(view)
+        except BlockingIOError:
+            if over():
+                return False
+            pump.wait(select.POLLOUT, over)
+        except OSError as exc:
+            if over():
+                return False
+            raise ConnectionFailed(f"the connection broke while sending: {exc}") from exc
+        else:
             pump.count += count
             view = view[count:]
-        pump.report()
-        if pump.stopped or answered():
-            return
+    return not pump.stopped and not over()

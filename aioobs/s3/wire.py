@@ -10,37 +10,30 @@ connection is used again only if every byte on it is accounted for.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import deque
 from typing import TYPE_CHECKING
 
-import aiohttp
-
 from aioobs.errors import ConnectionFailed, ReadError
 from aioobs.s3 import body as bodies
+from aioobs.s3.head import LONGEST_HEAD, dechunked, is_foreign, may_become_head, parse_head
+from aioobs.s3.lent import Lender
 from aioobs.s3.pump import can_pump, receive_into_file, send_body
-from aioobs.s3.transport import translated, unanswered
+from aioobs.s3.transport import tls_hint, unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from aiohttp.connector import Connection
-
     from aioobs.config import Config
     from aioobs.s3.body import Body, Sink
+    from aioobs.s3.head import Head
+    from aioobs.s3.lent import Lent
     from aioobs.s3.transport import Reply, Transport
 
 __all__ = ["LeanTransport"]
 
-LONGEST_HEAD = 64 * 1024
 BUFFERED = 512 * 1024  # bytes of a body that wait for their reader
 JOINED = 64 * 1024  # up to this size a body is sent together with its head
 PUMPED = 256 * 1024  # from this size on a worker thread moves the body
-
-STATUS_LINE = re.compile(rb"HTTP/1\.1 ([2-5][0-9]{2})(?: ([\x20-\x7e\x80-\xff]*))?\r\n")
-HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n\0]*?)[ \t]*\r\n")
-CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\x20-\x7e]*)?")
-DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 class LeanTransport:
@@ -48,9 +41,7 @@ class LeanTransport:
 
     def __init__(self, session: Transport, config: Config) -> None:
         self._session = session
-        self._timeout = aiohttp.ClientTimeout(total=None, connect=config.connect_timeout)
-        self._origins: dict[str, aiohttp.ClientRequest] = {}
-        self._distrusted: set[str] = set()
+        self._lender = Lender(session, config)
 
     async def send(
         self,
@@ -63,10 +54,10 @@ class LeanTransport:
         """Do as `Transport.send` does."""
         start = url.index("/", 8)
         origin, target = url[:start], url[start:]
-        if origin in self._distrusted:
+        lent = await self._lender.borrow(origin)
+        if lent is None:
             return await self._session.send(method, url, headers, body, progress)
-        connection = await self._connect(origin)
-        wire = Wire(connection, origin, progress, method=method)
+        wire = Wire(lent, origin, progress, method=method)
         try:
             await wire.send(head_of(method, target, headers), body)
             known = await wire.head()
@@ -77,22 +68,10 @@ class LeanTransport:
         if known:
             return LeanReply(wire)
         wire.close()
-        self._distrusted.add(origin)  # it would be the same the next time
+        self._lender.distrust(origin)  # it would be the same the next time
         if method in ("GET", "HEAD"):
             return await self._session.send(method, url, headers, body, progress)
         raise ConnectionFailed(f"{origin} gave an answer of a kind that is not known here")
-
-    async def _connect(self, origin: str) -> Connection:
-        request = self._origins.get(origin)
-        if request is None:
-            request = self._origins[origin] = self._session.connection_request(origin)
-        with translated(origin + "/"):
-            try:
-                return await self._session.connector.connect(request, [], self._timeout)
-            except TimeoutError as exc:
-                raise ConnectionFailed(
-                    f"no connection to {origin} in time", kind="unreachable"
-                ) from exc
 
 
 def head_of(method: str, target: str, headers: Mapping[str, str]) -> bytes:
@@ -110,41 +89,32 @@ class Wire(asyncio.Protocol):
         "_buffer",
         "_chunked",
         "_chunks",
-        "_connection",
         "_data_expected",
         "_error",
         "_handler",
         "_keep",
+        "_lent",
         "_loop",
         "_origin",
         "_progress",
+        "_sent",
         "_strange",
         "_waiter",
         "_writable",
-        "headers",
-        "length",
-        "reason",
+        "answer",
         "remaining",
-        "status",
         "transport",
     )
 
+    answer: Head
+
     def __init__(
-        self,
-        connection: Connection,
-        origin: str,
-        progress: Callable[[], None],
-        *,
-        method: str,
+        self, lent: Lent, origin: str, progress: Callable[[], None], *, method: str
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._connection: Connection | None = connection
-        self._handler = connection.protocol
-        transport = connection.transport
-        if transport is None or self._handler is None:
-            connection.close()
-            raise ConnectionFailed(f"the connection to {origin} broke before it was used")
-        self.transport: asyncio.Transport = transport
+        self._lent: Lent | None = lent
+        self._handler = lent.handler
+        self.transport = lent.transport
         self._origin = origin
         self._progress = progress
         self._body_expected = method != "HEAD"
@@ -154,15 +124,12 @@ class Wire(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._error: Exception | None = None
+        self._sent = True
         self._keep = True
         self._strange = False
         self._chunked = False
-        self.status = 0
-        self.reason = ""
-        self.headers: dict[str, str] = {}
-        self.length = 0
         self.remaining = -1  # bytes of the body that have not arrived; -1: nor has the head
-        transport.set_protocol(self)
+        self.transport.set_protocol(self)
 
     @property
     def plain_socket(self) -> int | None:
@@ -179,47 +146,48 @@ class Wire(asyncio.Protocol):
         if size <= JOINED and not isinstance(body, bodies.FilePart):
             self.transport.write(head + body if size else head)
             return
-        self.transport.write(head)
-        descriptor = self.plain_socket
-        if size >= PUMPED and descriptor is not None:
-            while self.transport.get_write_buffer_size():
-                self._check()
-                await asyncio.sleep(0)
-            sent = await self._pump(descriptor, body)
+        descriptor = self.plain_socket if size >= PUMPED else None
+        if descriptor is not None:
+            self._sent = await self._pump(descriptor, head, body)
         else:
-            sent = await self._write(body)
-        if sent < size:
-            self._keep = False  # an answer came before the end of the request
+            self._sent = await self._write(head, body)
 
-    async def _pump(self, descriptor: int, body: Body) -> int:
+    async def _pump(self, descriptor: int, head: bytes, body: Body) -> bool:
         try:
-            return await send_body(descriptor, body, self._progress, lambda: self.remaining >= 0)
+            return await send_body(descriptor, head, body, self._progress, self._is_over)
         except ConnectionFailed:
             # Some servers refuse a long request and close at once: the answer may still be read.
-            while self.remaining < 0 and self._error is None:
+            while not self._is_over():
                 await self._event()
             if self.remaining < 0:
                 raise
-            return 0
+            return False
 
-    async def _write(self, body: Body) -> int:
-        sent = 0
+    async def _write(self, head: bytes, body: Body) -> bool:
         async for chunk in bodies.chunks(body):
-            if self.remaining >= 0:
-                break
-            self.transport.write(chunk)
-            sent += len(chunk)
+            if self._is_over():
+                return False
+            self.transport.write(head + chunk if head else chunk)
+            head = b""
             while self._writable is not None:
-                self._check()
                 await self._writable
             self._progress()
-        return sent
+        if head:  # nothing follows it
+            self.transport.write(head)
+        return True
+
+    def _is_over(self) -> bool:
+        """Tell whether nobody needs the rest of the request: there is an answer, or never will."""
+        return self.remaining >= 0 or self._error is not None
 
     async def head(self) -> bool:
         """Wait for the head; return whether the answer is of the shape accepted here."""
         while self.remaining < 0:
             self._check()
             await self._event()
+        self._sent = self._sent and not self.transport.get_write_buffer_size()
+        if not (self._sent or self._strange) and self.answer.status < 300:
+            raise ConnectionFailed(f"{self._origin} reported success before it had the whole body")
         self._release_if_done()
         return not self._strange
 
@@ -242,12 +210,13 @@ class Wire(asyncio.Protocol):
 
     async def into_file(self, sink: bodies.FileSink) -> bool:
         """Have a worker thread move the rest of the body; `False`: it is not for that."""
-        descriptor = self.plain_socket
-        if self.remaining < PUMPED or descriptor is None:
+        if self.remaining < PUMPED or self.plain_socket is None:
             return False
         while self._chunks:
             await sink.write(self._chunks.popleft())
-        self._check()
+        descriptor = self.plain_socket
+        if descriptor is None:  # it has been closed meanwhile
+            return False
         before = sink.received
         try:
             await receive_into_file(descriptor, self.remaining, sink, self._progress)
@@ -272,25 +241,19 @@ class Wire(asyncio.Protocol):
             self._waiter.set_result(None)
 
     def _release_if_done(self) -> None:
-        if self.remaining or self._connection is None or self._strange:
+        if self.remaining or self._lent is None or self._strange:
             return
-        if not self._keep or self.transport.is_closing():
+        if not self._sent or not self._keep or self.transport.is_closing():
             self.close()
-            return
-        connection, self._connection = self._connection, None
-        if self._handler is not None:
-            self.transport.set_protocol(self._handler)
-        self.transport.resume_reading()
-        connection.release()
+        else:
+            lent, self._lent = self._lent, None
+            lent.give_back(good=True)
 
     def close(self) -> None:
         """Close the connection, unless it has been given back."""
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            if self._handler is not None:
-                self.transport.set_protocol(self._handler)
-            self.transport.abort()
-            connection.close()
+        if self._lent is not None:
+            lent, self._lent = self._lent, None
+            lent.give_back(good=False)
 
     # What the event loop calls
 
@@ -300,24 +263,28 @@ class Wire(asyncio.Protocol):
         if begun:
             self._buffer = self._buffer + data if self._buffer else data
             end = self._buffer.find(b"\r\n\r\n")
-            if end < 0 and len(self._buffer) <= LONGEST_HEAD:
+            if is_foreign(self._buffer):
+                self._error = foreign(self._origin, self._buffer)
+                self._wake()
+                return
+            if end < 0 and may_become_head(self._buffer):
                 return
             data, head = self._buffer[end + 4 :], self._buffer[: end + 4]
             self._buffer = b""
-            self._strange = not 0 <= end <= LONGEST_HEAD or not self._parse(head)
+            self._strange = not (0 <= end <= LONGEST_HEAD and self._take_head(head, len(data)))
+            self.resume_writing()  # what is still to be sent is not needed any more
             if self._strange:
                 self.remaining = 0
-                self._keep = False
                 self._wake()
                 return
-            self.remaining = self.length
         if self._chunked and self.remaining:
             self._take_chunked(data)
             return
         if len(data) > self.remaining:
             self._keep = False
-            data = data[: self.remaining]
-        if data:
+            if self.remaining:
+                self._error = ReadError(f"the answer of {self._origin} is longer than it says")
+        elif data:
             self._chunks.append(data)
             self.remaining -= len(data)
         if self.remaining and (begun or sum(map(len, self._chunks)) >= BUFFERED):
@@ -334,47 +301,34 @@ class Wire(asyncio.Protocol):
         else:
             if found is None:
                 return
-            body, rest = found
-            self._keep = self._keep and not rest
-            self._chunks.append(body)
+            self._chunks.append(found)
             self.remaining = 0
         self._buffer = b""
         self._wake()
 
-    def _parse(self, head: bytes) -> bool:
-        """Take the head; return whether it is of the shape accepted here."""
-        line = STATUS_LINE.match(head)
-        if line is None:
+    def _take_head(self, data: bytes, following: int) -> bool:
+        """Take the head; return whether the answer is of the shape accepted here.
+
+        *following* is the number of bytes that came together with it.
+        """
+        answer = parse_head(data)
+        if answer is None:
             return False
-        self.status = int(line[1])
-        self.reason = (line[2] or b"").decode("latin-1")
-        position, headers = line.end(), self.headers
-        while found := HEADER.match(head, position):
-            name = found[1].decode("ascii").lower()
-            value = found[2].decode("utf-8", "surrogateescape")
-            if name in headers:
-                if name in ("content-length", "content-range", "etag", "transfer-encoding"):
-                    return False
-                value = f"{headers[name]}, {value}"
-            headers[name] = value
-            position = found.end()
-        if head[position:] != b"\r\n":
-            return False
-        if "close" in headers.get("connection", "").lower():
-            self._keep = False
-        if not self._body_expected or self.status in (204, 304):
-            self.length = 0
-            return True
-        length = headers.get("content-length", "")
-        if "transfer-encoding" in headers:
+        self.answer = answer
+        self._keep = self._keep and answer.keep
+        if not self._body_expected or answer.status in (204, 304):
+            self.remaining = 0
+            if answer.status == 204 and (answer.length or answer.chunked):
+                self._keep = False  # there may be a body although there must not
+        elif answer.chunked:
+            self._chunked, self.remaining = True, 1
             # Refusals come so, and little else that is asked for here.
-            self._chunked, self.length = True, 1
-            good = self.status >= 300 or not self._data_expected
-            return good and not length and headers["transfer-encoding"].lower() == "chunked"
-        if not DIGITS.fullmatch(length):
+            return answer.status >= 300 or not self._data_expected
+        elif answer.length is None:
             return False
-        self.length = int(length)
-        return True
+        else:
+            self.remaining = answer.length
+        return self._chunked or following <= self.remaining
 
     def eof_received(self) -> bool:
         """Take the end of the connection."""
@@ -384,8 +338,7 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Take the end of the connection."""
         self._lost(exc)
-        if self._handler is not None:
-            self._handler.connection_lost(exc)
+        self._handler.connection_lost(exc)
 
     def _lost(self, exc: Exception | None) -> None:
         self._keep = False
@@ -413,30 +366,11 @@ class Wire(asyncio.Protocol):
                 waiter.set_result(None)
 
 
-def dechunked(data: bytes) -> tuple[bytes, bytes] | None:
-    """Return a short body that came in chunks, and what came after it; `None`: more is to come.
-
-    Raises:
-        ValueError: these are no chunks, or ones with trailers, or too many.
-    """
-    if len(data) > LONGEST_HEAD * 4:
-        raise ValueError("more than a refusal has")
-    position = 0
-    parts: list[bytes] = []
-    while (end := data.find(b"\r\n", position)) >= 0:
-        found = CHUNK_SIZE.fullmatch(data, position, end)
-        if found is None:
-            raise ValueError("no length of a chunk")
-        size, start = int(found[1], 16), end + 2
-        position = start + size + 2
-        if len(data) < position:
-            return None
-        if data[start + size : position] != b"\r\n":
-            raise ValueError("a chunk without an end")
-        if not size:
-            return b"".join(parts), data[position:]
-        parts.append(data[start : start + size])
-    return None
+def foreign(origin: str, data: bytes) -> ConnectionFailed:
+    """Return the error for an answer in another protocol."""
+    host = origin.split("/")[2]
+    message = f"{host} does not answer in HTTP: {data[:40]!r}{tls_hint(origin)}"
+    return ConnectionFailed(message, kind="not http")
 
 
 class LeanReply:
@@ -444,11 +378,10 @@ class LeanReply:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self.status = wire.status
-        self.reason = wire.reason
-        self.headers: Mapping[str, str] = wire.headers
-        length = wire.headers.get("content-length", "")
-        self.length = int(length) if DIGITS.fullmatch(length) else None
+        self.status = wire.answer.status
+        self.reason = wire.answer.reason
+        self.headers: Mapping[str, str] = wire.answer.headers
+        self.length = wire.answer.length
 
     async def read(self, limit: int | None = None) -> bytes:
         """Return the body."""

@@ -143,6 +143,7 @@ class File:
         """Return up to *size* characters or bytes; all that is left if it is negative."""
         if self._local is not None:
             return await self._local.read(size)
+        self._opened()
         while not self._ended and (size < 0 or len(self._pending) < size):
             await self._more(everything=size < 0)
         size = len(self._pending) if size < 0 else size
@@ -153,6 +154,7 @@ class File:
         """Return the next line with its end; empty at the end of the file."""
         if self._local is not None:
             return await self._local.readline()
+        self._opened()
         end: Any = "\n" if self._text else b"\n"
         while (at := self._pending.find(end)) < 0 and not self._ended:
             await self._more()
@@ -182,9 +184,8 @@ class File:
             raise io.UnsupportedOperation("not writable")
         if self._text:
             encoding, errors, newline = self._text
-            if newline not in (None, "", "\n"):
-                data = data.replace("\n", newline)
-            await raw.write(memoryview(data.encode(encoding, errors)))
+            text = data if newline in (None, "", "\n") else data.replace("\n", newline)
+            await raw.write(memoryview(text.encode(encoding, errors)))
         else:
             await raw.write(memoryview(data).cast("B"))
         return len(data)

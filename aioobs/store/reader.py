@@ -6,7 +6,7 @@ import io
 import os
 from typing import TYPE_CHECKING
 
-from aioobs.errors import NotFound, ReadError
+from aioobs.errors import IsADirectory, NotFound, ReadError
 from aioobs.store.remote import RemoteStore, file_url
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ async def open_reader(client: Client, path: str) -> ObjectReader:
 
     Raises:
         NotFound: there is no such object.
-        IsADirectoryError: there is a folder of that name.
+        IsADirectory: there is a folder of that name.
     """
     url = file_url(path)
     try:
         info = await client.head_object(url.bucket, url.key)
     except NotFound:
         if await RemoteStore(client).is_directory(path):
-            raise IsADirectoryError(f"{path} is a folder") from None
+            raise IsADirectory("is a folder", operation="getObject", url=path) from None
         raise
     return ObjectReader(client, url.bucket, info)
 
@@ -91,10 +91,11 @@ class ObjectReader:
 
     async def readall(self) -> bytes:
         """Return all from the current position on."""
-        start, self._position = self._position, max(self._position, self._info.size)
-        if start >= self._info.size:
+        if self._position >= self._info.size:
             return b""
-        return await self._range(start, self._info.size)
+        data = await self._range(self._position, self._info.size)
+        self._position = self._info.size
+        return data
 
     async def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Go to a position and return it."""

@@ -22,7 +22,7 @@ async def open_writer(client: Client, path: str, *, exclusive: bool) -> ObjectWr
 
     Raises:
         FileExistsError: there is one already, and *exclusive* is true.
-        IsADirectoryError: the name is that of a folder.
+        IsADirectory: the name is that of a folder.
         NotFound: there is no such bucket.
     """
     url = file_url(path)
@@ -41,12 +41,21 @@ class ObjectWriter:
     writable = True
 
     def __init__(self, client: Client, url: ObjectURL) -> None:
+        self._url = url
         self._object = Composition(client, url)
         self._written = 0
+        self._failed = False  # a write did, so the store must not get what there is
 
     async def write(self, data: memoryview, /) -> int:
-        """Take *data* and return its length."""
+        """Take *data* and return its length.
+
+        Raises:
+            OSError: it cannot be sent, now or when it was an earlier write; start anew.
+        """
+        self._check()
+        self._failed = True
         await self._object.add_bytes(data)
+        self._failed = False
         self._written += len(data)
         return len(data)
 
@@ -71,15 +80,17 @@ class ObjectWriter:
 
     async def flush(self) -> None:
         """Publish what was written so far, if it still fits into one request."""
+        self._check()
         await self._object.publish_so_far()
 
     async def aclose(self) -> None:
         """Publish the object.
 
         Raises:
-            ObsError: it could not be published; nothing is left in the store.
+            OSError: it could not be published; nothing is left in the store.
         """
         try:
+            self._check()
             await self._object.complete()
         except BaseException:
             await self._object.abort()
@@ -88,3 +99,7 @@ class ObjectWriter:
     async def abort(self) -> None:
         """Close without publishing."""
         await self._object.abort()
+
+    def _check(self) -> None:
+        if self._failed:
+            raise OSError(f"an earlier write to {self._url} failed, nothing is published")

@@ -39,7 +39,8 @@ class Crew:
                     group.create_task(self._work())
                 await self._feed(files)
         except BaseExceptionGroup as errors:
-            raise first_of(errors) from None
+            error = first_of(errors)
+            raise error from error.__cause__
 
     async def share(self, parts: Iterable[Task]) -> None:
         """Have the whole crew do the parts of a file, and return when the last one is done.

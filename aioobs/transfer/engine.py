@@ -170,7 +170,8 @@ class Run:
             await self.crew.run(self._tasks(jobs))
             self.meter.finish()
         except ReportFailed as failed:
-            raise failed.__cause__ or failed from None
+            error = failed.__cause__ or failed
+            raise error from error.__cause__
 
     async def _tasks(
         self, jobs: AsyncIterator[Job]
@@ -243,7 +244,8 @@ def naming(error: OSError, job: Job) -> OSError:
     if source not in str(error) and target not in str(error):
         if isinstance(error, ObsError):
             error.url = source
-        elif error.filename is not None:
-            error.add_note(f"at {error.filename}")
-        error.filename = source
+        else:
+            error.filename, error.filename2 = source, error.filename or target
+    if isinstance(error, ObsError):
+        error.filename = error.url or None
     return error

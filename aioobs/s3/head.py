@@ -1,0 +1,122 @@
+"""The one shape of answer that is read without aiohttp: a strict head, and a short body in chunks.
+
+Whatever two readers could understand differently is not of that shape.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+__all__ = ["LONGEST_HEAD", "Head", "dechunked", "is_foreign", "may_become_head", "parse_head"]
+
+LONGEST_HEAD = 64 * 1024
+MOST_HEADERS = 100
+LONGEST_CHUNKED = 256 * 1024
+
+# No line may be longer than aiohttp takes, and nothing in them may take more than linear time.
+STATUS_LINE = re.compile(rb"HTTP/1\.1 ([2-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]{0,4000}))?\r\n")
+HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,4000}):([\t\x20-\x7e\x80-\xff]{0,4000})\r\n")
+CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\x20-\x7e]*)?")
+DIGITS = re.compile(r"[0-9]{1,18}")
+SINGLE = frozenset(
+    {
+        "content-length",
+        "content-location",
+        "content-range",
+        "content-type",
+        "etag",
+        "server",
+        "transfer-encoding",
+    }
+)
+"""Headers of which there may be one alone."""
+
+
+class Head(NamedTuple):
+    """What comes before the body of an answer."""
+
+    status: int
+    reason: str
+    headers: dict[str, str]
+    """Names are in lower case."""
+    length: int | None
+    """The length of the body that is announced, whether or not there is a body."""
+    chunked: bool
+    keep: bool
+    """Whether the server goes on with the connection."""
+
+
+def is_foreign(data: bytes) -> bool:
+    """Tell whether the first bytes of an answer are of another protocol than HTTP."""
+    return not (b"HTTP/".startswith(data[:5]) or data.startswith((b"\r", b"\n")))
+
+
+def may_become_head(data: bytes) -> bool:
+    """Tell whether more bytes can make a head of these that is accepted here."""
+    if len(data) > LONGEST_HEAD or not b"HTTP/1.1 ".startswith(data[:9]):
+        return False
+    return data.count(b"\n") == data.count(b"\r\n")
+
+
+def parse_head(data: bytes) -> Head | None:
+    """Return what a whole head says; `None`: it is not of the shape accepted here."""
+    line = STATUS_LINE.match(data)
+    if line is None:
+        return None
+    reason = line[2] or b""
+    if reason != reason.strip(b" \t"):
+        return None
+    position, count = line.end(), 0
+    headers: dict[str, str] = {}
+    while found := HEADER.match(data, position):
+        name = found[1].decode("ascii").lower()
+        value = found[2].strip(b" \t").decode("utf-8", "surrogateescape")
+        if name in headers:
+            if name in SINGLE:
+                return None
+            value = f"{headers[name]}, {value}"
+        headers[name] = value
+        position = found.end()
+        count += 1
+    if data[position:] != b"\r\n" or count > MOST_HEADERS:
+        return None
+    length = None
+    if "content-length" in headers:
+        if "transfer-encoding" in headers or not DIGITS.fullmatch(headers["content-length"]):
+            return None
+        length = int(headers["content-length"])
+    chunked = "transfer-encoding" in headers
+    if chunked and headers["transfer-encoding"].lower() != "chunked":
+        return None
+    keep = "close" not in headers.get("connection", "").lower()
+    phrase = reason.decode("utf-8", "surrogateescape")
+    return Head(int(line[1]), phrase, headers, length, chunked, keep)
+
+
+def dechunked(data: bytes) -> bytes | None:
+    """Return a short body that came in chunks; `None`: more is to come.
+
+    Raises:
+        ValueError: these are no chunks, or ones with trailers, or too many, or with more behind.
+    """
+    if len(data) > LONGEST_CHUNKED:
+        raise ValueError("more than a refusal has")
+    position = 0
+    parts: list[bytes] = []
+    while (end := data.find(b"\r\n", position)) >= 0:
+        found = CHUNK_SIZE.fullmatch(data, position, end)
+        if found is None:
+            raise ValueError("no length of a chunk")
+        size, start = int(found[1], 16), end + 2
+        position = start + size + 2
+        if len(data) < position:
+            return None
+        if data[start + size : position] != b"\r\n":
+            raise ValueError("a chunk without an end")
+        if not size:
+            if len(data) > position:
+                raise ValueError("something after the last chunk")
+            return b"".join(parts)
+        parts.append(data[start : start + size])
+    return None
