@@ -122,7 +122,7 @@ def test_every_public_name_exists_once_and_in_order(module: str) -> None:
 
 def test_the_package_exports_what_it_imports() -> None:
     submodules = {name for _, name, _ in pkgutil.iter_modules(aioobs.__path__)}
-    public = {name for name in vars(aioobs) if not name.startswith("_")}
+    public = {name for name in vars(aioobs) if name.isidentifier() and name[0] != "_"}
     machinery = {"annotations", "TYPE_CHECKING", "import_module", "LATE", "logging"}
     assert public - submodules - machinery <= set(aioobs.__all__)
     assert all(getattr(aioobs, name) is not None for name in aioobs.__all__)
