@@ -238,7 +238,8 @@ class FaultyServer:
 
 def hang_up(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):  # it is closed already
-        connection.shutdown(socket.SHUT_RDWR)
+        # Not the method of SSLSocket, after which what is still to be read is not decrypted.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def read_head(stream: Any, number: int) -> Received | None:

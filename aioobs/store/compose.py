@@ -6,8 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
-from aioobs.errors import NotFound, ObsError
-from aioobs.s3.parts import SMALLEST_PART
+from aioobs.errors import NotFound, ObsError, ProtocolError
+from aioobs.s3.parts import SMALLEST_PART, cut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,7 +58,23 @@ async def compose(
     Every part of an upload but the last one needs 5 MiB: where a stored piece is too short, or
     follows on too short a one, as much of it as is needed goes through here.
     """
-    upload = Composition(client, url)
+    try:
+        await assemble(client, url, pieces, copies=True)
+    except ProtocolError as error:
+        if error.operation != "copyPart":
+            raise
+        log.warning("%s: the store does not copy parts, so they go through here", url)
+        await assemble(client, url, pieces, copies=False)
+
+
+async def assemble(
+    client: Client,
+    url: ObjectURL,
+    pieces: Sequence[bytes | memoryview | Stored],
+    *,
+    copies: bool,
+) -> None:
+    upload = Composition(client, url, copies=copies)
     try:
         for piece in pieces:
             if isinstance(piece, Stored):
@@ -74,9 +90,10 @@ async def compose(
 class Composition:
     """An upload that begins when there is too much for a single request."""
 
-    def __init__(self, client: Client, url: ObjectURL) -> None:
+    def __init__(self, client: Client, url: ObjectURL, *, copies: bool = True) -> None:
         self._client = client
         self._url = url
+        self._copies = copies
         self._waiting = bytearray()
         self._upload_id = ""
         self._etags: dict[int, str] = {}
@@ -93,6 +110,11 @@ class Composition:
     async def add_stored(self, piece: Stored) -> None:
         """Add an object, which the store copies as far as it can."""
         start = 0
+        if not self._copies:
+            for part in cut(piece.size, self._client.config.part_size):
+                data = await self._fetch(piece, part.offset, part.offset + part.size)
+                await self.add_bytes(memoryview(data))
+            return
         if self._waiting or piece.size < SMALLEST_PART:
             start = min(max(SMALLEST_PART - len(self._waiting), 0), piece.size)
             self._waiting += await self._fetch(piece, 0, start)
