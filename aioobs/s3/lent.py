@@ -115,6 +115,15 @@ class Lent(NamedTuple):
         poll.register(found.fileno(), select.POLLIN)
         return bool(poll.poll(0))
 
+    def is_hung_up(self) -> bool:
+        """Tell whether the other side has closed the connection, wholly or for its own part."""
+        found = self.transport.get_extra_info("socket")
+        if found is None or found.fileno() < 0:
+            return True
+        poll = select.poll()
+        poll.register(found.fileno(), getattr(select, "POLLRDHUP", 0))
+        return bool(poll.poll(0))
+
     def give_back(self, *, good: bool) -> None:
         """Put aiohttp's protocol back in place; the connection is closed unless it is *good*."""
         self.transport.set_protocol(self.handler)

@@ -12,8 +12,9 @@ import errno
 import os
 import socket
 import ssl
+import weakref
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -25,6 +26,8 @@ from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+    from aiohttp.connector import Connection
 
     from aioobs.config import Config
     from aioobs.s3.body import Body, Sink
@@ -41,7 +44,7 @@ class Transport:
     """The connections of one event loop to one store."""
 
     def __init__(self, config: Config) -> None:
-        connector = aiohttp.TCPConnector(
+        connector = Connector(
             limit=0,  # the number of requests under way is limited above
             ssl=tls(config),
             resolver=Resolver(),
@@ -81,28 +84,21 @@ class Transport:
             ConnectionFailed: no answer came.
             ProtocolError: the answer is not HTTP.
         """
+        data = await outgoing(body, progress)
         with translated(url):
             response = await self._session.request(
                 method,
                 URL(url, encoded=True),
                 headers=headers,
-                data=self._data(body, progress),
+                data=data.pieces() if isinstance(data, Outgoing) else data,
                 allow_redirects=False,
                 proxy=self._proxy,
             )
+        if isinstance(data, Outgoing) and not data.sent and response.status < 300:
+            response.close()
+            raise unanswered(url, ": it reported success before it had the whole body")
         progress()
         return SessionReply(response, progress)
-
-    @staticmethod
-    def _data(
-        body: Body, progress: Callable[[], None]
-    ) -> bytes | AsyncIterator[bytes | memoryview] | None:
-        size = bodies.size_of(body)
-        if not size:
-            return None
-        if size <= SENT_AT_ONCE and not isinstance(body, bodies.FilePart):
-            return bytes(body)
-        return moving(body, progress)
 
     def connection_request(self, origin: str) -> aiohttp.ClientRequest:
         """Return what the connector needs in order to connect to *origin*."""
@@ -114,10 +110,65 @@ class Transport:
         await self._session.close()
 
 
-async def moving(body: Body, progress: Callable[[], None]) -> AsyncIterator[bytes | memoryview]:
-    async for chunk in bodies.chunks(body):
-        yield chunk
-        progress()
+class Connector(aiohttp.TCPConnector):
+    """Gives no connection away on which something has come that nobody asked for.
+
+    It would be taken for the answer to the next request.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._used: weakref.WeakSet[object] = weakref.WeakSet()
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Connection:
+        """Return a connection that is new, or on which all is accounted for."""
+        while True:
+            connection = await super().connect(*args, **kwargs)
+            handler = connection.protocol
+            if handler is None or handler not in self._used or not handler.should_close:
+                if handler is not None:
+                    self._used.add(handler)
+                return connection
+            connection.close()
+
+
+async def outgoing(body: Body, progress: Callable[[], None]) -> Outgoing | bytes | None:
+    """Return what aiohttp is to send; the first piece of a file is read before anything is sent.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    size = bodies.size_of(body)
+    if not size:
+        return None
+    if size <= SENT_AT_ONCE and not isinstance(body, bodies.FilePart):
+        return bytes(body)
+    pieces = bodies.chunks(body)
+    return Outgoing(await anext(pieces), pieces, progress)
+
+
+class Outgoing:
+    """A body on its way, piece by piece."""
+
+    def __init__(
+        self,
+        first: bytes | memoryview,
+        rest: AsyncIterator[bytes | memoryview],
+        progress: Callable[[], None],
+    ) -> None:
+        self.sent = False
+        """Whether all of it has been handed over."""
+        self._first = first
+        self._rest = rest
+        self._progress = progress
+
+    async def pieces(self) -> AsyncIterator[bytes | memoryview]:
+        """Yield the pieces in order."""
+        yield self._first
+        async for piece in self._rest:
+            self._progress()
+            yield piece
+        self.sent = True
 
 
 class Reply(Protocol):

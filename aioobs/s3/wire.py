@@ -33,6 +33,7 @@ __all__ = ["LeanTransport"]
 
 BUFFERED = 512 * 1024  # bytes of a body that wait for their reader
 JOINED = 64 * 1024  # up to this size a body is sent together with its head
+LOOK_OUT = 0.5  # seconds between two looks whether the other side is still there
 PUMPED = 256 * 1024  # from this size on a worker thread moves the body
 
 
@@ -99,6 +100,7 @@ class Wire(asyncio.Protocol):
         "_progress",
         "_sent",
         "_strange",
+        "_unsure",
         "_waiter",
         "_writable",
         "answer",
@@ -125,6 +127,7 @@ class Wire(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._error: Exception | None = None
         self._sent = True
+        self._unsure = False
         self._keep = True
         self._strange = False
         self._chunked = False
@@ -164,13 +167,14 @@ class Wire(asyncio.Protocol):
             return False
 
     async def _write(self, head: bytes, body: Body) -> bool:
+        self._unsure = True
         async for chunk in bodies.chunks(body):
             if self._is_over():
                 return False
             self.transport.write(head + chunk if head else chunk)
             head = b""
             while self._writable is not None:
-                await self._writable
+                await self._look_out(self._writable)
             self._progress()
         if head:  # nothing follows it
             self.transport.write(head)
@@ -229,10 +233,20 @@ class Wire(asyncio.Protocol):
         if self._error is not None:
             raise self._error
 
+    async def _look_out(self, waiter: asyncio.Future[None]) -> None:
+        # uvloop goes on waiting to send over TLS when the other side has long gone.
+        while not waiter.done():
+            await asyncio.wait([waiter], timeout=LOOK_OUT)
+            if not waiter.done() and self._lent is not None and self._lent.is_hung_up():
+                self._lost(None)
+
     async def _event(self) -> None:
         self._waiter = self._loop.create_future()
         try:
-            await self._waiter
+            if self._unsure:
+                await self._look_out(self._waiter)
+            else:
+                await self._waiter
         finally:
             self._waiter = None
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aioobs.errors import ObjectChanged, ReadError
+from aioobs.errors import NotFound, ObjectChanged, ReadError
 from aioobs.s3.body import FilePart, FileSink
 from aioobs.s3.parts import cut, part_size_for
 from aioobs.store.compose import abort_upload, begin_upload
@@ -174,7 +174,16 @@ class Mover:
             return
         size = job.size or 0
         if size <= self.config.largest_copy:
-            await self.client.copy_object(origin, target.bucket, target.key, if_match=job.etag)
+            copy = partial(
+                self.client.copy_object, origin, target.bucket, target.key, if_match=job.etag
+            )
+            try:
+                await copy()
+            except NotFound:
+                # Stores on top of a file system may lack the folder, not the object.
+                await look(self.client, job)
+                await self.client.put_object(target.bucket, target.parent.folder, b"")
+                await copy()
             self.meter.moved(size)
             return
         info = await self.client.head_object(*origin)
