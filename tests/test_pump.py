@@ -90,7 +90,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ssl.SSL
 
 
 @pytest.fixture(params=["pumped", "tls"])
-def place(
+def setting(
     request: pytest.FixtureRequest, certificates: tuple[str, ssl.SSLContext]
 ) -> Place:  # fmt: skip
     """Run a test with a thread that moves the bodies, and over TLS, where there is none."""
@@ -162,7 +162,7 @@ class TestReceiving:
 
     @pytest.mark.parametrize("end", ["reset", "close", "half close"])
     async def test_a_broken_download_goes_on_at_its_byte(
-        self, place: Place, end: End, tmp_path: Path
+        self, setting: Place, end: End, tmp_path: Path
     ) -> None:
         chance = random.Random(end)
         places = sorted(chance.randrange(len(CONTENT)) for _ in range(4))
@@ -173,8 +173,8 @@ class TestReceiving:
             return good.cut(body=max(last - received.first_byte, 0), end=end)
 
         script = [partial(breaking, last=last) for last in places]
-        with place.serve(*script, always=whole) as server, target(tmp_path / "file") as sink:
-            async with place.connect(server) as client:
+        with setting.serve(*script, always=whole) as server, target(tmp_path / "file") as sink:
+            async with setting.connect(server) as client:
                 info = await client.get_object_into("b", "k", sink)
                 assert not pumps()
         assert (tmp_path / "file").read_bytes() == CONTENT
@@ -182,14 +182,14 @@ class TestReceiving:
         begun = [request.first_byte for request in server.requests]
         assert begun[0] == 0
         # What is on its way when a connection is reset, or in a buffer of TLS, may be lost.
-        if end == "reset" or place.tls:
+        if end == "reset" or setting.tls:
             assert all(first <= last for first, last in zip(begun[1:], places, strict=True))
             assert begun == sorted(begun)
         else:
             assert begun[1:] == places
 
     async def test_a_download_that_stalls_is_given_up_and_goes_on(
-        self, place: Place, tmp_path: Path
+        self, setting: Place, tmp_path: Path
     ) -> None:
         stalled = stored(CONTENT)
         half = len(CONTENT) // 2
@@ -197,8 +197,8 @@ class TestReceiving:
         def step(received: Received) -> Answer:
             return stalled(received).cut(body=half, end="stall")
 
-        with place.serve(step, always=stored(CONTENT)) as server, target(tmp_path / "f") as sink:
-            async with place.connect(server, idle_timeout=0.2) as client:
+        with setting.serve(step, always=stored(CONTENT)) as server, target(tmp_path / "f") as sink:
+            async with setting.connect(server, idle_timeout=0.2) as client:
                 begun = time.monotonic()
                 await client.get_object_into("b", "k", sink)
                 assert time.monotonic() - begun < 2
@@ -206,12 +206,12 @@ class TestReceiving:
         assert [request.first_byte for request in server.requests] == [0, half]
 
     async def test_a_part_of_an_object_goes_to_its_place_in_the_file(
-        self, place: Place, tmp_path: Path
+        self, setting: Place, tmp_path: Path
     ) -> None:
         path = tmp_path / "file"
         path.write_bytes(b"-" * 100)
-        with place.serve(always=stored(CONTENT)) as server, path.open("r+b") as file:
-            async with place.connect(server) as client:
+        with setting.serve(always=stored(CONTENT)) as server, path.open("r+b") as file:
+            async with setting.connect(server) as client:
                 for start, stop in ((1_000_000, 3_000_001), (5, 400_000)):
                     sink = FileSink(file.fileno(), start)
                     await client.get_object_into("b", "k", sink, start=start, stop=stop)
@@ -222,10 +222,10 @@ class TestReceiving:
         assert (data[:5], data[400_000:1_000_000]) == (b"-" * 5, bytes(600_000))
 
     async def test_a_connection_is_kept_after_the_thread_has_read_from_it(
-        self, place: Place, tmp_path: Path
+        self, setting: Place, tmp_path: Path
     ) -> None:
-        with place.serve(always=stored(CONTENT)) as server:
-            async with place.connect(server) as client:
+        with setting.serve(always=stored(CONTENT)) as server:
+            async with setting.connect(server) as client:
                 for _ in range(3):
                     with target(tmp_path / "file") as sink:
                         await client.get_object_into("b", "k", sink)
@@ -234,26 +234,26 @@ class TestReceiving:
         assert server.connections == 1
 
     async def test_bytes_behind_a_body_are_not_the_next_answer(
-        self, place: Place, tmp_path: Path
+        self, setting: Place, tmp_path: Path
     ) -> None:
         surplus = answer(body=b"poison", etag='"2"').message
         overlong = answer(body=CONTENT, etag='"version-1"')
         overlong = replace(overlong, message=overlong.message + surplus)
-        with place.serve(overlong, always=stored(CONTENT)) as server:
-            async with place.connect(server) as client:
+        with setting.serve(overlong, always=stored(CONTENT)) as server:
+            async with setting.connect(server) as client:
                 for _ in range(2):
                     with target(tmp_path / "file") as sink:
                         await client.get_object_into("b", "k", sink)
                     assert (tmp_path / "file").read_bytes() == CONTENT
         assert server.connections == 2
 
-    async def test_a_full_disk_is_an_error_at_once(self, place: Place, tmp_path: Path) -> None:
+    async def test_a_full_disk_is_an_error_at_once(self, setting: Place, tmp_path: Path) -> None:
         with (
-            place.serve(always=stored(CONTENT)) as server,
+            setting.serve(always=stored(CONTENT)) as server,
             target(tmp_path / "file") as sink,
             smallest_disk(3 * MIB),
         ):
-            async with place.connect(server) as client:
+            async with setting.connect(server) as client:
                 with pytest.raises(OSError, match="File too large") as caught:
                     await client.get_object_into("b", "k", sink)
         assert not isinstance(caught.value, ObsError)
@@ -262,11 +262,11 @@ class TestReceiving:
         assert len(server.requests) == 1
 
     async def test_a_cancelled_download_has_let_go_of_the_file(
-        self, place: Place, tmp_path: Path
+        self, setting: Place, tmp_path: Path
     ) -> None:
         chance = random.Random(1)
-        with place.serve(always=stored(CONTENT)) as server:
-            async with place.connect(server) as client:
+        with setting.serve(always=stored(CONTENT)) as server:
+            async with setting.connect(server) as client:
                 for number in range(8):
                     path = tmp_path / str(number)
                     with target(path) as sink:
@@ -324,10 +324,10 @@ def reused(descriptor: int, path: Path) -> int:
 class TestSending:
     """Uploads from files."""
 
-    async def test_a_part_of_a_file_is_sent(self, place: Place, source: int) -> None:
+    async def test_a_part_of_a_file_is_sent(self, setting: Place, source: int) -> None:
         kept: list[bytes] = []
-        with place.serve(always=keeping(kept)) as server:
-            async with place.connect(server) as client:
+        with setting.serve(always=keeping(kept)) as server:
+            async with setting.connect(server) as client:
                 for start, size in ((0, len(CONTENT)), (1_000_001, 300_000), (7, 4 * MIB)):
                     await client.put_object("b", "k", FilePart(source, start, size))
                     assert kept.pop() == CONTENT[start : start + size]
@@ -338,7 +338,7 @@ class TestSending:
         [("reset", False), ("close", False), ("half close", False), ("half close", True)],
     )
     async def test_a_broken_upload_is_sent_again(
-        self, place: Place, source: int, end: End, deaf: bool
+        self, setting: Place, source: int, end: End, deaf: bool
     ) -> None:
         chance = random.Random(end)
         kept: list[bytes] = []
@@ -346,8 +346,8 @@ class TestSending:
             replace(answer(), message=b"", early=True, after=after, end=end, deaf=deaf)
             for after in (0, chance.randrange(MIB), chance.randrange(6 * MIB))
         ]
-        with place.serve(*broken, always=keeping(kept)) as server:
-            async with place.connect(server) as client:
+        with setting.serve(*broken, always=keeping(kept)) as server:
+            async with setting.connect(server) as client:
                 begun = time.monotonic()
                 await client.put_object("b", "k", FilePart(source, 0, len(CONTENT)))
                 assert time.monotonic() - begun < 3
@@ -356,12 +356,12 @@ class TestSending:
         assert len(server.requests) == server.connections == 4
 
     async def test_an_upload_that_nobody_reads_is_given_up(
-        self, place: Place, tmp_path: Path
+        self, setting: Place, tmp_path: Path
     ) -> None:
         (tmp_path / "big").write_bytes(bytes(BIG))
         silent = replace(answer(), message=b"", early=True, after=100_000, deaf=True)
-        with place.serve(always=silent) as server, (tmp_path / "big").open("rb") as file:
-            async with place.connect(server, idle_timeout=0.2, attempts=2) as client:
+        with setting.serve(always=silent) as server, (tmp_path / "big").open("rb") as file:
+            async with setting.connect(server, idle_timeout=0.2, attempts=2) as client:
                 begun = time.monotonic()
                 with pytest.raises(ConnectionFailed, match=r"no byte moved for 0\.2 s") as caught:
                     await client.put_object("b", "k", FilePart(file.fileno(), 0, BIG))
@@ -373,9 +373,9 @@ class TestSending:
     @pytest.mark.parametrize("after", [0, 5 * MIB])
     @pytest.mark.parametrize("then", ["drains", "deaf", "closes", "resets"])
     async def test_a_refusal_while_sending_is_read(
-        self, place: Place, tmp_path: Path, after: int, then: str
+        self, setting: Place, tmp_path: Path, after: int, then: str
     ) -> None:
-        if place.tls and then in ("closes", "resets"):
+        if setting.tls and then in ("closes", "resets"):
             return  # what comes before the break is lost with the connection, in aiohttp too
         (tmp_path / "big").write_bytes(bytes(BIG))
         ends: dict[str, End] = {"closes": "close", "resets": "reset"}
@@ -384,8 +384,8 @@ class TestSending:
             after=after,
             deaf=then == "deaf",
         )
-        with place.serve(always=refused) as server, (tmp_path / "big").open("rb") as file:
-            async with place.connect(server) as client:
+        with setting.serve(always=refused) as server, (tmp_path / "big").open("rb") as file:
+            async with setting.connect(server) as client:
                 begun = time.monotonic()
                 with pytest.raises(AccessDenied):
                     await client.put_object("b", "k", FilePart(file.fileno(), 0, BIG))
@@ -405,20 +405,20 @@ class TestSending:
                 with pytest.raises(NotFound):
                     await client.head_object(bucket, "k")
 
-    async def test_a_file_that_changed_is_not_stored(self, place: Place, source: int) -> None:
+    async def test_a_file_that_changed_is_not_stored(self, setting: Place, source: int) -> None:
         def changed() -> None:
             raise SourceError("the file is another one now")
 
         kept: list[bytes] = []
-        with place.serve(always=keeping(kept)) as server:
-            async with place.connect(server) as client:
+        with setting.serve(always=keeping(kept)) as server:
+            async with setting.connect(server) as client:
                 with pytest.raises(SourceError, match="another one"):
                     await client.put_object("b", "k", FilePart(source, 0, len(CONTENT), changed))
         assert not kept
         assert len(server.requests) == 1
 
     async def test_a_cancelled_upload_has_let_go_of_the_file(
-        self, place: Place, tmp_path: Path
+        self, setting: Place, tmp_path: Path
     ) -> None:
         (tmp_path / "big").write_bytes(bytes(BIG))
         chance = random.Random(2)
@@ -427,8 +427,8 @@ class TestSending:
         for number in range(8):
             taken = chance.randrange(8 * MIB)
             silent = replace(answer(), message=b"", early=True, after=taken, deaf=True)
-            with place.serve(silent, always=keeping(kept)) as server:
-                async with place.connect(server) as client:
+            with setting.serve(silent, always=keeping(kept)) as server:
+                async with setting.connect(server) as client:
                     descriptor = os.open(tmp_path / "big", os.O_RDONLY)
                     body = FilePart(descriptor, 0, BIG)
                     task = asyncio.create_task(client.put_object("b", "k", body))
