@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from aioobs.errors import ConfigError
 
@@ -53,8 +53,13 @@ class ObjectURL(NamedTuple):
         return self.with_key(self.folder + name)
 
 
-def is_remote(path: Path) -> bool:
-    """Tell whether *path* names something in a store."""
+def is_remote(value: object) -> bool:
+    """Tell whether *value* is a path, as text or as `os.PathLike`, into a store."""
+    if isinstance(value, str):
+        return value.startswith(PREFIXES)
+    if not hasattr(type(value), "__fspath__"):
+        return False
+    path = os.fspath(cast("os.PathLike[str] | os.PathLike[bytes]", value))
     return isinstance(path, str) and path.startswith(PREFIXES)
 
 

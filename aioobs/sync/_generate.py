@@ -38,6 +38,8 @@ __all__ = ["Unsupported", "blocking_source", "main"]
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = {"aioobs.file": "file", "aioobs.s3.client": "client"}
 HANDWRITTEN = {"File": "aioobs.sync._io"}
+# What the blocking module has beyond the async one.
+ADDED = {"aioobs.file": {"shift": "aioobs.sync.shift", "shifted": "aioobs.sync.shift"}}
 OMITTED = {("Client", "connections")}  # methods that are of use to other async code alone
 BATCH = {"scan_dir": 1000}  # items to a thread hop; otherwise the two sides move in lockstep
 
@@ -82,6 +84,8 @@ class Twin:
             raise self.error(self.source.tree.body[0], f"the name {name} is needed in the twin")
         for name, node in self.public.items():
             self.publish(name, node)
+        added = ADDED.get(self.source.module, {})
+        self.imports += [f"from {module} import {name}" for name, module in added.items()]
         for name in self.rewrapped:
             self.body[name] += indent(FROM_INNER.format(name=name))
             self.annotations.add("Self")
@@ -105,7 +109,7 @@ class Twin:
                 *self.loop_import(),
                 *typed,
                 "",
-                f"__all__ = {sorted(self.public)!r}",
+                f"__all__ = {sorted({*self.public, *added})!r}",
                 *self.body.values(),
                 "",
             ]

@@ -19,6 +19,7 @@ from aioobs.file import (
 )
 from aioobs.sync._io import File
 from aioobs.sync._loop import iterate, run
+from aioobs.sync.shift import shift, shifted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -52,6 +53,8 @@ __all__ = [
     "rename",
     "scan_dir",
     "set_auth",
+    "shift",
+    "shifted",
     "stat",
     "walk",
     "write",
