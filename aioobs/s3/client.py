@@ -23,10 +23,9 @@ from aioobs.s3 import xml
 from aioobs.s3.body import Body, FilePart, MemorySink, Sink, digest
 from aioobs.s3.exchange import Exchange
 from aioobs.s3.listing import Circles, Listing
-from aioobs.s3.objects import ObjectInfo, Range, info_of, multipart_etag
-from aioobs.s3.request import Request
+from aioobs.s3.objects import ObjectInfo, Range, checked_fields, info_of, multipart_etag
+from aioobs.s3.request import Request, object_headers, source_headers
 from aioobs.s3.retry import Budget
-from aioobs.s3.signing import quote_path
 from aioobs.s3.xml import Listed, Page, Upload, UploadedPart
 
 if TYPE_CHECKING:
@@ -464,39 +463,3 @@ class Client:
                 url=f"s3://{source[0]}/{source[1]}",
                 resp=error.resp,
             ) from error
-
-
-def object_headers(content_type: str, metadata: Mapping[str, str] | None) -> dict[str, str]:
-    headers = {f"x-amz-meta-{name.lower()}": value for name, value in (metadata or {}).items()}
-    if content_type:
-        headers["content-type"] = content_type
-    return headers
-
-
-def source_headers(source: tuple[str, str], if_match: str) -> dict[str, str]:
-    bucket, key = source
-    headers = {"x-amz-copy-source": f"/{bucket}/{quote_path(key)}"}
-    if if_match:
-        headers["x-amz-copy-source-if-match"] = f'"{if_match}"'
-    return headers
-
-
-def checked_fields(request: Request, document: bytes) -> dict[str, str]:
-    """Return the fields of an answer that may be an error although its status is 200.
-
-    Raises:
-        ObsError: it is one.
-    """
-    root = xml.parse(document)
-    found = {child.tag: (child.text or "").strip() for child in root}
-    if root.tag == "Error":
-        resp = ErrorResponse(
-            200,
-            "OK",
-            found.get("Code", ""),
-            found.get("Message", ""),
-            found.get("RequestId", ""),
-            details=found,
-        )
-        raise error_for(request.operation, request.url, resp)
-    return found

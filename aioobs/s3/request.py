@@ -12,6 +12,8 @@ from aioobs.s3.body import Body, FilePart
 from aioobs.s3.signing import Target, encode_query, quote_path
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aioobs.config import Config
 
 __all__ = ["Address", "Body", "FilePart", "Request", "address"]
@@ -139,3 +141,20 @@ def check_headers(headers: dict[str, str]) -> None:
             raise ConfigError(f"{name!r} cannot be the name of a header")
         if FORBIDDEN_IN_HEADERS.search(value):
             raise ConfigError(f"the header {name!r} holds a line break or a NUL")
+
+
+def object_headers(content_type: str, metadata: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the headers that say what an object is."""
+    headers = {f"x-amz-meta-{name.lower()}": value for name, value in (metadata or {}).items()}
+    if content_type:
+        headers["content-type"] = content_type
+    return headers
+
+
+def source_headers(source: tuple[str, str], if_match: str) -> dict[str, str]:
+    """Return the headers that name the object to copy."""
+    bucket, key = source
+    headers = {"x-amz-copy-source": f"/{bucket}/{quote_path(key)}"}
+    if if_match:
+        headers["x-amz-copy-source-if-match"] = f'"{if_match}"'
+    return headers

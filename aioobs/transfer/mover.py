@@ -180,6 +180,8 @@ class Mover:
             try:
                 await copy()
             except NotFound:
+                if not target.parent.folder:
+                    raise
                 # Stores on top of a file system may lack the folder, not the object.
                 await look(self.client, job)
                 await self.client.put_object(target.bucket, target.parent.folder, b"")
