@@ -7,11 +7,12 @@
      ├── ConnectionFailed (ConnectionError)   no answer: refused, reset, unknown host, TLS
      ├── OperationTimeout (TimeoutError)      an operation with all its attempts took too long
      ├── ReadError                            an answer broke off or is not what was asked for
-     │    └── ObjectChanged                   the object was replaced while it was being read
+     │    └── ObjectChanged                   the object is not, or no longer, the one meant
      ├── ProtocolError                        an answer that no S3-compatible store gives
      ├── ResponseError                        the store refused: `resp` has its answer
      │    ├── AccessDenied (PermissionError)  401 or 403
-     │    ├── AlreadyExists (FileExistsError) the bucket is there already
+     │    ├── AlreadyExists (FileExistsError) the bucket, or an object that was to be new, is there
+     │    ├── NotAppendable                   the store, or the object, takes no append
      │    └── PreconditionFailed              412: a condition of the request does not hold
      ├── UnsafeKey (ValueError)               a key without a safe place below the target
      ├── SourceError                          a local file changed while it was being sent
@@ -40,6 +41,7 @@ __all__ = [
     "ErrorResponse",
     "IsADirectory",
     "NameConflict",
+    "NotAppendable",
     "NotFound",
     "ObjectChanged",
     "ObsError",
@@ -114,6 +116,15 @@ class ObsError(OSError):
         self.url = url
         self.resp = resp
         self.errno = self.default_errno
+
+    @property
+    def url(self) -> str:
+        """The object or path that the error is about."""
+        return self._url
+
+    @url.setter
+    def url(self, url: str) -> None:
+        self._url = url
         self.filename = url or None
 
     def __str__(self) -> str:
@@ -181,7 +192,7 @@ class ReadError(ObsError):
 
 
 class ObjectChanged(ReadError):
-    """The object was replaced while it was being read."""
+    """The object is not, or no longer, the one that was to be read, replaced or added to."""
 
 
 class ProtocolError(ObsError):
@@ -203,9 +214,13 @@ class AccessDenied(ResponseError, PermissionError):
 
 
 class AlreadyExists(ResponseError, FileExistsError):
-    """The bucket that was to be created is there already."""
+    """The bucket that was to be created, or the object that was to be new, is there already."""
 
     default_errno = errno.EEXIST
+
+
+class NotAppendable(ResponseError):
+    """The store, or this object, takes no append; it can only be written anew."""
 
 
 class PreconditionFailed(ResponseError):

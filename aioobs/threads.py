@@ -6,7 +6,7 @@ import asyncio
 import threading
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +67,7 @@ class Work(Generic[T]):
             return self._begun
 
 
-async def settled(future: asyncio.Future[None]) -> None:
+async def settled(future: asyncio.Future[Any]) -> None:
     """Wait for *future*, however often the waiting task is cancelled meanwhile."""
     from anyio import CancelScope
 

@@ -6,13 +6,18 @@ import asyncio
 import hashlib
 import os
 import pickle
+import re
 import secrets
+import time
 import urllib.error
 import urllib.request
 from dataclasses import replace
+from datetime import timedelta
+from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 import pytest
+from faulty import RESET, Answer, FaultyServer, Received, answer, connect, forward, refusal
 
 from aioobs import (
     AccessDenied,
@@ -23,7 +28,6 @@ from aioobs import (
     FilePart,
     NotFound,
     ObjectChanged,
-    PreconditionFailed,
     ResponseError,
 )
 from aioobs.s3.body import FileSink
@@ -182,9 +186,9 @@ class TestObjects:
         self, client: Client, bucket: str
     ) -> None:
         first = await client.put_object(bucket, "k", b"1", if_none_match="*")
-        with pytest.raises(PreconditionFailed, match=r"putContent .*412"):
+        with pytest.raises(AlreadyExists, match=r"putContent s3://.*/k: there is one already"):
             await client.put_object(bucket, "k", b"2", if_none_match="*")
-        with pytest.raises(PreconditionFailed):
+        with pytest.raises(ObjectChanged, match=rf"putContent s3://.*/k: .*{first}"):
             await client.put_object(bucket, "k", b"2", if_match="0" * 32)
         assert await client.get_object(bucket, "k") == b"1"
         await client.put_object(bucket, "k", b"2", if_match=first)
@@ -402,6 +406,111 @@ class TestUploads:
             await client.complete_multipart_upload(
                 bucket, "k", "0" * 40, {1: hashlib.md5(b"latter").hexdigest()}, size=6
             )
+
+
+UPLOADS = "<ListMultipartUploadsResult>{}</ListMultipartUploadsResult>"
+UPLOAD = "<Upload><Key>{}</Key><UploadId>{}</UploadId><Initiated>{}</Initiated></Upload>"
+
+
+class TestStaleUploads:
+    """Uploads that nobody will end."""
+
+    ANY_AGE = timedelta(hours=-1)
+
+    async def begin(self, client: Client, bucket: str, *keys: str) -> list[str]:
+        return [await client.create_multipart_upload(bucket, key) for key in keys]
+
+    async def left(self, client: Client, bucket: str) -> set[str]:
+        return {upload.key async for upload in client.list_multipart_uploads(bucket)}
+
+    async def test_those_below_the_prefix_are_given_up(self, client: Client, bucket: str) -> None:
+        await self.begin(client, bucket, "a/1", "a/b/2", "a", "ab", "c/a/3")
+        found = await client.abort_stale_uploads(bucket, "a/", older_than=self.ANY_AGE)
+        assert {upload.key for upload in found} == {"a/1", "a/b/2"}
+        assert await self.left(client, bucket) == {"a", "ab", "c/a/3"}
+        assert len(await client.abort_stale_uploads(bucket, older_than=self.ANY_AGE)) == 3
+        assert not await self.left(client, bucket)
+
+    async def test_younger_ones_go_on(self, client: Client, bucket: str) -> None:
+        (upload,) = await self.begin(client, bucket, "k")
+        etag = await client.upload_part(bucket, "k", upload, 1, b"x")
+        assert not await client.abort_stale_uploads(bucket, older_than=timedelta(hours=1))
+        await client.complete_multipart_upload(bucket, "k", upload, {1: etag}, size=1)
+
+    async def test_their_keys_may_be_odd(self, client: Client, bucket: str) -> None:
+        keys = {"a+b", "%41", *(key for key in ODD_KEYS if "\x01" not in key)}
+        await self.begin(client, bucket, *keys)
+        before = await self.left(client, bucket)
+        assert before == keys
+        found = await client.abort_stale_uploads(bucket, older_than=self.ANY_AGE)
+        assert {upload.key for upload in found} == before
+        assert not await self.left(client, bucket)
+
+    async def test_ages_are_those_of_the_clock_of_the_store(
+        self, obs_server: LocalServer, client: Client, bucket: str
+    ) -> None:
+        await self.begin(client, bucket, "k")
+        pass_on = forward(obs_server.endpoint)
+        hours = 2
+
+        def ahead(received: Received) -> Answer:
+            date = formatdate(time.time() + hours * 3600, usegmt=True).encode()
+            message = re.sub(rb"(?i)(\ndate: )[^\r]*", rb"\g<1>" + date, pass_on(received).message)
+            return Answer(message)
+
+        keys = {"access_key": obs_server.access_key, "secret_key": obs_server.secret_key}
+        with FaultyServer(always=ahead) as server:
+            async with connect(server.endpoint, **keys) as late:
+                older = timedelta(hours=hours, minutes=5)
+                assert not await late.abort_stale_uploads(bucket, older_than=older)
+                older = timedelta(hours=hours, minutes=-5)
+                assert len(await late.abort_stale_uploads(bucket, older_than=older)) == 1
+        assert not await self.left(client, bucket)
+
+    async def test_nothing_is_given_up_that_need_not_be_old_or_below_the_prefix(self) -> None:
+        long_ago = "2020-01-02T03:04:05Z"
+        uploads = (
+            UPLOAD.format("a/unknown", "1", "")
+            + UPLOAD.format("b/elsewhere", "2", long_ago)
+            + UPLOAD.format("a/vanished", "3", long_ago)
+            + UPLOAD.format("a/old", "4", long_ago)
+        )
+        script = [
+            answer(body=UPLOADS.format(uploads)),
+            refusal(404, "NoSuchUpload"),
+            answer(204),
+        ]
+        with FaultyServer(*script) as server:
+            async with connect(server.endpoint) as client:
+                found = await client.abort_stale_uploads("b", "a/", older_than=timedelta(days=1))
+        assert [upload.key for upload in found] == ["a/old"]
+        deleted = [request.path for request in server.requests if request.method == "DELETE"]
+        assert deleted == ["/b/a/vanished", "/b/a/old"]
+
+    async def test_one_whose_end_is_found_by_asking_again_was_given_up(self) -> None:
+        script = [
+            answer(body=UPLOADS.format(UPLOAD.format("old", "1", "2020-01-02T03:04:05Z"))),
+            RESET,
+            refusal(404, "NoSuchUpload"),
+        ]
+        with FaultyServer(*script) as server:
+            async with connect(server.endpoint) as client:
+                found = await client.abort_stale_uploads("b", older_than=timedelta(days=1))
+        assert [upload.key for upload in found] == ["old"]
+
+    async def test_keys_that_xml_cannot_hold_are_asked_for_encoded(self) -> None:
+        in_clear = UPLOADS.format(UPLOAD.format("a&#1;b", "1", ""))
+        encoded = UPLOADS.format(
+            "<EncodingType>url</EncodingType>" + UPLOAD.format("a%01b+c", "1", "")
+        )
+        with FaultyServer(answer(body=in_clear), answer(body=encoded)) as server:
+            async with connect(server.endpoint) as client:
+                assert await self.left(client, "b") == {"a\x01b c"}
+        assert [request.query.get("encoding-type") for request in server.requests] == [None, "url"]
+
+    async def test_a_missing_bucket_has_none_to_give_up(self, client: Client) -> None:
+        with pytest.raises(NotFound):
+            await client.abort_stale_uploads("missing-bucket", older_than=self.ANY_AGE)
 
 
 class TestProofs:

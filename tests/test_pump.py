@@ -36,7 +36,7 @@ from aioobs import (
     SourceError,
 )
 from aioobs.s3.body import FileSink
-from aioobs.s3.pump import receive_into_file, send_body
+from aioobs.s3.pump import receive_into, send_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -479,7 +479,7 @@ class TestThread:
         socket.setdefaulttimeout(0.001)
         try:
             with target(tmp_path / "file") as sink:
-                moving = receive_into_file(here.fileno(), 2000, sink, lambda: None)
+                moving = receive_into(here.fileno(), 2000, sink, lambda: None)
                 task = asyncio.create_task(moving)
                 there.sendall(CONTENT[:1000])
                 await moved(task, sink, 1000)
@@ -514,7 +514,7 @@ class TestThread:
         here, there = pair
         reports: list[None] = []
         with target(tmp_path / "file") as sink:
-            moving = receive_into_file(here.fileno(), 3000, sink, lambda: reports.append(None))
+            moving = receive_into(here.fileno(), 3000, sink, lambda: reports.append(None))
             task = asyncio.create_task(moving)
             for size in (1000, 2000, 3000):
                 there.sendall(CONTENT[size - 1000 : size])
@@ -545,7 +545,7 @@ class TestThread:
             waiting.start()
             used = time.process_time()
             try:
-                await receive_into_file(here.fileno(), 1000, sink, lambda: None)
+                await receive_into(here.fileno(), 1000, sink, lambda: None)
             finally:
                 used = time.process_time() - used
                 assert not pumps()
@@ -564,7 +564,7 @@ class TestThread:
         there.close()
         with target(tmp_path / "file") as sink:
             with pytest.raises(ReadError, match="1000 bytes short"):
-                await receive_into_file(here.fileno(), 2000, sink, lambda: None)
+                await receive_into(here.fileno(), 2000, sink, lambda: None)
             assert sink.received == 1000
         with pytest.raises(ConnectionFailed, match="broke while sending"):
             await send_body(here.fileno(), b"head", CONTENT, lambda: None, lambda: False)

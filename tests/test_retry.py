@@ -232,7 +232,7 @@ async def test_a_failure_whatever_its_shape_is_never_followed_by_a_secret_second
     with FaultyServer(refused, always=GOOD) as server:
         async with connect(server.endpoint, attempts=1) as client:
             with pytest.raises(ResponseError, match=f"{status} Odd"):
-                await client.put_object("b", "k", b"content", if_none_match="*")
+                await client.put_object("b", "k", b"content")
     assert len(server.requests) == 1
 
 

@@ -5,10 +5,11 @@ Files are read and written in worker threads.
 
 from __future__ import annotations
 
+import io
 import os
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from aioobs.errors import SourceError
+from aioobs.errors import ReadError, SourceError
 from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = [
     "CHUNK",
     "Body",
+    "BufferSink",
+    "DirectSink",
     "FilePart",
     "FileSink",
     "MemorySink",
@@ -26,6 +29,7 @@ __all__ = [
     "size_of",
 ]
 
+BUFFER = 512 << 10  # of a worker thread
 CHUNK = 1 << 20
 """How much of a body is read and sent in one go."""
 
@@ -115,34 +119,108 @@ class Sink(Protocol):
         """Take the next bytes."""
 
 
-class MemorySink:
-    """Gathers a body in memory."""
+class DirectSink:
+    """A sink with memory that a worker thread fills, past the event loop."""
 
-    def __init__(self) -> None:
-        self.received = 0
-        self._chunks: list[bytes] = []
+    received = 0
 
     async def write(self, chunk: bytes) -> None:
         """Take the next bytes."""
-        self._chunks.append(chunk)
+        raise NotImplementedError
+
+    def room(self, size: int) -> memoryview:
+        """Return memory for the next bytes, of which *size* are to come."""
+        raise NotImplementedError
+
+    def took(self, count: int) -> None:
+        """Take the bytes that are at the beginning of that memory now."""
+        raise NotImplementedError
+
+
+class BufferSink(DirectSink):
+    """Fills memory of somebody else, which has to have room for the whole body."""
+
+    def __init__(self, buffer: memoryview) -> None:
+        self._buffer = buffer
+
+    async def write(self, chunk: bytes) -> None:
+        """Take the next bytes.
+
+        Raises:
+            ReadError: there is no room for them.
+        """
+        room = self.room(len(chunk))
+        if len(room) < len(chunk):
+            raise ReadError(f"{len(self._buffer)} bytes were wanted, more came")
+        room[:] = chunk
         self.received += len(chunk)
+
+    def room(self, size: int) -> memoryview:
+        """Return the next of it."""
+        return self._buffer[self.received : self.received + size]
+
+    def took(self, count: int) -> None:
+        """Count the bytes."""
+        self.received += count
+
+
+class MemorySink(DirectSink):
+    """Gathers a body in memory, a long one without a second copy."""
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self._memory: io.BytesIO | None = None
+
+    async def write(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        if self._memory is None:
+            self._chunks.append(chunk)
+        else:
+            self._memory.seek(self.received)
+            self._memory.write(chunk)
+        self.received += len(chunk)
+
+    def room(self, size: int) -> memoryview:
+        """Return memory for all the rest of the body."""
+        if self._memory is None:
+            self._memory = io.BytesIO(bytes(self.received + size))
+            self._memory.getbuffer()[: self.received] = b"".join(self._chunks)
+            self._chunks.clear()
+        return self._memory.getbuffer()[self.received : self.received + size]
+
+    def took(self, count: int) -> None:
+        """Count the bytes."""
+        self.received += count
 
     def getvalue(self) -> bytes:
         """Return all that came."""
-        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        if self._memory is None:
+            return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._memory.truncate(self.received)
+        return self._memory.getvalue()
 
 
-class FileSink:
+class FileSink(DirectSink):
     """Writes a body into an open file from an offset on; the descriptor stays the caller's."""
 
     def __init__(self, descriptor: int, offset: int = 0) -> None:
-        self.received = 0
         self._descriptor = descriptor
         self._offset = offset
+        self._buffer = memoryview(b"")
 
     async def write(self, chunk: bytes) -> None:
         """Take the next bytes."""
         await in_thread(self.take, memoryview(chunk))
+
+    def room(self, size: int) -> memoryview:
+        """Return a buffer."""
+        if not self._buffer:
+            self._buffer = memoryview(bytearray(min(size, BUFFER)))
+        return self._buffer[:size]
+
+    def took(self, count: int) -> None:
+        """Write what is in the buffer."""
+        self.take(self._buffer[:count])
 
     def take(self, view: memoryview) -> None:
         """Take the next bytes, in a thread that may wait for the disk."""

@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import base64
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Literal, Self
 
 from aioobs.config import Config
 from aioobs.errors import (
     AlreadyExists,
     ErrorResponse,
-    NotFound,
     ObjectChanged,
     ObsError,
     PreconditionFailed,
     ProtocolError,
-    ReadError,
-    ResponseError,
     error_for,
 )
 from aioobs.s3 import xml
+from aioobs.s3.append import append
 from aioobs.s3.body import Body, FilePart, MemorySink, Sink, digest
+from aioobs.s3.conditions import Conditions, condition
 from aioobs.s3.exchange import Exchange
-from aioobs.s3.listing import Circles, Listing
-from aioobs.s3.objects import ObjectInfo, Range, checked_fields, info_of, multipart_etag
+from aioobs.s3.listing import Listing
+from aioobs.s3.objects import ObjectInfo, Range, checked_fields
+from aioobs.s3.ranges import fill
+from aioobs.s3.reading import head, is_made_of, read_into
 from aioobs.s3.request import Request, object_headers, source_headers
 from aioobs.s3.retry import Budget
+from aioobs.s3.uploads import Uploads
 from aioobs.s3.xml import Listed, Page, Upload, UploadedPart
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
+    from datetime import timedelta
     from types import TracebackType
+
+    from _typeshed import WriteableBuffer
 
     from aioobs.s3.connections import Connections
     from aioobs.s3.transport import Reply
@@ -53,6 +59,8 @@ class Client:
         self._config = config or Config.from_env()
         self._exchange = Exchange(self._config)
         self._listing = Listing(self._exchange)
+        self._conditions = Conditions(self._exchange)
+        self._uploads = Uploads(self._exchange, self._conditions)
 
     @property
     def config(self) -> Config:
@@ -123,12 +131,7 @@ class Client:
         Raises:
             NotFound: there is no such object, or no such bucket.
         """
-
-        async def receive(reply: Reply) -> ObjectInfo:
-            return info_of(key, reply)
-
-        request = Request("getObjectMetadata", "HEAD", bucket, key)
-        return await self._exchange.call(request, receive)
+        return await head(self._exchange, bucket, key)
 
     async def get_object(
         self, bucket: str, key: str, *, start: int = 0, stop: int | None = None, if_match: str = ""
@@ -158,40 +161,31 @@ class Client:
         if_match: str = "",
     ) -> ObjectInfo:
         """Do as `get_object`, but write into *sink*, and return what the store says."""
-        wanted = Range(start, stop, if_match)
-        begun = sink.received
-        request = Request("getObject", "GET", bucket, key, headers=wanted.headers(0))
+        return await read_into(self._exchange, bucket, key, sink, Range(start, stop, if_match))
 
-        async def receive(reply: Reply) -> ObjectInfo:
-            before = sink.received
-            size, length = wanted.check(reply, before - begun)
-            try:
-                await reply.pour(sink)
-            finally:  # should this break off, the next attempt goes on from here
-                request.headers = wanted.headers(sink.received - begun)
-            if length is not None and sink.received - before != length:
-                raise ReadError(f"{length} bytes were announced, {sink.received - before} came")
-            return info_of(key, reply, size if length is not None else sink.received - begun)
+    async def get_into(
+        self,
+        bucket: str,
+        key: str,
+        buffer: WriteableBuffer,
+        *,
+        start: int = 0,
+        if_match: str = "",
+    ) -> int:
+        """Fill *buffer* with what an object has from *start* on; return how many bytes that are.
 
-        budget = Budget(self._config)
-        try:
-            return await self._exchange.call(request, receive, budget=budget)
-        except PreconditionFailed as error:
-            raise ObjectChanged(
-                f"the object is no longer the one with the ETag {wanted.etag}",
-                operation=error.operation,
-                url=error.url,
-                resp=error.resp,
-            ) from error
-        except ResponseError as error:
-            if error.resp is None or error.resp.status != 416 or start or sink.received != begun:
-                raise
-        # Of an empty object no range can be had.
-        wanted.stop, request.headers = None, Range(etag=if_match).headers(0)
-        info = await self._exchange.call(request, receive, budget=budget)
-        if info.size:
-            raise ReadError("a range of it was refused", operation="getObject", url=request.url)
-        return info
+        A long range takes several requests at once, all of them to one version of the object.
+        When this fails, what is in *buffer* is of no use.
+
+        Raises:
+            NotFound: there is no such object.
+            ObjectChanged: it is not, or no longer, the one with the ETag *if_match*.
+        """
+        view = memoryview(buffer).cast("B")
+        if not view:
+            return 0
+        read, part_size = partial(self.get_object_into, bucket, key), self._config.part_size
+        return await fill(read, view, start=start, part_size=part_size, etag=if_match)
 
     async def put_object(
         self,
@@ -206,19 +200,41 @@ class Client:
     ) -> str:
         """Create or replace an object of at most 5 GiB in one piece; return its ETag.
 
-        Not all stores heed *if_match* (an ETag) and *if_none_match* (``*``); some refuse them.
+        With *if_match* it has to replace the object of that ETag, with *if_none_match* (``*``) to
+        be a new one.  The object is looked at first, for some stores ignore conditions; on these,
+        and on stores that refuse them, a change between the look and the write is not noticed.
+        After a lost answer an object with the same content counts as this one: who makes a lock
+        of it should write something unique.
 
         Raises:
-            PreconditionFailed: the condition does not hold.
+            ObjectChanged: the object is not the one with the ETag *if_match*, or there is none.
+            AlreadyExists: there is one already, and *if_none_match* was given.
             NotFound: there is no such bucket.
         """
-        headers = object_headers(content_type, metadata)
-        if if_match:
-            headers["if-match"] = f'"{if_match}"'
-        if if_none_match:
-            headers["if-none-match"] = if_none_match
         name = "putFile" if isinstance(body, FilePart) else "putContent"
-        return await self._etag(Request(name, "PUT", bucket, key, headers=headers, body=body))
+        headers = object_headers(content_type, metadata)
+        request = Request(name, "PUT", bucket, key, headers=headers, body=body)
+        wanted = condition(if_match, if_none_match)
+        if wanted is None:
+            return await self._etag(request)
+        budget = Budget(self._config)
+        send = partial(self._etag, request, budget)
+        is_ours = partial(is_made_of, self._exchange, bucket, body)
+        return await self._conditions.keep(wanted, request, send, is_ours, budget)
+
+    async def append_object(self, bucket: str, key: str, body: Body, *, position: int) -> int:
+        """Add to an object that ends at *position*; return where it ends then.
+
+        At position 0 the object is created.  Only OBS has this, in its own API
+        (``Config(signature="obs")``), and only for objects that were created so: see
+        `ObjectInfo.appendable`.  What was added is added once, whatever becomes of the answer.
+
+        Raises:
+            ObjectChanged: the object does not end at *position*; nothing was added.
+            NotAppendable: the store has no append, or the object was written in another way.
+            NotFound: there is no such bucket.
+        """
+        return await append(self._exchange, bucket, key, body, position)
 
     async def copy_object(
         self, source: tuple[str, str], bucket: str, key: str, *, if_match: str = ""
@@ -319,80 +335,57 @@ class Client:
         return await self._copied(Request("copyPart", "PUT", bucket, key, query, headers), source)
 
     async def complete_multipart_upload(
-        self, bucket: str, key: str, upload_id: str, etags: Mapping[int, str], *, size: int
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        etags: Mapping[int, str],
+        *,
+        size: int,
+        if_match: str = "",
+        if_none_match: str = "",
     ) -> str:
         """Make an object of *size* bytes of the parts given by number; return its ETag.
 
         When an answer was lost and the upload is found gone, the object itself is looked at.
+        The conditions are those of `put_object`; where one does not hold, the upload stays.  Some
+        stores (SeaweedFS 4) look and write in two steps, so that of two that are completed at the
+        same moment one may replace the other all the same.
+
+        Raises:
+            ObjectChanged: the object is not the one with the ETag *if_match*, or there is none.
+            AlreadyExists: there is one already, and *if_none_match* was given.
+            NotFound: there is no such upload.
         """
-        request = Request(
-            "completeMultipartUpload", "POST", bucket, key, (("uploadId", upload_id),)
-        )
-        request.body = xml.complete_document(etags.items())
-        request.headers["content-type"] = "application/xml"
-
-        async def receive(reply: Reply) -> str:
-            found = checked_fields(request, await reply.read())
-            return xml.unquote_etag(found.get("ETag", ""))
-
-        budget = Budget(self._config)
-        try:
-            etag = await self._exchange.call(request, receive, budget=budget)
-        except NotFound:
-            if budget.made < 2:  # no answer has been lost
-                raise
-            return await self._completed(bucket, key, etags, size)
-        return etag or (await self.head_object(bucket, key)).etag
-
-    async def _completed(self, bucket: str, key: str, etags: Mapping[int, str], size: int) -> str:
-        info = await self.head_object(bucket, key)
-        expected = multipart_etag([etags[number] for number in sorted(etags)])
-        if info.size != size or ("-" in info.etag and expected and info.etag != expected):
-            raise ProtocolError(
-                "the upload is gone, and the object is not what was uploaded",
-                operation="completeMultipartUpload",
-                url=f"s3://{bucket}/{key}",
-            )
-        return info.etag
+        wanted = condition(if_match, if_none_match)
+        return await self._uploads.complete(bucket, key, upload_id, etags, size, wanted)
 
     async def abort_multipart_upload(self, bucket: str, key: str, upload_id: str) -> None:
         """Give up an upload and free its parts; one that does not exist is no error."""
-        request = Request("abortMultipartUpload", "DELETE", bucket, key, (("uploadId", upload_id),))
-        try:
-            await self._exchange.perform(request)
-        except NotFound as error:
-            if error.resp and error.resp.code == "NoSuchBucket":
-                raise
+        await self._uploads.abort(bucket, key, upload_id)
+
+    async def abort_stale_uploads(
+        self, bucket: str, prefix: str = "", *, older_than: timedelta
+    ) -> list[Upload]:
+        """Give up the uploads below *prefix* that were begun longer ago than that; return them.
+
+        Their parts take room, and cost money, until somebody does.  Ages are told by the store's
+        clock, to the second.  An upload that ends meanwhile is no error.
+        """
+        return await self._uploads.abort_stale(bucket, prefix, older_than)
 
     async def list_multipart_uploads(self, bucket: str, prefix: str = "") -> AsyncIterator[Upload]:
         """Yield the uploads that are neither completed nor aborted."""
-        following: tuple[tuple[str, str], ...] = ()
-        circles = Circles("listMultipartUploads", f"s3://{bucket}/{prefix}")
-        while True:
-            query = (("uploads", ""), ("encoding-type", "url"), ("prefix", prefix), *following)
-            request = Request("listMultipartUploads", "GET", bucket, query=query)
-            uploads, following = await self._exchange.document(request, xml.parse_uploads)
+        async for uploads, _ in self._uploads.pages(bucket, prefix):
             for upload in uploads:
                 yield upload
-            if not following:
-                return
-            circles.check(following)
 
     async def list_parts(
         self, bucket: str, key: str, upload_id: str
     ) -> AsyncIterator[UploadedPart]:
         """Yield the parts of an upload that the store has."""
-        following: tuple[tuple[str, str], ...] = ()
-        circles = Circles("listParts", f"s3://{bucket}/{key}")
-        while True:
-            query = (("uploadId", upload_id), *following)
-            request = Request("listParts", "GET", bucket, key, query)
-            parts, following = await self._exchange.document(request, xml.parse_parts)
-            for part in parts:
-                yield part
-            if not following:
-                return
-            circles.check(following)
+        async for part in self._uploads.parts(bucket, key, upload_id):
+            yield part
 
     async def presign(
         self,
@@ -434,7 +427,7 @@ class Client:
     def __repr__(self) -> str:
         return f"Client({self._config.endpoint or 'no endpoint'!r})"
 
-    async def _etag(self, request: Request) -> str:
+    async def _etag(self, request: Request, budget: Budget | None = None) -> str:
         async def receive(reply: Reply) -> str:
             await reply.read()
             etag = xml.unquote_etag(reply.headers.get("etag", ""))
@@ -442,7 +435,7 @@ class Client:
                 raise ProtocolError("the answer has no ETag; is this an S3 endpoint?")
             return etag
 
-        return await self._exchange.call(request, receive)
+        return await self._exchange.call(request, receive, budget=budget)
 
     async def _copied(self, request: Request, source: tuple[str, str]) -> str:
         """Return the ETag of a copy, whose answer may be an error under the status 200."""

@@ -161,6 +161,9 @@ class Exchange:
                     if 200 <= reply.status < 300:
                         return await receive(reply)
                     resp = await error_response(reply)
+                except ReadError as error:
+                    error.resp = response_of(reply, b"")
+                    raise
                 finally:
                     reply.close()
         raise error_for(request.operation, request.url, resp)
@@ -174,7 +177,7 @@ class Exchange:
         if self.config.payload_signing == "sha256" and not self.config.anonymous:
             payload = (await digest(request.body, "sha256")).hex()
         headers = self._signer(request.bucket).sign(
-            target, request.headers, payload, await self._found_credentials(), self._now()
+            target, request.headers, payload, await self._found_credentials(), self.now()
         )
         headers["Host"] = where.host
         headers["User-Agent"] = USER_AGENT
@@ -208,7 +211,8 @@ class Exchange:
         self._used = found
         return found
 
-    def _now(self) -> float:
+    def now(self) -> float:
+        """Return the time, in Unix seconds, on the store's clock as far as it is known."""
         return time.time() + self._clock_offset
 
     def _learn(self, request: Request, resp: ErrorResponse) -> str:
@@ -268,7 +272,7 @@ class Exchange:
         where = self._address(request.bucket)
         target = where.target(request)
         query = self._signer(request.bucket).presign(
-            target, request.headers, expires, await self._found_credentials(), self._now()
+            target, request.headers, expires, await self._found_credentials(), self.now()
         )
         return f"{where.origin}{target.path}?{query}"
 
@@ -340,6 +344,11 @@ async def error_response(reply: Reply) -> ErrorResponse:
         document = await reply.read(LONGEST_ERROR)
     except ReadError:
         document = b""
+    return response_of(reply, document)
+
+
+def response_of(reply: Reply, document: bytes) -> ErrorResponse:
+    """Return what the head of an answer says, and the document in its body."""
     details = xml.fields(document)
     headers = reply.headers
     request_id = headers.get("x-amz-request-id") or headers.get("x-obs-request-id")

@@ -21,6 +21,7 @@ __all__ = ["ObjectInfo", "Range", "multipart_etag"]
 CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 MD5 = re.compile(r"[0-9a-f]{32}")
 METADATA = ("x-amz-meta-", "x-obs-meta-")
+OBJECT_TYPE = ("x-amz-object-type", "x-obs-object-type")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class ObjectInfo:
         """When the object was last written, nanoseconds since 1970; 0: the store did not say."""
         time = http_time(self.headers.get("last-modified", ""))
         return int(time or 0) * 1_000_000_000
+
+    @property
+    def appendable(self) -> bool:
+        """Whether `append_object` has created the object, and so can add to it."""
+        return any(self.headers.get(name) == "Appendable" for name in OBJECT_TYPE)
 
     @property
     def metadata(self) -> dict[str, str]:

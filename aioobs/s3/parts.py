@@ -12,6 +12,7 @@ __all__ = [
     "Part",
     "cut",
     "part_size_for",
+    "streamed_part_size",
 ]
 
 MIB = 1 << 20
@@ -36,6 +37,15 @@ def part_size_for(size: int, wanted: int) -> int:
     if enough <= smallest:
         return smallest
     return -(-enough // MIB) * MIB
+
+
+def streamed_part_size(number: int, wanted: int) -> int:
+    """Return the size of part *number* of an object of which nobody knows how long it gets.
+
+    It is *wanted* for the first 1,000 parts and doubles with each further thousand, so that
+    10,000 parts suffice for what any store takes.
+    """
+    return min(max(wanted, SMALLEST_PART) << (number - 1) // 1000, LARGEST_PUT)
 
 
 def cut(size: int, part_size: int) -> list[Part]:

@@ -1,4 +1,4 @@
-"""Bodies moved between a connection and a file in a worker thread, past the event loop.
+"""Bodies moved between a connection and a file, or memory, in a worker thread, past the event loop.
 
 The thread works on a duplicate of the connection's descriptor, without the interpreter's lock
 most of the time.  One that is told to stop is waited for before anybody closes anything.
@@ -22,11 +22,10 @@ from aioobs.threads import settled
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aioobs.s3.body import Body, FileSink
+    from aioobs.s3.body import Body, DirectSink
 
-__all__ = ["can_pump", "receive_into_file", "send_body"]
+__all__ = ["can_pump", "receive_into", "send_body"]
 
-BUFFER = 512 * 1024
 POLL = 100  # milliseconds between two looks whether to stop
 
 
@@ -96,8 +95,8 @@ class Pump:
             pass
 
 
-async def receive_into_file(
-    descriptor: int, size: int, sink: FileSink, progress: Callable[[], None]
+async def receive_into(
+    descriptor: int, size: int, sink: DirectSink, progress: Callable[[], None]
 ) -> None:
     """Write the next *size* bytes that arrive on a connection into *sink*.
 
@@ -107,11 +106,10 @@ async def receive_into_file(
     await Pump(descriptor, progress).run(partial(receive, size=size, sink=sink))
 
 
-def receive(pump: Pump, *, size: int, sink: FileSink) -> None:
-    buffer = memoryview(bytearray(min(size, BUFFER)))
+def receive(pump: Pump, *, size: int, sink: DirectSink) -> None:
     while pump.count < size and not pump.stopped:
-        filled = fill(pump, buffer[: size - pump.count])
-        sink.take(buffer[:filled])
+        filled = fill(pump, sink.room(size - pump.count))
+        sink.took(filled)
         pump.count += filled
         pump.report()
         if not filled and not pump.stopped:
@@ -156,7 +154,7 @@ async def send_body(
 
 
 def send(pump: Pump, *, head: bytes, body: Body, over: Callable[[], bool]) -> None:
-    for piece in bodies.pieces(body, BUFFER):
+    for piece in bodies.pieces(body, bodies.BUFFER):
         # Some stores take a head that nothing follows for an empty object, so it has to wait
         # until the file turns out to be good.
         first = not pump.count

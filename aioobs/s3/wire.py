@@ -17,7 +17,7 @@ from aioobs.errors import ConnectionFailed, ReadError
 from aioobs.s3 import body as bodies
 from aioobs.s3.head import LONGEST_HEAD, dechunked, is_foreign, may_become_head, parse_head
 from aioobs.s3.lent import Lender
-from aioobs.s3.pump import can_pump, receive_into_file, send_body
+from aioobs.s3.pump import can_pump, receive_into, send_body
 from aioobs.s3.transport import tls_hint, unanswered
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ class Wire(asyncio.Protocol):
         self._release_if_done()
         return data
 
-    async def into_file(self, sink: bodies.FileSink) -> bool:
+    async def pump_into(self, sink: bodies.DirectSink) -> bool:
         """Have a worker thread move the rest of the body; `False`: it is not for that."""
         if self.remaining < PUMPED or self.plain_socket is None:
             return False
@@ -223,7 +223,7 @@ class Wire(asyncio.Protocol):
             return False
         before = sink.received
         try:
-            await receive_into_file(descriptor, self.remaining, sink, self._progress)
+            await receive_into(descriptor, self.remaining, sink, self._progress)
         finally:
             self.remaining -= sink.received - before
         self._release_if_done()
@@ -412,7 +412,7 @@ class LeanReply:
 
     async def pour(self, sink: Sink) -> None:
         """Write the body into *sink*."""
-        if isinstance(sink, bodies.FileSink) and await self._wire.into_file(sink):
+        if isinstance(sink, bodies.DirectSink) and await self._wire.pump_into(sink):
             return
         while chunk := await self._wire.more():
             await sink.write(chunk)

@@ -11,7 +11,10 @@ from aioobs.sync._loop import iterate, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from datetime import timedelta
     from types import TracebackType
+
+    from _typeshed import WriteableBuffer
 
     from aioobs.config import Config
     from aioobs.errors import ObsError
@@ -130,6 +133,26 @@ class Client:
             )
         )
 
+    def get_into(
+        self,
+        bucket: str,
+        key: str,
+        buffer: WriteableBuffer,
+        *,
+        start: int = 0,
+        if_match: str = "",
+    ) -> int:
+        """Fill *buffer* with what an object has from *start* on; return how many bytes that are.
+
+        A long range takes several requests at once, all of them to one version of the object.
+        When this fails, what is in *buffer* is of no use.
+
+        Raises:
+            NotFound: there is no such object.
+            ObjectChanged: it is not, or no longer, the one with the ETag *if_match*.
+        """
+        return run(self._async.get_into(bucket, key, buffer, start=start, if_match=if_match))
+
     def put_object(
         self,
         bucket: str,
@@ -143,10 +166,15 @@ class Client:
     ) -> str:
         """Create or replace an object of at most 5 GiB in one piece; return its ETag.
 
-        Not all stores heed *if_match* (an ETag) and *if_none_match* (``*``); some refuse them.
+        With *if_match* it has to replace the object of that ETag, with *if_none_match* (``*``) to
+        be a new one.  The object is looked at first, for some stores ignore conditions; on these,
+        and on stores that refuse them, a change between the look and the write is not noticed.
+        After a lost answer an object with the same content counts as this one: who makes a lock
+        of it should write something unique.
 
         Raises:
-            PreconditionFailed: the condition does not hold.
+            ObjectChanged: the object is not the one with the ETag *if_match*, or there is none.
+            AlreadyExists: there is one already, and *if_none_match* was given.
             NotFound: there is no such bucket.
         """
         return run(
@@ -160,6 +188,20 @@ class Client:
                 if_none_match=if_none_match,
             )
         )
+
+    def append_object(self, bucket: str, key: str, body: Body, *, position: int) -> int:
+        """Add to an object that ends at *position*; return where it ends then.
+
+        At position 0 the object is created.  Only OBS has this, in its own API
+        (``Config(signature="obs")``), and only for objects that were created so: see
+        `ObjectInfo.appendable`.  What was added is added once, whatever becomes of the answer.
+
+        Raises:
+            ObjectChanged: the object does not end at *position*; nothing was added.
+            NotAppendable: the store has no append, or the object was written in another way.
+            NotFound: there is no such bucket.
+        """
+        return run(self._async.append_object(bucket, key, body, position=position))
 
     def copy_object(
         self, source: tuple[str, str], bucket: str, key: str, *, if_match: str = ""
@@ -221,17 +263,53 @@ class Client:
         )
 
     def complete_multipart_upload(
-        self, bucket: str, key: str, upload_id: str, etags: Mapping[int, str], *, size: int
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        etags: Mapping[int, str],
+        *,
+        size: int,
+        if_match: str = "",
+        if_none_match: str = "",
     ) -> str:
         """Make an object of *size* bytes of the parts given by number; return its ETag.
 
         When an answer was lost and the upload is found gone, the object itself is looked at.
+        The conditions are those of `put_object`; where one does not hold, the upload stays.  Some
+        stores (SeaweedFS 4) look and write in two steps, so that of two that are completed at the
+        same moment one may replace the other all the same.
+
+        Raises:
+            ObjectChanged: the object is not the one with the ETag *if_match*, or there is none.
+            AlreadyExists: there is one already, and *if_none_match* was given.
+            NotFound: there is no such upload.
         """
-        return run(self._async.complete_multipart_upload(bucket, key, upload_id, etags, size=size))
+        return run(
+            self._async.complete_multipart_upload(
+                bucket,
+                key,
+                upload_id,
+                etags,
+                size=size,
+                if_match=if_match,
+                if_none_match=if_none_match,
+            )
+        )
 
     def abort_multipart_upload(self, bucket: str, key: str, upload_id: str) -> None:
         """Give up an upload and free its parts; one that does not exist is no error."""
         run(self._async.abort_multipart_upload(bucket, key, upload_id))
+
+    def abort_stale_uploads(
+        self, bucket: str, prefix: str = "", *, older_than: timedelta
+    ) -> list[Upload]:
+        """Give up the uploads below *prefix* that were begun longer ago than that; return them.
+
+        Their parts take room, and cost money, until somebody does.  Ages are told by the store's
+        clock, to the second.  An upload that ends meanwhile is no error.
+        """
+        return run(self._async.abort_stale_uploads(bucket, prefix, older_than=older_than))
 
     def list_multipart_uploads(self, bucket: str, prefix: str = "") -> Iterator[Upload]:
         """Yield the uploads that are neither completed nor aborted."""

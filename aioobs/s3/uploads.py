@@ -1,0 +1,158 @@
+"""Uploads in parts: how they end, and which ones have not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from aioobs.errors import NotFound, ProtocolError
+from aioobs.s3 import xml
+from aioobs.s3.dates import http_time
+from aioobs.s3.listing import Circles
+from aioobs.s3.objects import ObjectInfo, checked_fields, multipart_etag
+from aioobs.s3.reading import head
+from aioobs.s3.request import Request
+from aioobs.s3.retry import Budget
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from aioobs.s3.conditions import Condition, Conditions
+    from aioobs.s3.exchange import Exchange
+    from aioobs.s3.transport import Reply
+    from aioobs.s3.xml import Upload, UploadedPart
+
+__all__ = ["Uploads"]
+
+
+class Uploads:
+    """The uploads in parts of one store."""
+
+    def __init__(self, exchange: Exchange, conditions: Conditions) -> None:
+        self._exchange = exchange
+        self._conditions = conditions
+
+    async def complete(
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        etags: Mapping[int, str],
+        size: int,
+        condition: Condition | None,
+    ) -> str:
+        """Make an object of the parts, under a condition if there is one; return its ETag."""
+        request = Request(
+            "completeMultipartUpload", "POST", bucket, key, (("uploadId", upload_id),)
+        )
+        request.body = xml.complete_document(etags.items())
+        request.headers["content-type"] = "application/xml"
+        expected = multipart_etag([etags[number] for number in sorted(etags)])
+        budget = Budget(self._exchange.config)
+
+        async def receive(reply: Reply) -> str:
+            found = checked_fields(request, await reply.read())
+            return xml.unquote_etag(found.get("ETag", ""))
+
+        async def send() -> str:
+            try:
+                etag = await self._exchange.call(request, receive, budget=budget)
+            except NotFound as error:
+                is_gone = error.resp is None or error.resp.code != "NoSuchKey"
+                if budget.made < 2 or not is_gone:  # no answer has been lost
+                    raise
+                return await self._completed(request, expected, size, strict=bool(condition))
+            return etag or (await head(self._exchange, bucket, key)).etag
+
+        async def is_ours(info: ObjectInfo) -> bool:
+            return info.size == size and bool(expected) and info.etag == expected
+
+        if condition is None:
+            return await send()
+        return await self._conditions.keep(condition, request, send, is_ours, budget)
+
+    async def _completed(self, request: Request, expected: str, size: int, *, strict: bool) -> str:
+        """Return the ETag of what is there if it may be, or if *strict* must be, the upload."""
+        info = await head(self._exchange, request.bucket, request.key)
+        differs = info.etag != expected and (strict or ("-" in info.etag and expected))
+        if info.size != size or differs:
+            raise ProtocolError(
+                "the upload is gone, and the object is not what was uploaded",
+                operation=request.operation,
+                url=request.url,
+            )
+        return info.etag
+
+    async def abort(self, bucket: str, key: str, upload_id: str) -> bool:
+        """Give up an upload; tell whether it was there, as far as is known."""
+        request = Request("abortMultipartUpload", "DELETE", bucket, key, (("uploadId", upload_id),))
+        budget = Budget(self._exchange.config)
+
+        async def receive(reply: Reply) -> bool:
+            await reply.read()
+            return True
+
+        try:
+            return await self._exchange.call(request, receive, budget=budget)
+        except NotFound as error:
+            if error.resp and error.resp.code == "NoSuchBucket":
+                raise
+            return budget.made > 1  # an answer has been lost
+
+    async def abort_stale(self, bucket: str, prefix: str, older_than: timedelta) -> list[Upload]:
+        """Give up the uploads that were begun longer ago than that; return them.
+
+        The store's clock decides, for it is the store that says when they were begun.
+        """
+        stale = [  # all of them, for nobody knows how a store lists on what is changed meanwhile
+            upload
+            async for page, now in self.pages(bucket, prefix)
+            for upload in page
+            if upload.key.startswith(prefix)
+            and upload.initiated_nsec
+            and timedelta(seconds=now - upload.initiated_nsec / 1e9) > older_than
+        ]
+        return [
+            upload for upload in stale if await self.abort(bucket, upload.key, upload.upload_id)
+        ]
+
+    async def pages(self, bucket: str, prefix: str) -> AsyncIterator[tuple[list[Upload], float]]:
+        """Yield the uploads that are under way, and what time it was for the store then."""
+        following: xml.Following = ()
+        encoding: xml.Following = ()
+        circles = Circles("listMultipartUploads", f"s3://{bucket}/{prefix}")
+
+        async def receive(reply: Reply) -> tuple[list[Upload], xml.Following, float | None]:
+            uploads, following = xml.parse_uploads(await reply.read())
+            return uploads, following, http_time(reply.headers.get("date", ""))
+
+        while True:
+            query = (("uploads", ""), ("prefix", prefix), *encoding, *following)
+            request = Request("listMultipartUploads", "GET", bucket, query=query)
+            try:
+                uploads, following, date = await self._exchange.call(request, receive)
+            except ProtocolError:
+                if encoding:
+                    raise
+                # A key may have what XML has not.  SeaweedFS would say that keys are encoded, and
+                # send them as they are, so this is asked for only where it must be.
+                encoding = (("encoding-type", "url"),)
+                continue
+            yield uploads, self._exchange.now() if date is None else date
+            if not following:
+                return
+            circles.check(following)
+
+    async def parts(self, bucket: str, key: str, upload_id: str) -> AsyncIterator[UploadedPart]:
+        """Yield the parts of an upload that the store has."""
+        following: xml.Following = ()
+        circles = Circles("listParts", f"s3://{bucket}/{key}")
+        while True:
+            query = (("uploadId", upload_id), *following)
+            request = Request("listParts", "GET", bucket, key, query)
+            parts, following = await self._exchange.document(request, xml.parse_parts)
+            for part in parts:
+                yield part
+            if not following:
+                return
+            circles.check(following)

@@ -1,0 +1,68 @@
+"""Several coroutines at once, so many and no more."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Self
+
+from aioobs.threads import settled
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from types import TracebackType
+
+__all__ = ["Tasks"]
+
+
+class Tasks:
+    """Tasks of one owner; the first failure is raised by whatever the owner calls next.
+
+    In an ``async with`` block all have ended when it ends, and are cancelled if it fails.
+    """
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def start(self, coroutine: Coroutine[object, object, None], *, at_most: int) -> None:
+        """Begin as soon as fewer than *at_most* are under way."""
+        try:
+            while len(self._running) >= at_most:
+                await self._wait(asyncio.FIRST_COMPLETED)
+        except BaseException:
+            coroutine.close()
+            raise
+        self._running.add(asyncio.create_task(coroutine))
+
+    async def join(self) -> None:
+        """Wait for all of them."""
+        while self._running:
+            await self._wait(asyncio.FIRST_EXCEPTION)
+
+    async def cancel(self) -> None:
+        """Cancel all of them, and wait for their ends."""
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await settled(asyncio.gather(*self._running, return_exceptions=True))
+            self._running.clear()
+
+    async def _wait(self, return_when: str) -> None:
+        done, self._running = await asyncio.wait(self._running, return_when=return_when)
+        failed = [task for task in done if task.exception()]
+        for task in failed:
+            task.result()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if exc is None:
+                await self.join()
+        finally:
+            await self.cancel()
