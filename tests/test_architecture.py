@@ -20,11 +20,12 @@ PACKAGE = Path(aioobs.__file__).parent
 # A module imports from its own group and from those above it; a name is a module or a package.
 GROUPS = """
 errors
-url config threads
+url config threads tasks
 s3
 session
 store
 transfer
+io
 file background
 testing
 sync
@@ -98,7 +99,7 @@ def test_no_imports_go_in_circles() -> None:
     list(graphlib.TopologicalSorter(graph).static_order())
 
 
-@pytest.mark.parametrize("package", ["s3", "store", "transfer"])
+@pytest.mark.parametrize("package", ["s3", "store", "transfer", "io"])
 def test_a_package_is_a_place_and_nothing_more(package: str) -> None:
     assert not imports(MODULES[package])
 

@@ -24,7 +24,7 @@ from anyio import to_thread
 
 from aioobs.sync._io import File, layers
 from aioobs.sync._loop import run
-from aioobs.sync._raw import BUFFER_SIZE, FIRST_READ, RawFile
+from aioobs.sync._raw import BUFFER_SIZE, FIRST_READ, StreamedObject
 
 ROOT = Path(__file__).resolve().parent.parent
 URL = "s3://bucket/key"
@@ -97,17 +97,17 @@ class Memory:
 
 def reading(content: bytes | str, mode: str = "rb", **options: Any) -> tuple[Any, Memory]:
     memory = Memory(content.encode() if isinstance(content, str) else content, reading=True)
-    return layers(RawFile(memory, URL, "rb"), mode, **options), memory
+    return layers(StreamedObject(memory, URL, "rb"), mode, **options), memory
 
 
 def writing(mode: str = "wb", **options: Any) -> tuple[Any, Memory]:
     memory = Memory(writing=True)
-    return layers(RawFile(memory, URL, "wb"), mode, **options), memory
+    return layers(StreamedObject(memory, URL, "wb"), mode, **options), memory
 
 
 def updating(content: bytes, mode: str = "rb+", **options: Any) -> tuple[Any, Memory]:
     memory = Memory(content, reading=True, writing=True)
-    return layers(RawFile(memory, URL, "rb+"), mode, **options), memory
+    return layers(StreamedObject(memory, URL, "rb+"), mode, **options), memory
 
 
 # --- reading -------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ def test_a_read_that_failed_can_be_repeated_at_the_same_place() -> None:
                 raise ConnectionResetError("broken off")
             return count
 
-    raw = RawFile(Flaky(b"0123456789", reading=True), URL, "rb")
+    raw = StreamedObject(Flaky(b"0123456789", reading=True), URL, "rb")
     with layers(raw, "rb") as file:
         with pytest.raises(ConnectionResetError):
             file.read(4)
@@ -439,7 +439,7 @@ def test_what_a_flush_logs_itself_does_not_wait_for_the_handler_that_flushes() -
             await super().flush()
 
     memory, console = Talkative(writing=True), io.StringIO()
-    stream: Any = layers(RawFile(memory, URL, "wb"), "w")
+    stream: Any = layers(StreamedObject(memory, URL, "wb"), "w")
     handlers: list[logging.Handler] = [
         logging.StreamHandler(stream),
         logging.StreamHandler(console),

@@ -2,92 +2,62 @@
 
 from __future__ import annotations
 
-import codecs
-import io
 import os
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from aioobs.io.raw import split_mode
+from aioobs.io.reader import open_reader
+from aioobs.io.spool import Spool, open_spool
+from aioobs.io.stream import ByteStream, TextStream
+from aioobs.io.writer import open_appender, open_writer
 from aioobs.session import current_client
-from aioobs.store.reader import open_reader
-from aioobs.store.writer import open_writer
 from aioobs.url import Path, is_remote, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
-__all__ = ["File", "Raw", "open_raw"]
+    from _typeshed import WriteableBuffer
 
-CHUNK = 1 << 20
-LETTERS = {"r", "w", "x", "a"}
+    from aioobs.io.raw import Raw
 
-
-class Raw(Protocol):
-    """One open object, unbuffered."""
-
-    readable: bool
-    writable: bool
-
-    async def readinto(self, buffer: memoryview, /) -> int:
-        """Fill *buffer* as far as there is something."""
-
-    async def readall(self) -> bytes:
-        """Return all from the current position on."""
-
-    async def write(self, data: memoryview, /) -> int:
-        """Take *data* and return its length."""
-
-    async def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Go to a position and return it."""
-
-    async def size(self) -> int:
-        """Return the number of bytes of the object."""
-
-    async def flush(self) -> None:
-        """Publish what was written so far."""
-
-    async def aclose(self) -> None:
-        """Publish what was written, and close."""
-
-    async def abort(self) -> None:
-        """Close without publishing."""
+__all__ = ["File", "open_raw"]
 
 
-def split_mode(mode: str) -> tuple[str, bool, bool]:
-    """Return the letter of a mode, whether it updates, and whether it is binary.
+async def open_raw(path: str, letter: str, *, flush_interval: float = 0) -> Raw:
+    """Return the object that *path* names, to be read or written in a stream.
 
     Raises:
-        ValueError: it is not a mode.
+        NotFound: there is no such object or bucket.
+        FileExistsError: the letter of the mode is ``x``, and there is something of that name.
+        IsADirectory: there is a folder of that name.
     """
-    letters = sorted(set(mode) - set("bt+"))
-    if len(letters) != 1 or letters[0] not in LETTERS or len(set(mode)) != len(mode):
-        raise ValueError(f"invalid mode: {mode!r}")
-    if "b" in mode and "t" in mode:
-        raise ValueError("can't have text and binary mode at once")
-    return letters[0], "+" in mode, "b" in mode
-
-
-async def open_raw(path: str, mode: str) -> Raw:
-    """Return the object that *path* names, open for reading or for writing.
-
-    Raises:
-        io.UnsupportedOperation: *mode* reads and writes at once, or appends.
-    """
-    letter, updates, _ = split_mode(mode)
-    if updates or letter == "a":
-        raise io.UnsupportedOperation(
-            f"mode {mode!r} is not supported for objects yet; aioobs.file.append adds to the end"
-        )
+    client = current_client()
     if letter == "r":
-        return await open_reader(current_client(), path)
-    return await open_writer(current_client(), path, exclusive=letter == "x")
+        return await open_reader(client, path)
+    if letter == "a":
+        return await open_appender(client, path, flush_interval=flush_interval)
+    return await open_writer(client, path, exclusive=letter == "x", flush_interval=flush_interval)
 
 
 class File:
     """A local file or an object, to be opened with ``async with``.
 
     Text is UTF-8 unless *encoding* says otherwise.  An object that is written shows in the store
-    when the block ends well; an exception in the block publishes nothing.
+    when the block ends well, and as far as it was written at each `flush`; an exception in the
+    block publishes nothing more.  With a ``+`` in the mode the object is a temporary local file
+    in the meantime, which is written back if it was changed.
+
+    Reading holds at most 40 MiB, writing about as much: the parts on their way.
+
+    Args:
+        name: A path or URL.
+        mode: As for `open`; the letters can be in any order.
+        encoding: Of text.
+        errors: What to do with what cannot be encoded or decoded, as for `open`.
+        newline: As for `open`.
+        flush_interval: Seconds between two flushes that reach the store at least.  One that comes
+            earlier is put off, so that a log can be flushed after each line.
     """
 
     def __init__(
@@ -95,36 +65,59 @@ class File:
         name: Path,
         mode: str = "r",
         *,
+        buffering: int = -1,
         encoding: str | None = None,
         errors: str | None = None,
         newline: str | None = None,
+        flush_interval: float = 0,
     ) -> None:
         parse(name)
         self.name = os.fspath(name)
         self.mode = mode
         letter, updates, binary = split_mode(mode)
-        self._letter, self._updates = letter, updates
+        self._updates = updates
+        self._plain_mode = letter + ("b" if binary else "") + ("+" if updates else "")
+        self._buffering = buffering
         self._text = None if binary else (encoding or "utf-8", errors or "strict", newline)
-        self._raw: Raw | None = None
-        self._local: Any = None
-        self._pending: bytes | str = b"" if binary else ""
-        self._decoder: codecs.IncrementalDecoder | io.IncrementalNewlineDecoder | None = None
-        self._ended = False
+        self._flush_interval = flush_interval
+        self._stream: Any = None
+        self._object: Raw | Spool | None = None
 
     async def __aenter__(self) -> Self:
-        if is_remote(self.name):
-            self._raw = await open_raw(self.name, self.mode)
-            if self._text:
-                encoding, errors, newline = self._text
-                decoder = codecs.getincrementaldecoder(encoding)(errors)
-                self._decoder = io.IncrementalNewlineDecoder(decoder, translate=newline is None)
+        if not is_remote(self.name):
+            self._stream = await self._open_locally(self.name)
+            return self
+        letter = self._plain_mode[0]
+        if self._updates:
+            opened: Raw | Spool = await open_spool(current_client(), self.name, letter)
         else:
-            import aiofiles
-
-            plain = self._letter + ("" if self._text else "b") + ("+" if self._updates else "")
-            texts = dict(zip(("encoding", "errors", "newline"), self._text or (), strict=False))
-            self._local = await aiofiles.open(self.name, plain, **texts)  # type: ignore[call-overload]
+            opened = await open_raw(self.name, letter, flush_interval=self._flush_interval)
+        try:
+            self._stream = await self._stream_of(opened)
+        except BaseException:
+            await opened.abort()
+            raise
+        self._object = opened
         return self
+
+    async def _stream_of(self, opened: Raw | Spool) -> Any:
+        if isinstance(opened, Spool):
+            return await self._open_locally(opened.descriptor, closefd=False)
+        return TextStream(opened, *self._text) if self._text else ByteStream(opened)
+
+    async def _open_locally(self, file: str | int, *, closefd: bool = True) -> Any:
+        import aiofiles
+
+        encoding, errors, newline = self._text or (None, None, None)
+        return await aiofiles.open(  # type: ignore[call-overload]
+            file,
+            self._plain_mode,
+            buffering=self._buffering,
+            encoding=encoding,
+            errors=errors,
+            newline=newline,
+            closefd=closefd,
+        )
 
     async def __aexit__(
         self,
@@ -132,63 +125,35 @@ class File:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        raw = self._raw
-        if exc is not None and raw is not None:
-            self._raw = None
-            await raw.abort()
-        else:
+        if exc is None:
             await self.aclose()
+        else:
+            await self._end(publish=False)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is not open, or not any more."""
+        return self._stream is None
 
     async def read(self, size: int = -1) -> Any:
         """Return up to *size* characters or bytes; all that is left if it is negative."""
-        if self._local is not None:
-            return await self._local.read(size)
-        self._opened()
-        while not self._ended and (size < 0 or len(self._pending) < size):
-            await self._more(everything=size < 0)
-        size = len(self._pending) if size < 0 else size
-        found, self._pending = self._pending[:size], self._pending[size:]
-        return found
+        return await self._opened().read(size)
 
-    async def readline(self) -> Any:
+    async def readline(self, size: int = -1) -> Any:
         """Return the next line with its end; empty at the end of the file."""
-        if self._local is not None:
-            return await self._local.readline()
-        self._opened()
-        end: Any = "\n" if self._text else b"\n"
-        while (at := self._pending.find(end)) < 0 and not self._ended:
-            await self._more()
-        cut = at + 1 if at >= 0 else len(self._pending)
-        found, self._pending = self._pending[:cut], self._pending[cut:]
-        return found
+        return await self._opened().readline(size)
 
     async def readlines(self) -> list[Any]:
         """Return all lines that are left, with their ends."""
         return [line async for line in self]
 
-    async def readinto(self, buffer: bytearray | memoryview) -> int:
+    async def readinto(self, buffer: WriteableBuffer) -> int:
         """Fill *buffer* and return how many bytes there were; binary files only."""
-        if self._text:
-            raise io.UnsupportedOperation("readinto of a text file")
-        view = memoryview(buffer).cast("B")
-        data = await self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
+        return int(await self._opened().readinto(buffer))
 
     async def write(self, data: Any) -> int:
         """Write text or bytes and return their length."""
-        if self._local is not None:
-            return int(await self._local.write(data))
-        raw = self._opened()
-        if not raw.writable:
-            raise io.UnsupportedOperation("not writable")
-        if self._text:
-            encoding, errors, newline = self._text
-            text = data if newline in (None, "", "\n") else data.replace("\n", newline)
-            await raw.write(memoryview(text.encode(encoding, errors)))
-        else:
-            await raw.write(memoryview(data).cast("B"))
-        return len(data)
+        return int(await self._opened().write(data))
 
     async def writelines(self, lines: Iterable[Any]) -> None:
         """Write several pieces, between which nothing is put."""
@@ -196,48 +161,50 @@ class File:
             await self.write(line)
 
     async def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a position; in an object that is read as text only to its beginning."""
-        if self._local is not None:
-            return int(await self._local.seek(offset, whence))
-        raw = self._opened()
-        if self._text and (offset, whence) != (0, os.SEEK_SET):
-            raise io.UnsupportedOperation("only seek(0) in text")
-        if whence == os.SEEK_CUR:
-            offset -= len(self._pending)
-        self._pending = "" if self._text else b""
-        self._ended = False
-        if self._decoder is not None:
-            self._decoder.reset()
-        return await raw.seek(offset, whence)
+        """Go to a position; in text only to the beginning, the end, or where `tell` has been."""
+        return int(await self._opened().seek(offset, whence))
 
     async def tell(self) -> int:
-        """Return the position; not of an object that is read as text."""
-        if self._local is not None:
-            return int(await self._local.tell())
-        raw = self._opened()
-        if self._text and raw.readable:
-            raise io.UnsupportedOperation("tell in text")
-        return await raw.seek(0, os.SEEK_CUR) - len(self._pending)
+        """Return the position; in text it has a meaning for `seek` alone."""
+        return int(await self._opened().tell())
+
+    async def truncate(self, size: int | None = None) -> int:
+        """Cut the file off at *size* bytes, or at the position; an object needs a ``+``."""
+        return int(await self._opened().truncate(size))
 
     async def size(self) -> int:
-        """Return the size of the file in bytes."""
-        if self._local is not None:
-            await self._local.flush()
-            return os.fstat(self._local.fileno()).st_size
-        return await self._opened().size()
+        """Return the size of the file in bytes, with what was written so far."""
+        stream = self._opened()
+        if isinstance(stream, ByteStream | TextStream):
+            return await stream.size()
+        await stream.flush()
+        return os.fstat(stream.fileno()).st_size
 
     async def flush(self) -> None:
-        """Publish what was written so far, if it still fits into one request."""
-        await (self._local or self._opened()).flush()
+        """Publish what was written so far; what was flushed before is not sent again.
+
+        Below 5 MiB it is, and so is the whole of a file that is open with a ``+``.
+        """
+        await self._opened().flush()
+        if isinstance(self._object, Spool):
+            await self._object.flush()
 
     async def aclose(self) -> None:
         """Publish what was written, and close; a second time is no error."""
-        raw, local = self._raw, self._local
-        self._raw = self._local = None
-        if local is not None:
-            await local.close()
-        elif raw is not None:
-            await raw.aclose()
+        await self._end(publish=True)
+
+    async def _end(self, *, publish: bool) -> None:
+        stream, opened = self._stream, self._object
+        self._stream = self._object = None
+        try:
+            if stream is not None and not isinstance(stream, ByteStream | TextStream):
+                await stream.close()
+        except BaseException:
+            publish = False
+            raise
+        finally:
+            if opened is not None:
+                await (opened.aclose() if publish else opened.abort())
 
     def __aiter__(self) -> Self:
         return self
@@ -247,21 +214,7 @@ class File:
             return line
         raise StopAsyncIteration
 
-    def _opened(self) -> Raw:
-        if self._raw is None:
+    def _opened(self) -> Any:
+        if self._stream is None:
             raise ValueError(f"{self.name} is not open; use it in an async with block")
-        return self._raw
-
-    async def _more(self, *, everything: bool = False) -> None:
-        raw = self._opened()
-        if everything:
-            data = await raw.readall()
-            self._ended = True
-        else:
-            buffer = bytearray(CHUNK)
-            data = bytes(buffer[: await raw.readinto(memoryview(buffer))])
-            self._ended = not data
-        if self._decoder is not None:
-            self._pending += self._decoder.decode(data, final=self._ended)  # type: ignore[operator]
-        else:
-            self._pending += data  # type: ignore[operator]
+        return self._stream

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aioobs.errors import IsADirectory, NotFound, ReadError
+from aioobs.s3.body import BufferSink, MemorySink
+from aioobs.s3.ranges import read_ranges
 from aioobs.store.remote import RemoteStore, file_url
+from aioobs.threads import settled
 
 if TYPE_CHECKING:
     from aioobs.s3.client import Client
@@ -15,44 +20,60 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectReader", "open_reader"]
 
-FIRST_AHEAD = 128 * 1024
-MOST_AHEAD = 8 << 20
+FIRST = 128 << 10  # asked for when a file is opened
+LARGEST_BLOCK = 4 << 20
+MOST_AHEAD = 32 << 20
+"""With this, a reader holds at most 40 MiB: a block that is read, and the one before it."""
 
 
 async def open_reader(client: Client, path: str) -> ObjectReader:
     """Return a reader of the object that *path* names, at its beginning.
 
+    The first bytes come with it: a small object takes no further request.
+
     Raises:
         NotFound: there is no such object.
         IsADirectory: there is a folder of that name.
     """
-    url = file_url(path)
+    url, sink = file_url(path), MemorySink()
     try:
-        info = await client.head_object(url.bucket, url.key)
+        info = await client.get_object_into(url.bucket, url.key, sink, start=0, stop=FIRST)
+        if info.headers.get("content-range", "").endswith("/*"):
+            info = await client.head_object(url.bucket, url.key)
     except NotFound:
         if await RemoteStore(client).is_directory(path):
             raise IsADirectory("is a folder", operation="getObject", url=path) from None
         raise
-    return ObjectReader(client, url.bucket, info)
+    return ObjectReader(client, url.bucket, info, sink.getvalue())
+
+
+class Block:
+    """A range of the object that is here, or on its way."""
+
+    def __init__(self, start: int, stop: int, data: bytes | None = None) -> None:
+        self.start = start
+        self.stop = stop
+        self.data = data
+        self.task: asyncio.Task[None] | None = None
 
 
 class ObjectReader:
     """The bytes of one version of an object, as the raw layer of a file.
 
-    What is read in order is asked for ahead of its use, more and more at a time up to 8 MiB; after
-    a jump no more than is wanted.  A replaced object is an error.
+    What is read in order is asked for ahead of its use, in several requests at once: twice as
+    much whenever the reader had to wait, up to 32 MiB.  After a jump no more than is wanted is
+    asked for.  A replaced object is an error.
     """
 
     readable = True
     writable = False
 
-    def __init__(self, client: Client, bucket: str, info: ObjectInfo) -> None:
+    def __init__(self, client: Client, bucket: str, info: ObjectInfo, first: bytes) -> None:
         self._client = client
         self._bucket = bucket
         self._info = info
         self._position = 0
-        self._buffer = memoryview(b"")
-        self._buffer_start = 0
+        self._blocks = [Block(0, len(first), first)]  # without gaps, in order
         self._ahead = 0
 
     async def readinto(self, buffer: memoryview, /) -> int:
@@ -60,42 +81,128 @@ class ObjectReader:
         wanted = min(len(buffer), self._info.size - self._position)
         if wanted <= 0:
             return 0
-        offset = self._position - self._buffer_start
-        if not 0 <= offset < len(self._buffer):
-            await self._fetch(wanted)
-            offset = 0
-        piece = self._buffer[offset : offset + wanted]
-        buffer[: len(piece)] = piece
-        self._position += len(piece)
-        return len(piece)
+        self._forget_other_loops()
+        if wanted > LARGEST_BLOCK and not self._is_asked_for():
+            count = await self._fill(buffer[:wanted])
+        else:
+            await self._ask(wanted)
+            data, offset = await self._current()
+            piece = memoryview(data)[offset : offset + wanted]
+            count = len(piece)
+            buffer[:count] = piece
+        self._position += count
+        return count
 
-    async def _fetch(self, wanted: int) -> None:
-        in_order = self._position == self._buffer_start + len(self._buffer)
-        self._ahead = min(max(self._ahead * 2, FIRST_AHEAD), MOST_AHEAD) if in_order else 0
-        stop = min(self._position + max(wanted, self._ahead), self._info.size)
-        self._buffer = memoryview(await self._range(self._position, stop))
-        self._buffer_start = self._position
+    @property
+    def _stop(self) -> int:
+        """Where what was asked for ends."""
+        return self._blocks[-1].stop if self._blocks else self._position
 
-    async def _range(self, start: int, stop: int) -> bytes:
-        info = self._info
+    def _is_asked_for(self) -> bool:
+        return bool(self._blocks) and self._blocks[0].start <= self._position < self._stop
+
+    async def _ask(self, wanted: int) -> None:
+        """Ask for what is wanted, and for more if the object is read in order."""
+        if not self._is_asked_for():
+            if self._blocks and self._position == self._stop:
+                self._grow()
+            else:
+                await self._drop()
+            self._request(max(wanted, self._block_size if self._ahead else 0))
+        size = self._block_size
+        while self._stop + size <= self._position + self._ahead and self._stop < self._info.size:
+            self._request(size)
+
+    @property
+    def _block_size(self) -> int:
+        return min(max(self._ahead // 2, FIRST), LARGEST_BLOCK)
+
+    def _grow(self) -> None:
+        self._ahead = min(max(self._ahead * 2, FIRST), MOST_AHEAD)
+
+    def _request(self, length: int) -> None:
+        block = Block(self._stop, min(self._stop + length, self._info.size))
+        block.task = asyncio.create_task(self._fetch(block))
+        self._blocks.append(block)
+
+    async def _fetch(self, block: Block) -> None:
+        info, size = self._info, block.stop - block.start
         data = await self._client.get_object(
-            self._bucket, info.key, start=start, stop=stop, if_match=info.etag
+            self._bucket, info.key, start=block.start, stop=block.stop, if_match=info.etag
         )
-        if len(data) != stop - start:
+        if len(data) != size:
             raise ReadError(
-                f"{stop - start} bytes were wanted, {len(data)} came",
+                f"{size} bytes were wanted, {len(data)} came",
                 operation="getObject",
                 url=f"s3://{self._bucket}/{info.key}",
             )
-        return data
+        block.data = data
+
+    async def _current(self) -> tuple[bytes, int]:
+        """Return the block at the position when it is there, and the offset in it."""
+        index = next(i for i, block in enumerate(self._blocks) if self._position < block.stop)
+        del self._blocks[: max(index - 1, 0)]  # the one before stays, for small steps back
+        block = self._blocks[min(index, 1)]
+        if block.data is None and block.task is not None:
+            if not block.task.done():
+                if self._ahead:
+                    self._grow()
+                await asyncio.wait([block.task])  # which goes on if this is cancelled
+            try:
+                block.task.result()
+            except BaseException:
+                await self._drop()  # whoever tries again asks again
+                raise
+        assert block.data is not None
+        return block.data, self._position - block.start
+
+    async def _fill(self, buffer: memoryview) -> int:
+        """Fill all of *buffer*, in several requests at once."""
+        await self._drop()
+        await read_ranges(
+            partial(self._client.get_object_into, self._bucket, self._info.key),
+            lambda offset, size: BufferSink(buffer[offset : offset + size]),
+            start=self._position,
+            size=len(buffer),
+            part_size=self._client.config.part_size,
+            etag=self._info.etag,
+        )
+        end = self._position + len(buffer)
+        self._blocks = [Block(end, end, b"")]  # what follows is read in order
+        return len(buffer)
 
     async def readall(self) -> bytes:
         """Return all from the current position on."""
-        if self._position >= self._info.size:
+        start, size = self._position, self._info.size
+        if start >= size:
             return b""
-        data = await self._range(self._position, self._info.size)
-        self._position = self._info.size
-        return data
+        last = self._blocks[-1] if self._blocks else None
+        if last and last.data is not None and last.stop == size and last.start <= start:
+            self._position = size
+            return last.data[start - last.start :]
+        memory = io.BytesIO(bytes(size - start))  # whose value is had without a second copy
+        with memory.getbuffer() as buffer:
+            while self._position < size:
+                await self.readinto(buffer[self._position - start :])
+        return memory.getvalue()
+
+    def _forget_other_loops(self) -> None:
+        """Forget what was asked for on a loop that does not run here, as after a fork."""
+        loop = asyncio.get_running_loop()
+        for index, block in enumerate(self._blocks):
+            if block.data is None and block.task and block.task.get_loop() is not loop:
+                del self._blocks[index:]
+                return
+
+    async def _drop(self) -> None:
+        """Forget what is held, and give up what is on its way."""
+        blocks, self._blocks, self._ahead = self._blocks, [], 0
+        loop = asyncio.get_running_loop()
+        tasks = [block.task for block in blocks if block.task and block.task.get_loop() is loop]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await settled(asyncio.gather(*tasks, return_exceptions=True))
 
     async def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Go to a position and return it."""
@@ -119,8 +226,8 @@ class ObjectReader:
 
     async def aclose(self) -> None:
         """Let go of what was read ahead."""
-        self._buffer = memoryview(b"")
+        await self._drop()
 
     async def abort(self) -> None:
         """Do as `aclose`."""
-        await self.aclose()
+        await self._drop()

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from typing import TYPE_CHECKING, NamedTuple
 
-from aioobs.errors import NotFound, ObsError, ProtocolError
-from aioobs.s3.parts import SMALLEST_PART, cut
+from aioobs.errors import (
+    AlreadyExists,
+    NotAppendable,
+    NotFound,
+    ObjectChanged,
+    ProtocolError,
+)
+from aioobs.s3.parts import SMALLEST_PART, cut, streamed_part_size
+from aioobs.store.upload import Guard, Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from aioobs.s3.client import Client
     from aioobs.url import ObjectURL
 
-__all__ = ["Stored", "abort_upload", "append", "begin_upload", "compose"]
+__all__ = ["Composition", "Stored", "append", "stored"]
 
-CLEANUP_TIMEOUT = 5.0
+MOST_TRIES = 20  # to append while others do
+LONGEST_PAUSE = 2.0  # seconds between them
 
-log = logging.getLogger("aioobs.transfer")
+log = logging.getLogger("aioobs.file")
 
 
 class Stored(NamedTuple):
@@ -29,6 +36,9 @@ class Stored(NamedTuple):
     key: str
     size: int
     etag: str
+    appendable: bool = False
+    content: bytes | None = None
+    """If it is at hand."""
 
 
 async def stored(client: Client, url: ObjectURL) -> Stored | None:
@@ -37,184 +47,253 @@ async def stored(client: Client, url: ObjectURL) -> Stored | None:
         info = await client.head_object(url.bucket, url.key)
     except NotFound:
         return None
-    return Stored(url.bucket, url.key, info.size, info.etag)
+    return Stored(url.bucket, url.key, info.size, info.etag, info.appendable)
 
 
-async def append(client: Client, url: ObjectURL, addition: bytes | memoryview | Stored) -> None:
-    """Add to the end of an object, which is created if need be; what is there is not sent again.
+async def append(
+    client: Client,
+    url: ObjectURL,
+    addition: bytes | bytearray | memoryview | Stored,
+    *,
+    known: Stored | None = None,
+) -> Stored:
+    """Add to the end of an object, which is created if need be; return what it is now.
+
+    What is there is not sent again if it has 5 MiB or more.  Of two that append at the same time
+    one begins anew, where the store lets it know.  *known* saves asking for content at hand.
 
     Raises:
-        ObjectChanged: it was replaced meanwhile; nothing was added.
+        ObjectChanged: it was replaced again and again, or *addition* was; nothing was added.
     """
-    before = await stored(client, url)
-    await compose(client, url, [before, addition] if before else [addition])
+    for attempt in range(MOST_TRIES):
+        base = await stored(client, url)
+        if base and known and base.etag == known.etag:
+            base = known
+        try:
+            return await extend(client, url, base, addition)
+        except (ObjectChanged, AlreadyExists):
+            if isinstance(addition, Stored) or attempt == MOST_TRIES - 1:
+                raise
+        pause = min(0.02 * 2**attempt, LONGEST_PAUSE)
+        await asyncio.sleep(pause * random.random())  # noqa: S311 - no secret
+    raise AssertionError("unreachable")
 
 
-async def compose(
-    client: Client, url: ObjectURL, pieces: Sequence[bytes | memoryview | Stored]
-) -> None:
-    """Make the object *url* of *pieces*, whole or not at all.
+async def extend(
+    client: Client,
+    url: ObjectURL,
+    base: Stored | None,
+    addition: bytes | bytearray | memoryview | Stored,
+) -> Stored:
+    """Make an object of *base*, which is what is there, and *addition*.
 
-    Every part of an upload but the last one needs 5 MiB: where a stored piece is too short, or
-    follows on too short a one, as much of it as is needed goes through here.
+    Raises:
+        ObjectChanged: what is there is not *base* any more; nothing was added.
+        AlreadyExists: there is something now, where nothing was.
     """
+    if client.config.signature == "obs" and not isinstance(addition, Stored):
+        try:
+            return await extend_natively(client, url, base, addition)
+        except NotAppendable:
+            pass  # most objects are none of that kind
     try:
-        await assemble(client, url, pieces, copies=True)
+        return await compose(client, url, base, addition, copies=True)
     except ProtocolError as error:
         if error.operation != "copyPart":
             raise
         log.warning("%s: the store does not copy parts, so they go through here", url)
-        await assemble(client, url, pieces, copies=False)
+        return await compose(client, url, base, addition, copies=False)
 
 
-async def assemble(
+async def extend_natively(
+    client: Client, url: ObjectURL, base: Stored | None, addition: bytes | bytearray | memoryview
+) -> Stored:
+    if base is not None and not base.appendable:
+        raise NotAppendable("the object was not made by appending", url=str(url))
+    position = base.size if base else 0
+    size = await client.append_object(url.bucket, url.key, addition, position=position)
+    return Stored(url.bucket, url.key, size, "", appendable=True)
+
+
+async def compose(
     client: Client,
     url: ObjectURL,
-    pieces: Sequence[bytes | memoryview | Stored],
+    base: Stored | None,
+    addition: bytes | bytearray | memoryview | Stored,
     *,
     copies: bool,
-) -> None:
-    upload = Composition(client, url, copies=copies)
+) -> Stored:
+    whole = Composition(client, url, base, new=base is None, copies=copies)
     try:
-        for piece in pieces:
-            if isinstance(piece, Stored):
-                await upload.add_stored(piece)
-            else:
-                await upload.add_bytes(memoryview(piece))
-        await upload.complete()
+        if isinstance(addition, Stored):
+            await whole.add_stored(addition)
+        else:
+            await whole.add_bytes(memoryview(addition))
+        return await whole.publish()
     except BaseException:
-        await upload.abort()
+        await whole.abort()
         raise
 
 
 class Composition:
-    """An upload that begins when there is too much for a single request."""
+    """An object in the making, of which everything so far can be published at any time.
 
-    def __init__(self, client: Client, url: ObjectURL, *, copies: bool = True) -> None:
+    What has been published, or was there before, is the *base*, and is not sent again once it
+    has 5 MiB.  Every part of an upload but the last one needs as much: where a stored piece is too
+    short, or follows on too short a one, as much of it as is needed goes through here.
+
+    Args:
+        client: The store.
+        url: The object.
+        base: What is there already, and has to be still when this is published.
+        new: Whether there must be nothing yet.
+        copies: Whether the store copies parts.
+        grows: Whether *base* is whatever is there when the upload begins.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        url: ObjectURL,
+        base: Stored | None = None,
+        *,
+        new: bool = False,
+        copies: bool = True,
+        grows: bool = False,
+    ) -> None:
+        self.base = base
         self._client = client
         self._url = url
+        self._new = new
         self._copies = copies
+        self._grows = grows
         self._waiting = bytearray()
-        self._upload_id = ""
-        self._etags: dict[int, str] = {}
-        self._size = 0
+        self._upload: Upload | None = None
+
+    @property
+    def is_news(self) -> bool:
+        """Whether there is anything that has not been published."""
+        return bool(self.base is None or self._waiting or self._upload)
+
+    def take_waiting(self) -> bytearray | None:
+        """Take back all that is not published, or `None` if parts of it are in the store."""
+        if self._upload is not None:
+            return None
+        waiting, self._waiting = self._waiting, bytearray()
+        return waiting
 
     async def add_bytes(self, data: memoryview) -> None:
         """Add bytes from here."""
-        part_size = self._client.config.part_size
-        for start in range(0, len(data), part_size):
-            self._waiting += data[start : start + part_size]
-            if len(self._waiting) >= max(part_size, SMALLEST_PART):
-                await self._send_waiting()
+        while data:
+            room = self._part_size() - len(self._waiting)
+            if room > 0:
+                self._waiting += data[:room]
+                data = data[room:]
+            elif self._upload is None:
+                await self._begun()  # which may leave less room, or more
+            else:
+                await self._send_waiting(self._upload)
+
+    def _part_size(self) -> int:
+        parts = self._upload.parts if self._upload else 0
+        return streamed_part_size(parts + 1, self._client.config.part_size)
+
+    async def _send_waiting(self, upload: Upload) -> None:
+        data, self._waiting = self._waiting, bytearray()
+        await upload.send(data)
 
     async def add_stored(self, piece: Stored) -> None:
         """Add an object, which the store copies as far as it can."""
-        start = 0
-        if not self._copies:
+        if piece.size < SMALLEST_PART or not self._copies:
             for part in cut(piece.size, self._client.config.part_size):
                 data = await self._fetch(piece, part.offset, part.offset + part.size)
                 await self.add_bytes(memoryview(data))
             return
-        if self._waiting or piece.size < SMALLEST_PART:
-            start = min(max(SMALLEST_PART - len(self._waiting), 0), piece.size)
+        upload, start = await self._begun(), 0
+        if self._waiting:
+            start = max(SMALLEST_PART - len(self._waiting), 0)
             self._waiting += await self._fetch(piece, 0, start)
-            if len(self._waiting) >= SMALLEST_PART:
-                await self._send_waiting()
+            await self._send_waiting(upload)
         while piece.size - start >= SMALLEST_PART:
             stop = min(start + self._client.config.largest_copy, piece.size)
-            await self._copy(piece, start, stop)
+            await upload.copy((piece.bucket, piece.key), start, stop, piece.etag)
             start = stop
         self._waiting += await self._fetch(piece, start, piece.size)
 
     async def _fetch(self, piece: Stored, start: int, stop: int) -> bytes:
         if start == stop:
             return b""
+        if piece.content is not None:
+            return piece.content[start:stop]
         return await self._client.get_object(
             piece.bucket, piece.key, start=start, stop=stop, if_match=piece.etag
         )
 
-    async def _copy(self, piece: Stored, start: int, stop: int) -> None:
-        upload_id, number = await self._begun(), len(self._etags) + 1
-        self._etags[number] = await self._client.upload_part_copy(
-            self._url.bucket,
-            self._url.key,
-            upload_id,
-            number,
-            (piece.bucket, piece.key),
-            start=start,
-            stop=stop,
-            if_match=piece.etag,
+    async def _begun(self) -> Upload:
+        """Return the upload, which begins with the base."""
+        if self._upload is not None:
+            return self._upload
+        upload = Upload(self._client, self._url)
+        await upload.begin()
+        self._upload = upload
+        if self._grows:
+            self.base = await stored(self._client, self._url)
+            self._new = self.base is None
+        if self.base is not None:
+            waiting, self._waiting = self._waiting, bytearray()
+            await self._add_base(self.base)
+            await self.add_bytes(memoryview(waiting))
+        return self._upload
+
+    async def _add_base(self, base: Stored) -> None:
+        try:
+            await self.add_stored(base)
+        except ProtocolError as error:
+            if error.operation != "copyPart" or not self._copies:
+                raise
+            # Anew, for what the store has of the part need not be empty.
+            log.warning("%s: the store does not copy parts, so they go through here", self._url)
+            self._copies = False
+            await self.abort()
+            self._waiting, self._upload = bytearray(), Upload(self._client, self._url)
+            await self._upload.begin()
+            await self.add_stored(base)
+
+    async def publish(self) -> Stored:
+        """Make all that was added readable, and return what the object is now.
+
+        Raises:
+            ObjectChanged: there is another object than the base.
+            AlreadyExists: there is one, where none was wanted.
+        """
+        short = self.base is None or self.base.size < SMALLEST_PART
+        self.base = await (self._put() if short and self._upload is None else self._complete())
+        self._waiting, self._upload = bytearray(), None
+        return self.base
+
+    async def _put(self) -> Stored:
+        before = await self._fetch(self.base, 0, self.base.size) if self.base else b""
+        content = before + self._waiting
+        etag = await self._client.put_object(
+            self._url.bucket, self._url.key, content, **self._guard()
         )
-        self._size += stop - start
+        small = content if len(content) < SMALLEST_PART else None
+        return Stored(self._url.bucket, self._url.key, len(content), etag, content=small)
 
-    async def _send_waiting(self) -> None:
-        upload_id, number = await self._begun(), len(self._etags) + 1
-        self._etags[number] = await self._client.upload_part(
-            self._url.bucket, self._url.key, upload_id, number, self._waiting
-        )
-        self._size += len(self._waiting)
-        self._waiting = bytearray()
-
-    async def _begun(self) -> str:
-        if not self._upload_id:
-            self._upload_id = await begin_upload(self._client, self._url)
-        return self._upload_id
-
-    async def publish_so_far(self) -> None:
-        """Make what has been added readable, as long as no upload has begun."""
-        if not self._upload_id:
-            await self._client.put_object(self._url.bucket, self._url.key, self._waiting)
-
-    async def complete(self) -> None:
-        """Publish the object."""
-        if not self._upload_id:
-            await self._client.put_object(self._url.bucket, self._url.key, self._waiting)
-            return
+    async def _complete(self) -> Stored:
+        upload = await self._begun()
         if self._waiting:
-            await self._send_waiting()
-        await self._client.complete_multipart_upload(
-            self._url.bucket, self._url.key, self._upload_id, self._etags, size=self._size
-        )
-        self._upload_id = ""
+            await self._send_waiting(upload)
+        etag = await upload.complete(self._guard())
+        return Stored(self._url.bucket, self._url.key, upload.size, etag)
+
+    def _guard(self) -> Guard:
+        if self.base is not None:
+            return {"if_match": self.base.etag}
+        return {"if_none_match": "*"} if self._new else {}
 
     async def abort(self) -> None:
-        """Give up; nothing is left in the store."""
-        if self._upload_id:
-            await abort_upload(self._client, self._url, self._upload_id)
-
-
-async def begin_upload(
-    client: Client,
-    url: ObjectURL,
-    *,
-    content_type: str = "",
-    metadata: Mapping[str, str] | None = None,
-) -> str:
-    """Begin an upload and return its id; one that begins while this is cancelled is given up."""
-    from anyio import move_on_after  # not needed to import aioobs
-
-    beginning = asyncio.create_task(
-        client.create_multipart_upload(
-            url.bucket, url.key, content_type=content_type, metadata=metadata
-        )
-    )
-    try:
-        return await asyncio.shield(beginning)
-    except asyncio.CancelledError:
-        with move_on_after(CLEANUP_TIMEOUT, shield=True):
-            await asyncio.wait([beginning], timeout=CLEANUP_TIMEOUT)
-            if beginning.done() and not beginning.cancelled() and not beginning.exception():
-                await abort_upload(client, url, beginning.result())
-        beginning.cancel()
-        raise
-
-
-async def abort_upload(client: Client, url: ObjectURL, upload_id: str) -> None:
-    """Give up an upload, also while being cancelled; at most for some seconds."""
-    from anyio import move_on_after
-
-    with move_on_after(CLEANUP_TIMEOUT, shield=True):
-        try:
-            await client.abort_multipart_upload(url.bucket, url.key, upload_id)
-        except ObsError as error:
-            log.warning("the upload %s of %s may be left over: %s", upload_id, url, error)
+        """Give up what has not been published; nothing of it is left in the store."""
+        upload, self._upload = self._upload, None
+        if upload is not None:
+            await upload.abort()

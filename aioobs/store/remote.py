@@ -7,6 +7,7 @@ bytes whose key ends in a slash: its marker.
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 from contextlib import suppress
@@ -20,6 +21,7 @@ from aioobs.errors import (
     ObsError,
     TransferFailed,
 )
+from aioobs.s3.body import MemorySink
 from aioobs.store.entry import Entry, Stat
 from aioobs.store.pattern import has_magic, literal_prefix, name_matches, path_matches
 from aioobs.url import ObjectURL, parse
@@ -43,13 +45,25 @@ class RemoteStore:
 
     async def read(self, path: str) -> bytes:
         """Return the content of an object."""
-        url = file_url(path)
+        url, first = file_url(path), MemorySink()
+        begin = self.client.config.multipart_threshold
         try:
-            return await self.client.get_object(url.bucket, url.key)
+            info = await self.client.get_object_into(
+                url.bucket, url.key, first, start=0, stop=begin
+            )
         except NotFound:
             if await self._is_folder(url):
                 raise IsADirectory("is a folder", operation="getObject", url=path) from None
             raise
+        if info.size <= begin:
+            return first.getvalue()
+        memory = io.BytesIO(bytes(info.size))  # whose value is had without a second copy
+        with memory.getbuffer() as buffer:
+            buffer[:begin] = first.getvalue()
+            await self.client.get_into(
+                url.bucket, url.key, buffer[begin:], start=begin, if_match=info.etag
+            )
+        return memory.getvalue()
 
     async def write(self, path: str, data: bytes | memoryview) -> None:
         """Create or replace an object, whole or not at all."""

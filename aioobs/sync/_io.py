@@ -2,7 +2,7 @@
 
     Text                       characters, lines, encodings
      └── Reader Writer Random  bytes, in a buffer
-          └── RawFile          one hop to the loop thread for each buffer: see _raw.py
+          └── RawObject        the object itself: see _raw.py
 
 Only the raw layer of a remote file goes through the loop thread; that of a local one is
 `io.FileIO`.  What a remote file needs beyond `io` is in the classes named `Remote…`: a flush
@@ -16,11 +16,14 @@ import contextlib
 import io
 import os
 import weakref
-from typing import TYPE_CHECKING, AnyStr, Literal, Protocol, cast, overload
+from typing import TYPE_CHECKING, Any, AnyStr, Literal, Protocol, cast, overload
 
-from aioobs.store.file import open_raw, split_mode
+from aioobs.io.file import open_raw
+from aioobs.io.raw import split_mode
+from aioobs.io.spool import open_spool
+from aioobs.session import current_client
 from aioobs.sync._loop import run
-from aioobs.sync._raw import BUFFER_SIZE, RawFile
+from aioobs.sync._raw import BUFFER_SIZE, RawObject, SpooledObject, StreamedObject
 from aioobs.url import ObjectURL, Path, parse
 
 if TYPE_CHECKING:
@@ -49,7 +52,7 @@ class _Open(Protocol):
 
 class _OpenRemote(_Open, Protocol):
     @property
-    def raw_file(self) -> RawFile: ...
+    def raw_file(self) -> RawObject: ...
     def abort(self) -> None: ...
 
 
@@ -96,9 +99,9 @@ class _Remote:
     """What remote files need beyond local ones."""
 
     @property
-    def raw_file(self: _Buffered) -> RawFile:
+    def raw_file(self: _Buffered) -> RawObject:
         """The raw file below."""
-        return cast("RawFile", self.raw)
+        return cast("RawObject", self.raw)
 
     def size(self: _OpenRemote) -> int:
         """Return the size of the object in bytes, with what was written so far."""
@@ -163,8 +166,15 @@ class RemoteRandom(_Remote, Random):
 class RemoteText(_Remote, Text):
     """A remote file of text."""
 
+    def __init__(self, buffer: Reader | Writer | Random, *args: Any, **options: Any) -> None:
+        # Or else `io` does not ask whether this is the start, where a byte order mark belongs.
+        raw = cast("RawObject", buffer.raw)
+        raw.poses_as_seekable = True
+        super().__init__(buffer, *args, **options)
+        raw.poses_as_seekable = False
+
     @property
-    def raw_file(self) -> RawFile:
+    def raw_file(self) -> RawObject:
         return cast("RemoteReader | RemoteWriter | RemoteRandom", self.buffer).raw_file
 
     def seek(self, cookie: int, whence: int = io.SEEK_SET, /) -> int:
@@ -195,17 +205,24 @@ def File(
     encoding: str | None = None,
     errors: str | None = None,
     newline: str | None = None,
+    flush_interval: float = 0,
 ) -> Text: ...
 @overload
 def File(  # type: ignore[overload-overlap]
-    name: Path, mode: OpenBinaryMode, *, buffering: Literal[0]
+    name: Path, mode: OpenBinaryMode, *, buffering: Literal[0], flush_interval: float = 0
 ) -> io.RawIOBase: ...
 @overload
-def File(name: Path, mode: OpenBinaryModeReading, *, buffering: int = -1) -> Reader: ...
+def File(
+    name: Path, mode: OpenBinaryModeReading, *, buffering: int = -1, flush_interval: float = 0
+) -> Reader: ...
 @overload
-def File(name: Path, mode: OpenBinaryModeWriting, *, buffering: int = -1) -> Writer: ...
+def File(
+    name: Path, mode: OpenBinaryModeWriting, *, buffering: int = -1, flush_interval: float = 0
+) -> Writer: ...
 @overload
-def File(name: Path, mode: OpenBinaryModeUpdating, *, buffering: int = -1) -> Random: ...
+def File(
+    name: Path, mode: OpenBinaryModeUpdating, *, buffering: int = -1, flush_interval: float = 0
+) -> Random: ...
 @overload
 def File(
     name: Path,
@@ -215,6 +232,7 @@ def File(
     encoding: str | None = None,
     errors: str | None = None,
     newline: str | None = None,
+    flush_interval: float = 0,
 ) -> Text | Reader | Writer | Random | io.RawIOBase: ...
 def File(  # a function that looks like a class, as `open` does  # noqa: N802
     name: Path,
@@ -224,20 +242,35 @@ def File(  # a function that looks like a class, as `open` does  # noqa: N802
     encoding: str | None = None,
     errors: str | None = None,
     newline: str | None = None,
+    flush_interval: float = 0,
 ) -> Text | Reader | Writer | Random | io.RawIOBase:
     """Open a local file or an object, as `open` does; text is UTF-8 unless *encoding* is given.
 
     An object that is written appears, or replaces the one before, when the file is closed, and as
-    far as it was written at each `flush`.  An exception in its ``with`` block publishes nothing
-    more, neither does a file that is forgotten.  What is open when the interpreter exits is
-    closed.  A log that is written to an object lacks the records of that writing itself.  The
-    letters of *mode* can be in any order.  *buffering* is in bytes, as for `open`.
+    far as it was written at each `flush`, after which only the rest is sent.  An exception in its
+    ``with`` block publishes nothing more, neither does a file that is forgotten.  What is open
+    when the interpreter exits is closed.  With a ``+`` in the mode the object is a temporary local
+    file in the meantime, which is written back if it was changed.
+
+    Reading holds at most 40 MiB, writing about as much: the parts on their way.  A log that is
+    written to an object lacks the records of that writing itself.
+
+    Args:
+        name: A path or URL.
+        mode: As for `open`; the letters can be in any order.
+        buffering: In bytes, as for `open`.
+        encoding: Of text.
+        errors: What to do with what cannot be encoded or decoded, as for `open`.
+        newline: As for `open`.
+        flush_interval: Seconds between two flushes that reach the store at least.  One that comes
+            earlier is put off, so that a log can be flushed after each record.
 
     Raises:
         FileNotFoundError: there is no such file or bucket.
         IsADirectoryError: there is a folder of that name.
         FileExistsError: the mode is ``x`` and there is something of that name.
-        io.UnsupportedOperation: objects cannot be opened in this mode.
+        ObjectChanged: the object was replaced while it was being read or changed; raised by the
+            methods of the file.
         ValueError: the arguments do not fit together.
     """
     letter, updates, binary = split_mode(mode)
@@ -249,8 +282,7 @@ def File(  # a function that looks like a class, as `open` does  # noqa: N802
     if not isinstance(parse(name), ObjectURL):
         local = LocalRaw(os.fspath(name), raw_mode)
         return layers(local, mode, buffering, encoding, errors, newline)
-    url = os.fspath(name)
-    raw = RawFile(run(open_raw(url, raw_mode)), url, raw_mode)
+    raw = open_object(os.fspath(name), raw_mode, flush_interval)
     try:
         file = layers(raw, mode, buffering, encoding, errors, newline)
     except BaseException:
@@ -261,8 +293,16 @@ def File(  # a function that looks like a class, as `open` does  # noqa: N802
     return file
 
 
+def open_object(url: str, mode: str, flush_interval: float) -> RawObject:
+    """Return the raw file of the object that *url* names."""
+    if "+" in mode:
+        return SpooledObject(run(open_spool(current_client(), url, mode[0])), url, mode)
+    inner = run(open_raw(url, mode[0], flush_interval=flush_interval))
+    return StreamedObject(inner, url, mode)
+
+
 def layers(
-    raw: RawFile | LocalRaw,
+    raw: RawObject | LocalRaw,
     mode: str,
     buffering: int = -1,
     encoding: str | None = None,
@@ -272,10 +312,10 @@ def layers(
     """Put the layers that *mode* asks for over a raw file."""
     if buffering == 0:
         return raw
-    remote = isinstance(raw, RawFile)
+    remote = isinstance(raw, RawObject)
     reader, writer, random, text = REMOTE if remote else LOCAL
     buffer_class = random if "+" in mode else reader if raw.readable() else writer
-    default_size = BUFFER_SIZE if remote else io.DEFAULT_BUFFER_SIZE
+    default_size = BUFFER_SIZE if isinstance(raw, StreamedObject) else io.DEFAULT_BUFFER_SIZE
     buffered = buffer_class(raw, buffering if buffering > 1 else default_size)
     if "b" in mode:
         return buffered

@@ -1,4 +1,8 @@
-"""The raw layer of a blocking file that is an object: one hop to the loop thread for each call."""
+"""The raw layers of blocking files that are objects.
+
+A stream takes one hop to the loop thread for each call; a local copy takes one when it is written
+back.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import contextlib
 import io
 import os
 import warnings
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from aioobs.sync._loop import finish, guard_log_handlers, run
 
@@ -16,9 +20,10 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-    from aioobs.store.file import Raw
+    from aioobs.io.raw import Raw
+    from aioobs.io.spool import Spool
 
-__all__ = ["BUFFER_SIZE", "RawFile"]
+__all__ = ["BUFFER_SIZE", "RawObject", "SpooledObject", "StreamedObject"]
 
 BUFFER_SIZE = 1 << 20
 FIRST_READ = 1 << 16  # after opening and seeking; twice as much each time until BUFFER_SIZE
@@ -27,93 +32,28 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 
-class RawFile(io.RawIOBase):
-    """An open object as `io` sees it: bytes without a buffer."""
+class RawObject(io.RawIOBase):
+    """An open object as `io` sees it: bytes without a buffer.
 
-    def __init__(self, inner: Raw, name: str, mode: str) -> None:
+    It is published when it is closed and at each `sync`, unless a write failed.
+    """
+
+    mode: str
+    poses_as_seekable = False
+
+    def _begin(self, inner: Raw | Spool, name: str) -> None:
         self.name = name
-        self.mode = mode
-        self._async = inner
+        self._object = inner
         self._process = os.getpid()
         self._quiet = False
         self._failed = False  # a write did, so the store must not get what there is
-        self._moved = False  # the async side may be at another position
-        self._window = FIRST_READ
-        self._position = 0
-        if mode.startswith("a"):
-            self._position = run(inner.size())
 
-    def readable(self) -> bool:
-        return self._async.readable
-
-    def writable(self) -> bool:
-        return self._async.writable
-
-    def seekable(self) -> bool:
-        return self._async.readable
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        self._check(self.readable(), "reading")
-        view = memoryview(buffer).cast("B")
-        if len(view) <= BUFFER_SIZE:
-            # To fill a whole buffer for a small read here and there would be wasteful.
-            view = view[: self._window]
-            self._window = min(2 * self._window, BUFFER_SIZE)
-        count = self._hop(self._async.readinto, view)
-        self._position += count
-        return count
-
-    def readall(self) -> bytes:  # the inherited one reads 8 KiB at a time
-        self._check(self.readable(), "reading")
-        data = self._hop(lambda _: self._async.readall(), None)
-        self._position += len(data)
-        return data
-
-    def write(self, data: ReadableBuffer, /) -> int:
-        self._check_writing()
-        self._failed = True
-        count = self._hop(self._async.write, memoryview(data).cast("B"))
-        self._failed = False
-        self._position += count
-        return count
-
-    def _hop(self, operation: Callable[[A], Awaitable[R]], argument: A) -> R:
-        """Do *operation* at the right position, both in one hop to the loop thread."""
-        moved = self._moved and self.seekable()
-
-        async def operate() -> R:
-            if moved:
-                await self._async.seek(self._position, io.SEEK_SET)
-            return await operation(argument)
-
-        guard_log_handlers()
-        self._moved = True  # unless this succeeds
-        result = run(operate(), insist=True)  # the memory in *argument* is only lent
-        self._moved = False
-        return result
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        self._check(self.seekable(), "seeking")
-        if whence == io.SEEK_CUR:
-            offset += self._position
-        elif whence == io.SEEK_END:
-            offset += self.size()
-        elif whence != io.SEEK_SET:
-            raise ValueError(f"invalid whence: {whence}")
-        if offset < 0:
-            raise ValueError(f"negative seek position: {offset}")
-        if offset != self._position:
-            self._position, self._moved, self._window = offset, True, FIRST_READ
-        return offset
-
-    def tell(self) -> int:
-        self._check(True, "")
-        return self._position
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
     def size(self) -> int:
         """Return the size of the object in bytes, with what was written so far."""
-        self._check(True, "")
-        return run(self._async.size()) if self.readable() else self._position
+        raise NotImplementedError
 
     def next(self) -> bytes:
         """Return the next line, or raise StopIteration."""
@@ -123,7 +63,8 @@ class RawFile(io.RawIOBase):
         """Make what was written so far visible in the store, but not inside `quiet`."""
         if not self._quiet:
             self._check_writing()
-            run(self._async.flush())
+            guard_log_handlers()
+            run(self._object.flush())
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:
@@ -153,7 +94,7 @@ class RawFile(io.RawIOBase):
     def _end(self, *, publish: bool) -> None:
         try:
             if self._is_ours():
-                run(self._async.aclose() if publish else self._async.abort())
+                run(self._object.aclose() if publish else self._object.abort())
         finally:
             super().close()
 
@@ -172,10 +113,10 @@ class RawFile(io.RawIOBase):
         """Abort: nobody has said that what was written is complete."""
         if self.closed:
             return
+        lost = "; nothing was published" if self.writable() else ""
         super().close()
         if self._is_ours():
-            finish(self._async.abort())
-            lost = "; nothing was published" if self.writable() else ""
+            finish(self._object.abort())
             warnings.warn(f"unclosed file {self.name!r}{lost}", ResourceWarning, 2, source=self)
 
     def _is_ours(self) -> bool:
@@ -197,3 +138,106 @@ class RawFile(io.RawIOBase):
 
     def _failure(self) -> OSError:
         return OSError(f"an earlier write to {self.name} failed, nothing is published; start anew")
+
+
+class StreamedObject(RawObject):
+    """An object that is read or written from its beginning to its end."""
+
+    def __init__(self, inner: Raw, name: str, mode: str) -> None:
+        self._begin(inner, name)
+        self._async = inner
+        self.mode = mode
+        self._moved = False  # the async side may be at another position
+        self._window = FIRST_READ
+        self._position = run(inner.size()) if mode.startswith("a") else 0
+
+    def readable(self) -> bool:
+        return self._async.readable
+
+    def writable(self) -> bool:
+        return self._async.writable
+
+    def seekable(self) -> bool:
+        return self._async.readable or self.poses_as_seekable
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        self._check(self.readable(), "reading")
+        view = memoryview(buffer).cast("B")
+        if len(view) <= BUFFER_SIZE:
+            # To fill a whole buffer for a small read here and there would be wasteful.
+            view = view[: self._window]
+            self._window = min(2 * self._window, BUFFER_SIZE)
+        count = self._hop(self._async.readinto, view)
+        self._position += count
+        return count
+
+    def readall(self) -> bytes:  # the inherited one reads 8 KiB at a time
+        self._check(self.readable(), "reading")
+        data = self._hop(lambda _: self._async.readall(), None)
+        self._position += len(data)
+        return data
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        self._check_writing()
+        self._failed = True
+        count = self._hop(self._async.write, memoryview(data).cast("B"))
+        self._failed = False
+        self._position += count
+        return count
+
+    def _hop(self, operation: Callable[[A], Awaitable[R]], argument: A) -> R:
+        """Do *operation* at the right position, both in one hop to the loop thread."""
+        moved = self._moved and self.readable()
+
+        async def operate() -> R:
+            if moved:
+                await self._async.seek(self._position, io.SEEK_SET)
+            return await operation(argument)
+
+        guard_log_handlers()
+        self._moved = True  # unless this succeeds
+        result = run(operate(), insist=True)  # the memory in *argument* is only lent
+        self._moved = False
+        return result
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        self._check(self.readable(), "seeking")
+        if whence == io.SEEK_CUR:
+            offset += self._position
+        elif whence == io.SEEK_END:
+            offset += self.size()
+        elif whence != io.SEEK_SET:
+            raise ValueError(f"invalid whence: {whence}")
+        if offset < 0:
+            raise ValueError(f"negative seek position: {offset}")
+        if offset != self._position:
+            self._position, self._moved, self._window = offset, True, FIRST_READ
+        return offset
+
+    def tell(self) -> int:
+        self._check(True, "")
+        return self._position
+
+    def size(self) -> int:
+        """Return the size of the object in bytes, with what was written so far."""
+        self._check(True, "")
+        return run(self._async.size()) if self.readable() else self._position
+
+
+class SpooledObject(RawObject, io.FileIO):
+    """An object that is changed in place, in a local copy."""
+
+    def __init__(self, inner: Spool, name: str, mode: str) -> None:
+        io.FileIO.__init__(self, inner.descriptor, mode, closefd=False)
+        self._begin(inner, name)
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        self._check_writing()
+        self._failed = True
+        count = io.FileIO.write(self, data)
+        self._failed = False
+        return count
+
+    def size(self) -> int:
+        """Return the size of the object in bytes, with what was written so far."""
+        return os.fstat(self.fileno()).st_size

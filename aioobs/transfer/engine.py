@@ -15,6 +15,7 @@ from aioobs.errors import (
     ObsError,
     TransferFailed,
 )
+from aioobs.s3.body import FilePart, size_of
 from aioobs.store.local import LocalStore, local_errors
 from aioobs.store.remote import RemoteStore, file_url
 from aioobs.threads import in_thread
@@ -27,11 +28,13 @@ from aioobs.transfer.progress import Meter, ReportFailed
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+    from aioobs.s3.body import Body
     from aioobs.s3.client import Client
+    from aioobs.store.upload import Guard
     from aioobs.transfer.progress import ProgressCallback
     from aioobs.url import ObjectURL
 
-__all__ = ["copy_file", "copy_tree", "move", "put"]
+__all__ = ["copy_file", "copy_jobs", "copy_tree", "move", "put"]
 
 MOST_NAMED = 20
 PARTS_AT_ONCE = 16
@@ -81,6 +84,27 @@ async def copy_tree(
         raise ConfigError(f"a folder cannot be copied into itself: {source} to {target}")
     run = Run(client, workers, progress)
     await run.do(listed(client, source, target, file_list))
+    run.raise_failures(source)
+
+
+async def copy_jobs(
+    client: Client,
+    source: ObjectURL | str,
+    jobs: AsyncIterator[Job],
+    *,
+    copied: Callable[[Job], None],
+    excused: Callable[[OSError], bool],
+    workers: int,
+    progress: ProgressCallback | None = None,
+) -> None:
+    """Copy chosen things below *source*, and tell *copied* of each one when it is done.
+
+    Raises:
+        TransferFailed: some failed, and not all of that is *excused*.
+    """
+    run = Run(client, workers, progress, copied)
+    await run.do(jobs)
+    run.failures = [error for error in run.failures if not excused(error)]
     run.raise_failures(source)
 
 
@@ -136,29 +160,36 @@ def rename_locally(source: str, target: str) -> None:
         move(source, target)
 
 
-async def put(client: Client, target: ObjectURL, data: bytes | memoryview) -> None:
-    """Write *data* to an object, in parts if it is long."""
-    view = memoryview(data).cast("B")
-    if len(view) < client.config.multipart_threshold:
-        await client.put_object(target.bucket, target.key, view)
-        return
-    run = Run(client, PARTS_AT_ONCE, None)
-    body = partial(slice_of, view)
+async def put(client: Client, target: ObjectURL, body: Body, guard: Guard | None = None) -> str:
+    """Write *body* to an object, in parts if it is long, and return its ETag."""
+    size = size_of(body)
+    if size < client.config.multipart_threshold:
+        return await client.put_object(target.bucket, target.key, body, **(guard or {}))
+    run, etag = Run(client, PARTS_AT_ONCE, None), ""
 
     async def task() -> None:
-        await run.mover.upload_parts(target, len(view), body)
+        nonlocal etag
+        etag = await run.mover.upload_parts(target, size, partial(slice_of, body), guard)
 
     async def tasks() -> AsyncIterator[Callable[[], Awaitable[None]]]:
         yield task
 
     await run.crew.run(tasks())
+    return etag
 
 
 class Run:
     """One copy: its workers, what it has counted, and what has failed."""
 
-    def __init__(self, client: Client, workers: int, progress: ProgressCallback | None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        workers: int,
+        progress: ProgressCallback | None,
+        copied: Callable[[Job], None] = lambda _: None,
+    ) -> None:
         self.client = client
+        self.copied = copied
         self.crew = Crew(workers)
         self.meter = Meter(progress)
         self.mover = Mover(client, self.crew, self.meter)
@@ -212,6 +243,8 @@ class Run:
                 raise
             self.failures.append(naming(error, job))
             failed = True
+        else:
+            self.copied(job)
         self.meter.ended(failed=failed)
 
 
@@ -233,8 +266,10 @@ def concerns_all(error: OSError) -> bool:
     )
 
 
-def slice_of(view: memoryview, offset: int, size: int) -> memoryview:
-    return view[offset : offset + size]
+def slice_of(body: Body, offset: int, size: int) -> Body:
+    if isinstance(body, FilePart):
+        return FilePart(body.descriptor, body.offset + offset, size, body.check)
+    return memoryview(body).cast("B")[offset : offset + size]
 
 
 def naming(error: OSError, job: Job) -> OSError:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from aioobs.errors import NotFound, ObjectChanged, ReadError
 from aioobs.s3.body import FilePart, FileSink
 from aioobs.s3.parts import cut, part_size_for
-from aioobs.store.compose import abort_upload, begin_upload
 from aioobs.store.local import Draft, Source, local_errors
+from aioobs.store.upload import abort_upload, begin_upload
 from aioobs.threads import in_thread
 from aioobs.transfer.errands import Errands
 from aioobs.transfer.jobs import look
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from aioobs.s3.body import Body
     from aioobs.s3.client import Client
+    from aioobs.store.upload import Guard
     from aioobs.transfer.crew import Crew
     from aioobs.transfer.plan import Job
     from aioobs.transfer.progress import Meter
@@ -150,15 +151,17 @@ class Mover:
                 await self.client.put_object(target.bucket, target.key, body(0, file.size))
                 self.meter.moved(file.size)
             else:
-                await self.upload_parts(target, file.size, body, file.check)
+                await self.upload_parts(target, file.size, body, check=file.check)
 
     async def upload_parts(
         self,
         target: ObjectURL,
         size: int,
         body: Callable[[int, int], Body],
+        guard: Guard | None = None,
+        *,
         check: Callable[[], None] = lambda: None,
-    ) -> None:
+    ) -> str:
         """Make an object of *size* bytes of parts, which *body* gives by offset and size."""
 
         async def send(upload_id: str, number: int, offset: int, length: int) -> str:
@@ -166,7 +169,7 @@ class Mover:
                 target.bucket, target.key, upload_id, number, body(offset, length)
             )
 
-        await self._multipart(target, size, self.config.part_size, send, check=check)
+        return await self._multipart(target, size, self.config.part_size, send, guard, check=check)
 
     async def _copy_in_store(self, source: ObjectURL, target: ObjectURL, job: Job) -> None:
         origin = (source.bucket, source.key)
@@ -218,12 +221,13 @@ class Mover:
         size: int,
         part_size: int,
         send: Callable[[str, int, int, int], Awaitable[str]],
+        guard: Guard | None = None,
         *,
         check: Callable[[], None] = lambda: None,
         content_type: str = "",
         metadata: dict[str, str] | None = None,
-    ) -> None:
-        """Upload in parts, all of them or nothing."""
+    ) -> str:
+        """Upload in parts, all of them or nothing; return the ETag."""
         bucket, key = target.bucket, target.key
         upload_id = await begin_upload(
             self.client, target, content_type=content_type, metadata=metadata
@@ -238,7 +242,9 @@ class Mover:
             parts = cut(size, part_size_for(size, part_size))
             await self.crew.share([partial(part, *one) for one in parts])
             check()
-            await self.client.complete_multipart_upload(bucket, key, upload_id, etags, size=size)
+            return await self.client.complete_multipart_upload(
+                bucket, key, upload_id, etags, size=size, **(guard or {})
+            )
         except BaseException:
             await abort_upload(self.client, target, upload_id)
             raise

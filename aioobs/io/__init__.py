@@ -1,0 +1,1 @@
+"""Objects opened as files."""

@@ -1,0 +1,124 @@
+"""Objects that are changed in place: as a local copy, which is written back."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import tempfile
+from functools import partial
+from typing import TYPE_CHECKING
+
+from aioobs.errors import IsADirectory, NotFound
+from aioobs.s3.body import FilePart, FileSink
+from aioobs.s3.ranges import read_ranges
+from aioobs.store.compose import Stored, stored
+from aioobs.store.remote import RemoteStore, file_url
+from aioobs.threads import in_thread
+from aioobs.transfer import engine
+
+if TYPE_CHECKING:
+    from aioobs.s3.client import Client
+    from aioobs.store.upload import Guard
+    from aioobs.url import ObjectURL
+
+__all__ = ["Spool", "open_spool"]
+
+
+async def open_spool(client: Client, path: str, letter: str) -> Spool:
+    """Return a copy of the object that *path* names, as the letter of a mode with ``+`` wants it.
+
+    Raises:
+        NotFound: the letter is ``r``, and there is no such object.
+        FileExistsError: it is ``x``, and there is one.
+        IsADirectory: there is a folder of that name.
+    """
+    url, store = file_url(path), RemoteStore(client)
+    if letter == "x" and await store.exists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+    base = await stored(client, url) if letter in "ra" else None
+    if base is None and letter in "ra":
+        if await store.is_directory(path):
+            raise IsADirectory("is a folder", operation="getObject", url=path)
+        if letter == "r":
+            raise NotFound("there is no such object", operation="getObject", url=path)
+    spool = Spool(client, url, base, new=letter in "ax")
+    try:
+        await spool.open(appending=letter == "a")
+    except BaseException:
+        await spool.abort()
+        raise
+    return spool
+
+
+class Spool:
+    """A file without a name that holds an object, and is written back where it was changed.
+
+    Whoever opened it reads and writes the descriptor.  Whether something was changed shows in the
+    file's time of modification, which is put back to 1970 whenever it is equal to the object.
+    """
+
+    def __init__(self, client: Client, url: ObjectURL, base: Stored | None, *, new: bool) -> None:
+        self.descriptor = -1
+        self._client = client
+        self._url = url
+        self._base = base
+        self._new = new
+
+    async def open(self, *, appending: bool) -> None:
+        """Create the file and fill it."""
+        self.descriptor = await in_thread(create)
+        if self._base is not None:
+            await read_ranges(
+                partial(self._client.get_object_into, self._url.bucket, self._url.key),
+                lambda offset, _: FileSink(self.descriptor, offset),
+                start=0,
+                size=self._base.size,
+                part_size=self._client.config.part_size,
+                etag=self._base.etag,
+            )
+            os.utime(self.descriptor, ns=(0, 0))
+        if appending:
+            flags = fcntl.fcntl(self.descriptor, fcntl.F_GETFL)
+            fcntl.fcntl(self.descriptor, fcntl.F_SETFL, flags | os.O_APPEND)
+
+    async def flush(self) -> None:
+        """Write it back if it was changed.
+
+        Raises:
+            ObjectChanged: the object was replaced meanwhile; it stays as it is.
+        """
+        info = os.fstat(self.descriptor)
+        if info.st_mtime_ns == 0:
+            return
+        os.utime(self.descriptor, ns=(0, 0))
+        try:
+            body = FilePart(self.descriptor, 0, info.st_size)
+            etag = await engine.put(self._client, self._url, body, self._guard())
+        except BaseException:
+            os.utime(self.descriptor)
+            raise
+        self._base = Stored(self._url.bucket, self._url.key, info.st_size, etag)
+
+    def _guard(self) -> Guard:
+        if self._base is not None:
+            return {"if_match": self._base.etag}
+        return {"if_none_match": "*"} if self._new else {}
+
+    async def aclose(self) -> None:
+        """Write it back if it was changed, and forget it."""
+        try:
+            await self.flush()
+        finally:
+            await self.abort()
+
+    async def abort(self) -> None:
+        """Forget it."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def create() -> int:
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())

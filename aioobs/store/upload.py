@@ -1,0 +1,136 @@
+"""Uploads in parts that are completed or given up, also when they are cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, TypedDict
+
+from aioobs.errors import ObsError
+from aioobs.tasks import Tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aioobs.s3.client import Client
+    from aioobs.url import ObjectURL
+
+__all__ = ["Guard", "Upload", "abort_upload", "begin_upload"]
+
+CLEANUP_TIMEOUT = 5.0
+BYTES_AT_ONCE = 32 << 20  # of parts that are on their way
+
+log = logging.getLogger("aioobs.transfer")
+
+
+class Guard(TypedDict, total=False):
+    """What has to be there when an object is published."""
+
+    if_match: str
+    """The object of this ETag."""
+    if_none_match: str
+    """``*``: nothing."""
+
+
+class Upload:
+    """An upload to which one part after the other is added while others are still on their way.
+
+    At most 32 MiB are on their way at a time, or one part if it is larger.
+    """
+
+    def __init__(self, client: Client, url: ObjectURL) -> None:
+        self.size = 0
+        self.parts = 0
+        self._client = client
+        self._url = url
+        self._id = ""
+        self._etags: dict[int, str] = {}
+        self._sending = Tasks()
+
+    async def begin(self) -> None:
+        """Ask the store for it."""
+        self._id = await begin_upload(self._client, self._url)
+
+    async def send(self, data: bytes | bytearray) -> None:
+        """Add a part, which nobody may change any more; its failure is raised later if need be."""
+        at_most = max(BYTES_AT_ONCE // len(data), 1)
+        await self._sending.start(self._send(self._next(len(data)), data), at_most=at_most)
+
+    async def _send(self, number: int, data: bytes | bytearray) -> None:
+        self._etags[number] = await self._client.upload_part(
+            self._url.bucket, self._url.key, self._id, number, data
+        )
+
+    async def copy(self, source: tuple[str, str], start: int, stop: int, etag: str) -> None:
+        """Add a range of another object as a part."""
+        number = self._next(stop - start)
+        self._etags[number] = await self._client.upload_part_copy(
+            self._url.bucket,
+            self._url.key,
+            self._id,
+            number,
+            source,
+            start=start,
+            stop=stop,
+            if_match=etag,
+        )
+
+    def _next(self, size: int) -> int:
+        self.size += size
+        self.parts += 1
+        return self.parts
+
+    async def complete(self, guard: Guard) -> str:
+        """Publish the object and return its ETag."""
+        await self._sending.join()
+        return await self._client.complete_multipart_upload(
+            self._url.bucket,
+            self._url.key,
+            self._id,
+            self._etags,
+            size=self.size,
+            **guard,
+        )
+
+    async def abort(self) -> None:
+        """Give up; nothing is left in the store."""
+        await self._sending.cancel()
+        if self._id:
+            await abort_upload(self._client, self._url, self._id)
+
+
+async def begin_upload(
+    client: Client,
+    url: ObjectURL,
+    *,
+    content_type: str = "",
+    metadata: Mapping[str, str] | None = None,
+) -> str:
+    """Begin an upload and return its id; one that begins while this is cancelled is given up."""
+    from anyio import move_on_after  # not needed to import aioobs
+
+    beginning = asyncio.create_task(
+        client.create_multipart_upload(
+            url.bucket, url.key, content_type=content_type, metadata=metadata
+        )
+    )
+    try:
+        return await asyncio.shield(beginning)
+    except asyncio.CancelledError:
+        with move_on_after(CLEANUP_TIMEOUT, shield=True):
+            await asyncio.wait([beginning], timeout=CLEANUP_TIMEOUT)
+            if beginning.done() and not beginning.cancelled() and not beginning.exception():
+                await abort_upload(client, url, beginning.result())
+        beginning.cancel()
+        raise
+
+
+async def abort_upload(client: Client, url: ObjectURL, upload_id: str) -> None:
+    """Give up an upload, also while being cancelled; at most for some seconds."""
+    from anyio import move_on_after
+
+    with move_on_after(CLEANUP_TIMEOUT, shield=True):
+        try:
+            await client.abort_multipart_upload(url.bucket, url.key, upload_id)
+        except ObsError as error:
+            log.warning("the upload %s of %s may be left over: %s", upload_id, url, error)
