@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 import aioobs
+from aioobs.sync import file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+CALL = re.compile(r"^\| `((\w+)\(.*?\))` \|", re.MULTILINE)
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TABLE_ROW = re.compile(r"^\|(.+)\|$", re.MULTILINE)
 
@@ -59,9 +61,11 @@ def test_an_example_runs_as_it_stands(example: Example, tmp_path: Path) -> None:
     is_test = "def test_" in example.code
     script = tmp_path / ("test_example.py" if is_test else "example.py")
     script.write_text(example.code)
-    plugin = ["-m", "pytest", "-q", "-p", "aioobs.testing"] if is_test else []
+    runner = ["-m", "pytest", "-q", "-p", "aioobs.testing"] if is_test else []
+    if "import moxing" in example.code and "install_as_moxing" not in example.code:
+        runner = ["-m", "aioobs", "run"]
     finished = subprocess.run(
-        [sys.executable, "-W", "error", *plugin, script.name],
+        [sys.executable, "-W", "error", *runner, script.name],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -78,6 +82,21 @@ def test_the_readme_has_examples_for_each_way_in() -> None:
     assert any("await " in code for code in codes)
     assert any("from aioobs.sync import" in code for code in codes)
     assert any("import aioobs.sync as mox" in code for code in codes)
+
+
+def test_the_table_of_calls_has_each_verb_with_its_signature() -> None:
+    calls = {name: call for call, name in CALL.findall((ROOT / "docs" / "moxing.md").read_text())}
+
+    verbs = {name for name in file.__all__ if name[0].islower()} - {"shifted"}
+    assert set(calls) == verbs | {"File"}
+    for name in verbs:
+        actual = inspect.signature(getattr(file, name))
+        bare = [
+            kind.replace(annotation=inspect.Parameter.empty) for kind in actual.parameters.values()
+        ]
+        written = str(actual.replace(parameters=bare, return_annotation=actual.empty))
+        shown = calls[name].removeprefix(name).removesuffix("...)")
+        assert written.startswith(shown), f"{name}{written}"
 
 
 def test_the_configuration_table_names_what_there_is() -> None:

@@ -10,6 +10,8 @@ process; a daemon thread that starts with the first remote call does the work.
 
 from __future__ import annotations
 
+import atexit
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,7 @@ from aioobs.errors import (
     ConnectionFailed,
     IsADirectory,
     NameConflict,
+    NotAppendable,
     NotFound,
     ObjectChanged,
     ObsError,
@@ -38,6 +41,7 @@ from aioobs.errors import (
 if TYPE_CHECKING:
     from aioobs.sync import file
     from aioobs.sync.client import Client
+    from aioobs.sync.moxing import install_as_moxing
 
 __all__ = [
     "AccessDenied",
@@ -48,6 +52,7 @@ __all__ = [
     "ConnectionFailed",
     "IsADirectory",
     "NameConflict",
+    "NotAppendable",
     "NotFound",
     "ObjectChanged",
     "ObsError",
@@ -61,6 +66,7 @@ __all__ = [
     "UnsafeKey",
     "errors",
     "file",
+    "install_as_moxing",
 ]
 
 
@@ -71,7 +77,18 @@ def __getattr__(name: str) -> object:
         return import_module("aioobs.sync.file")
     if name == "Client":
         return import_module("aioobs.sync.client").Client
+    if name == "install_as_moxing":
+        return import_module("aioobs.sync.moxing").install_as_moxing
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _stop() -> None:
+    if module := sys.modules.get("aioobs.sync._loop"):
+        module.loop_thread.stop(exiting=True)
+
+
+# Before anything else is imported, so that what registers itself later runs before the loop stops.
+atexit.register(_stop)
 
 
 def __dir__() -> list[str]:

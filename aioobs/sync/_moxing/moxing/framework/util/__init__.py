@@ -1,0 +1,9 @@
+"""What moxing keeps its logger in."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+__all__ = ["runtime"]
+
+runtime = import_module(f"{__name__}.runtime")
