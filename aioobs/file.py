@@ -15,16 +15,17 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal, overload
 
+from aioobs.background import background_sync_copy
 from aioobs.errors import ConfigError
 from aioobs.errors import NameConflict as MoxFileNameDuplicateException
 from aioobs.errors import NotFound as MoxFileNotExistsException
 from aioobs.errors import OperationTimeout as MoxTimeoutError
 from aioobs.errors import ReadError as MoxFileReadException
 from aioobs.errors import ResponseError as MoxFileRespException
+from aioobs.io.file import File
 from aioobs.session import current_client, set_auth
 from aioobs.store import compose
 from aioobs.store.entry import Entry, Stat
-from aioobs.store.file import File
 from aioobs.store.local import LocalStore
 from aioobs.store.remote import RemoteStore, file_url
 from aioobs.transfer import engine
@@ -48,6 +49,7 @@ __all__ = [
     "Stat",
     "append",
     "append_remote",
+    "background_sync_copy",
     "copy",
     "copy_parallel",
     "exists",

@@ -37,7 +37,10 @@ __all__ = ["Unsupported", "blocking_source", "main"]
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = {"aioobs.file": "file", "aioobs.s3.client": "client"}
-HANDWRITTEN = {"File": "aioobs.sync._io"}
+HANDWRITTEN = {
+    "File": "aioobs.sync._io",
+    "background_sync_copy": "aioobs.sync.background",
+}
 # What the blocking module has beyond the async one.
 ADDED = {"aioobs.file": {"shift": "aioobs.sync.shift", "shifted": "aioobs.sync.shift"}}
 OMITTED = {("Client", "connections")}  # methods that are of use to other async code alone

@@ -19,6 +19,7 @@ from aioobs.file import (
 )
 from aioobs.sync._io import File
 from aioobs.sync._loop import iterate, run
+from aioobs.sync.background import background_sync_copy
 from aioobs.sync.shift import shift, shifted
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ __all__ = [
     "Stat",
     "append",
     "append_remote",
+    "background_sync_copy",
     "copy",
     "copy_parallel",
     "exists",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aioobs.s3.client import Client
     from aioobs.url import ObjectURL
 
-__all__ = ["is_folder", "listed", "look"]
+__all__ = ["is_folder", "job_of", "listed", "look", "take"]
 
 TREE_BATCH = 500
 
@@ -99,16 +99,21 @@ async def local_tree(source: str, target: ObjectURL | str) -> AsyncIterator[Job]
     tree = walk_tree(source)
     while batch := await in_thread(take, tree, TREE_BATCH):
         for found in batch:
-            path, error = os.path.join(source, found.name), found.error
-            if not isinstance(target, str):
-                error = error or unspeakable(path)
-            yield Job(
-                path,
-                place_below(target, found.name) if found.name else target,
-                found.size,
-                is_directory=found.is_directory,
-                error=error,
-            )
+            yield job_of(source, target, found)
+
+
+def job_of(source: str, target: ObjectURL | str, found: Found) -> Job:
+    """Return the job for a thing below a local folder."""
+    path, error = os.path.join(source, found.name), found.error
+    if not isinstance(target, str):
+        error = error or unspeakable(path)
+    return Job(
+        path,
+        place_below(target, found.name) if found.name else target,
+        found.size,
+        is_directory=found.is_directory,
+        error=error,
+    )
 
 
 def unspeakable(path: str) -> UnsafeKey | None:
@@ -139,4 +144,5 @@ async def objects(client: Client, source: ObjectURL, target: ObjectURL | str) ->
 
 
 def take(tree: Iterator[Found], count: int) -> list[Found]:
+    """Return the next things of a tree."""
     return list(islice(tree, count))

@@ -22,6 +22,8 @@ class Found(NamedTuple):
     name: str
     """Relative to the root, with slashes."""
     size: int
+    mtime_nsec: int = 0
+    """When a file was last changed, nanoseconds since 1970."""
     is_directory: bool = False
     """A folder that holds nothing; others show by what they hold."""
     error: OSError | None = None
@@ -75,7 +77,7 @@ def look(entry: os.DirEntry[str], folder: Folder) -> Found | Folder | None:
     except OSError as error:
         return Found(name, 0, error=error)
     if modes.S_ISREG(info.st_mode):
-        return Found(name, info.st_size)
+        return Found(name, info.st_size, info.st_mtime_ns)
     if not modes.S_ISDIR(info.st_mode):
         log.warning("%s is neither a file nor a folder: it is not copied", entry.path)
         return None
