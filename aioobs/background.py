@@ -46,8 +46,7 @@ def background_sync_copy(
             await train()
 
     A round copies the files whose size or time has changed since they were copied.  A file that is
-    being written to is left to the next round, and one that is written to all the time to the
-    last.  What is deleted locally stays in the target.  The first round does not send what the
+    being written to is left to the next round.  What is deleted locally stays in the target.  The first round does not send what the
     store has already with the same size and a later time.
 
     A round that fails is logged with the logger ``aioobs.background``, counted, and skipped; so
@@ -249,6 +248,7 @@ class Mirror:
         self._between_looks = between_looks
         self._copied: dict[str, Look] = {}
         self._compared = False
+        self._unfinished: set[str] = set()
         self._moved = (0, 0)
 
     def __str__(self) -> str:
@@ -319,7 +319,11 @@ class Mirror:
         self._compared = True
 
     async def _leave_out_unfinished(self, changed: dict[str, Found]) -> None:
-        """Drop the files that are being written to: no two looks at them agree."""
+        """Drop the files that are being written to: no two looks at them agree.
+
+        One that was in the round before as well is sent all the same, for it may be a log.  It
+        arrives as it was at one moment, or is refused because it changed while it was sent.
+        """
         names = [name for name, found in changed.items() if not (found.is_directory or found.error)]
         for _ in range(LOOKS):
             if not names:
@@ -331,7 +335,9 @@ class Mirror:
                 moving += await in_thread(look_again, self.source, batch, changed)
             names = moving
         for name in names:
-            del changed[name]
+            if name not in self._unfinished:
+                del changed[name]
+        self._unfinished = set(names)
 
     async def _jobs(self, changed: dict[str, Found]) -> AsyncIterator[Job]:
         for found in changed.values():
