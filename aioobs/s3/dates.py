@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from aioobs.errors import ProtocolError
 
 __all__ = ["http_time", "nanoseconds"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 
 
 def nanoseconds(text: str) -> int:
@@ -25,8 +26,7 @@ def nanoseconds(text: str) -> int:
         raise ProtocolError(f"{text!r} is not a time") from exc
     if time.tzinfo is None:
         time = time.replace(tzinfo=UTC)
-    since = time - EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
+    return (time - EPOCH) // MICROSECOND * 1000
 
 
 def http_time(text: str) -> float | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
 from aioobs.errors import ProtocolError, ResponseError
 from aioobs.s3 import xml
 from aioobs.s3.request import Request
+from aioobs.threads import settled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,14 +31,23 @@ class Listing:
     async def pages(
         self, bucket: str, prefix: str, delimiter: str, start_after: str
     ) -> AsyncIterator[Page]:
-        """Yield all pages; a listing that does not come to an end is an error."""
+        """Yield all pages; a listing that does not come to an end is an error.
+
+        The next page is asked for while the caller is busy with one.
+        """
         page = await self.first_page(bucket, prefix, delimiter, start_after)
-        yield page
         circles = Circles("listObjects", f"s3://{bucket}/{prefix}")
         while page.next:
             circles.check(page.next)
-            page = await self._page(bucket, prefix, delimiter, page.next)
-            yield page
+            following = asyncio.create_task(self._page(bucket, prefix, delimiter, page.next))
+            try:
+                yield page
+                page = await following
+            finally:
+                if not following.done():
+                    following.cancel()
+                    await settled(asyncio.gather(following, return_exceptions=True))
+        yield page
 
     async def first_page(
         self, bucket: str, prefix: str, delimiter: str, start_after: str, limit: int | None = None

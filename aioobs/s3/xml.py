@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 
 from aioobs.errors import ProtocolError
 from aioobs.s3.dates import nanoseconds
+from aioobs.s3.entries import read_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,6 +30,8 @@ __all__ = [
     "unquote_etag",
 ]
 
+
+LONGEST_NUMBER = 19  # digits; no store has more than 10^19 bytes
 
 Following = tuple[tuple[str, str], ...]
 """What to add to a query for the next page; empty after the last one."""
@@ -118,10 +122,14 @@ def parse_page(document: bytes, *, version: int) -> Page:
     Raises:
         ProtocolError: it is not such an answer.
     """
+    rows, document = entries_of(document)
     root = parse(document, "ListBucketResult")
     plain = text(root, "EncodingType").lower() != "url"
-    decode = str if plain else unquote_plus
+    decode = str if plain else unquoted
     objects = [
+        Listed._make((decode(key), int(size), etag, nanoseconds(time)))
+        for key, time, etag, size in rows
+    ] or [
         Listed(
             decode(text(item, "Key")),
             number(item, "Size"),
@@ -140,6 +148,19 @@ def parse_page(document: bytes, *, version: int) -> Page:
         if not following:
             raise ProtocolError("a listing is cut off but does not say where it goes on")
     return Page(objects, prefixes, following)
+
+
+def unquoted(key: str) -> str:
+    return unquote_plus(key) if "%" in key or "+" in key else key
+
+
+def entries_of(document: bytes) -> tuple[list[tuple[str, str, str, str]], bytes]:
+    """Return what can be read of a page without a tree, and what is left of it."""
+    found = None
+    if b"encoding" not in document[:80] or b"utf-8" in document[:80].lower():
+        with suppress(UnicodeDecodeError):
+            found = read_entries(document.decode())
+    return (found[0], found[1].encode()) if found else ([], document)
 
 
 def next_marker(
@@ -257,6 +278,6 @@ def text(element: ElementTree.Element, name: str) -> str:
 
 def number(element: ElementTree.Element, name: str) -> int:
     value = text(element, name)
-    if not value.isascii() or not value.isdigit():
+    if not value.isascii() or not value.isdigit() or len(value) > LONGEST_NUMBER:
         raise ProtocolError(f"{name} is {value!r}, not a number")
     return int(value)
