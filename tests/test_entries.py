@@ -101,9 +101,7 @@ def test_a_page_on_which_anything_is_different_says_what_its_tree_says(differenc
     assert outcome(document) == as_a_tree(document)
 
 
-texts = st.text(max_size=8) | st.sampled_from(
-    ["", "1", "a b", "%41+", "&lt;", "]]>", "é"]
-)
+texts = st.text(max_size=8) | st.sampled_from(["", "1", "a b", "%41+", "&lt;", "]]>", "é"])
 
 
 @given(

@@ -11,15 +11,15 @@ reaches the store, and what is not closed in an orderly way is not published.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import io
 import os
 import weakref
+from collections import UserString
 from typing import TYPE_CHECKING, Any, AnyStr, Literal, Protocol, cast, overload
 
 from aioobs.io.file import open_raw
-from aioobs.io.raw import split_mode
+from aioobs.io.raw import check_options, split_mode
 from aioobs.io.spool import open_spool
 from aioobs.session import current_client
 from aioobs.sync._loop import run
@@ -136,8 +136,29 @@ class RemoteReader(_Remote, Reader):
         return super().read1(size) if size == 0 or self.peek(1) else b""
 
 
+class Name(UserString):
+    """The name of a file that is written, a `str` in all but its type.
+
+    The `to_parquet` of pandas 2 opens what has a `str` for a name once more, by way of pyarrow.
+    """
+
+    def __fspath__(self) -> str:
+        return self.data
+
+
 class RemoteWriter(_Remote, Writer):
     """A remote file of bytes that is written."""
+
+    @property
+    def name(self) -> Name:
+        return Name(self.raw_file.name)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        if not self.seekable():  # a clearer word than that of io
+            raise io.UnsupportedOperation(
+                f"{self.raw_file.name} is written from beginning to end: to seek, open it with w+"
+            )
+        return super().seek(offset, whence)
 
     def flush(self) -> None:
         super().flush()
@@ -172,6 +193,10 @@ class RemoteText(_Remote, Text):
         raw.poses_as_seekable = True
         super().__init__(buffer, *args, **options)
         raw.poses_as_seekable = False
+
+    @property
+    def name(self) -> str:
+        return self.raw_file.name
 
     @property
     def raw_file(self) -> RawObject:
@@ -274,10 +299,9 @@ def File(  # a function that looks like a class, as `open` does  # noqa: N802
         ValueError: the arguments do not fit together.
     """
     letter, updates, binary = split_mode(mode)
-    if binary and not (encoding is errors is newline is None):
-        raise ValueError("binary files take no encoding, errors or newline")
-    if buffering == 0 and not binary:
-        raise ValueError("text files cannot be without a buffer")
+    check_options(
+        binary=binary, buffering=buffering, encoding=encoding, errors=errors, newline=newline
+    )
     raw_mode = f"{letter}b{'+' if updates else ''}"
     if not isinstance(parse(name), ObjectURL):
         local = LocalRaw(os.fspath(name), raw_mode)
@@ -343,5 +367,3 @@ def close_all() -> None:
 
 
 os.register_at_fork(after_in_child=writing.clear)
-# Later than the hook that stops the loop, and so before it.
-atexit.register(close_all)

@@ -7,6 +7,7 @@ back.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import warnings
@@ -209,7 +210,7 @@ class StreamedObject(RawObject):
         elif whence != io.SEEK_SET:
             raise ValueError(f"invalid whence: {whence}")
         if offset < 0:
-            raise ValueError(f"negative seek position: {offset}")
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), self.name)
         if offset != self._position:
             self._position, self._moved, self._window = offset, True, FIRST_READ
         return offset
@@ -230,6 +231,14 @@ class SpooledObject(RawObject, io.FileIO):
     def __init__(self, inner: Spool, name: str, mode: str) -> None:
         io.FileIO.__init__(self, inner.descriptor, mode, closefd=False)
         self._begin(inner, name)
+        self._spool = inner
+
+    def fileno(self) -> int:
+        """Return the descriptor of the local copy."""
+        descriptor = io.FileIO.fileno(self)
+        if self._is_ours():
+            run(self._spool.share())
+        return descriptor
 
     def write(self, data: ReadableBuffer, /) -> int:
         self._check_writing()
@@ -240,4 +249,5 @@ class SpooledObject(RawObject, io.FileIO):
 
     def size(self) -> int:
         """Return the size of the object in bytes, with what was written so far."""
-        return os.fstat(self.fileno()).st_size
+        self._check(True, "")
+        return os.fstat(self._spool.descriptor).st_size
