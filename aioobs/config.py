@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast, get_args
 from urllib.parse import urlsplit
 
 from aioobs.errors import ConfigError
@@ -51,6 +51,9 @@ TIMEOUTS: Mapping[str, float | None] = MappingProxyType(
 )
 """Seconds for each operation with all of its attempts; `None` sets no limit to the whole."""
 
+PUTS = ("putContent", "putFile")
+"""What `putObject` stands for, where they have no timeout of their own."""
+
 # Where the bucket has to be in the host name, and where in that name the region stands.
 PUBLIC_CLOUDS = (
     re.compile(r"^(?:.+\.)?obs\.([a-z0-9-]+)\.myhuaweicloud\.(?:com|eu|cn)$"),
@@ -68,7 +71,7 @@ PROXIES = tuple(
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
     for variable in (name, name.lower())
 )
-VARIABLES = (*ENDPOINTS, *REGIONS, *AUTHORITIES, *SWITCHES, *PROXIES)
+VARIABLES = (*ENDPOINTS, *REGIONS, *AUTHORITIES, *SWITCHES, *PROXIES, "AIOOBS_TRANSPORT")
 """What `Config.from_env` reads."""
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
@@ -209,6 +212,8 @@ class Config:
 
     def timeout(self, operation: str) -> float | None:
         """Return the seconds that *operation* may take with all of its attempts."""
+        if operation in PUTS and operation not in self.timeouts:
+            operation = "putObject"
         return self.timeouts.get(operation, TIMEOUTS[operation])
 
     @classmethod
@@ -223,6 +228,7 @@ class Config:
             secure=env.switch("S3_USE_HTTPS"),
             region=env.first(*REGIONS),
             verify=env.verify(),
+            transport=env.transport(cls.transport),
             part_size=env.number("MOX_FILE_LARGE_FILE_PART_SIZE", cls.part_size),
         )
         return config.with_proxy(environ)
@@ -259,6 +265,14 @@ class Environment:
         if text.isascii() and text.isdigit() and int(text):
             return int(text)
         raise ConfigError(f"the environment variable {name}={text!r} is not a number above 0")
+
+    def transport(self, default: TransportName) -> TransportName:
+        text = self.first("AIOOBS_TRANSPORT").lower() or default
+        if text not in get_args(TransportName):
+            raise ConfigError(
+                f"the environment variable AIOOBS_TRANSPORT={text!r} is neither lean nor session"
+            )
+        return cast("TransportName", text)
 
     def verify(self) -> bool | str:
         """Return whether to verify certificates, or the file with the authorities to trust."""

@@ -21,14 +21,15 @@ class Session:
     """What has been set explicitly, and the client that was made of it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Re-entrant: a signal handler or a destructor may set something in the middle of set().
+        self._lock = threading.RLock()
         self._explicit: dict[str, object] = {}
         self._client: Client | None = None
         self._environment: tuple[str | None, ...] = ()
         os.register_at_fork(after_in_child=self._unlock)
 
     def _unlock(self) -> None:
-        self._lock = threading.Lock()  # another thread of the parent may have held it
+        self._lock = threading.RLock()  # another thread of the parent may have held it
 
     def client(self) -> Client:
         """Return the client, a new one whenever the environment has changed."""

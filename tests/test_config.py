@@ -232,6 +232,7 @@ class TestEnvironment:
         [
             ("S3_USE_HTTPS", "maybe"),
             ("S3_VERIFY_SSL", "2"),
+            ("AIOOBS_TRANSPORT", "pigeon"),
             ("MOX_FILE_LARGE_FILE_PART_SIZE", "8M"),
             ("MOX_FILE_LARGE_FILE_PART_SIZE", "0"),
             ("MOX_FILE_LARGE_FILE_PART_SIZE", "-1"),
@@ -241,6 +242,10 @@ class TestEnvironment:
     def test_a_value_that_makes_no_sense_is_refused_by_its_name(self, name: str, text: str) -> None:
         with pytest.raises(ConfigError, match=f"{name}='{text}'"):
             Config.from_env({name: text})
+
+    @pytest.mark.parametrize("name", ["lean", "session", "SESSION"])
+    def test_the_transport(self, name: str) -> None:
+        assert Config.from_env({"AIOOBS_TRANSPORT": name}).transport == name.lower()
 
     def test_the_size_of_parts(self) -> None:
         assert Config.from_env({"MOX_FILE_LARGE_FILE_PART_SIZE": "123"}).part_size == 123

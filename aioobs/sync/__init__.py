@@ -82,13 +82,16 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def _stop() -> None:
-    if module := sys.modules.get("aioobs.sync._loop"):
-        module.loop_thread.stop(exiting=True)
+def _at_exit(module: str, function: str) -> None:
+    if imported := sys.modules.get(f"aioobs.sync.{module}"):
+        getattr(imported, function)()
 
 
-# Before anything else is imported, so that what registers itself later runs before the loop stops.
-atexit.register(_stop)
+# The last one is called first.  Now, although most is imported when it is first used: handlers that
+# a program registers after this import may use whatever it has open.
+atexit.register(_at_exit, "_loop", "end")
+atexit.register(_at_exit, "_io", "close_all")
+atexit.register(_at_exit, "background", "finish_all")
 
 
 def __dir__() -> list[str]:

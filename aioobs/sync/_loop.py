@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import concurrent.futures
+import concurrent.futures.thread  # here, as it cannot be imported any more when Python exits
 import contextlib
 import contextvars
 import inspect
 import logging
 import os
+import sys
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
 from typing import Any, Generic, TypeVar
@@ -82,6 +83,10 @@ class _Call(Generic[T]):
             self._coroutine.close()
         self._settle(concurrent.futures.CancelledError())
 
+    def leave(self) -> None:
+        """Never let the caller go."""
+        self.done = True
+
     def wait(self) -> None:
         """Wait for the outcome; a signal handler may raise out of this."""
         while not self._signal.acquire(timeout=SIGNAL_DELAY):
@@ -125,6 +130,7 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopping = asyncio.Event()
+        self._ended = False
         self._calls: set[_Call[Any]] = set()
         self._cleanups: set[asyncio.Task[None]] = set()
 
@@ -132,6 +138,8 @@ class LoopThread:
         # Finalising these in the child would run cleanups there, and touch the epoll
         # descriptor and the sockets that the parent is still using.
         self._leaked.append((self._loop, self._calls, self._cleanups))
+        if type(self._loop).__module__.startswith("uvloop"):
+            atexit.register(_start_threads_of_libuv)
         self._reset()
 
     def is_current(self) -> bool:
@@ -141,6 +149,9 @@ class LoopThread:
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self.is_current():
             raise RuntimeError("blocking aioobs call on the aioobs loop: await the async one there")
+        # A thread that is started now never runs, or crashes when the interpreter is gone.
+        if self._ended or sys.is_finalizing():
+            raise RuntimeError("blocking aioobs call while the interpreter is ending")
         loop = self._loop
         if loop is None or loop.is_closed():
             return self._start()
@@ -153,7 +164,11 @@ class LoopThread:
                 thread = threading.Thread(
                     target=self._serve, args=(loop, stopping), name="aioobs", daemon=True
                 )
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError:  # the interpreter is about to end
+                    loop.close()
+                    raise
                 self._loop, self._thread, self._stopping = loop, thread, stopping
             return self._loop
 
@@ -182,11 +197,19 @@ class LoopThread:
         if self._cleanups:
             await asyncio.wait(self._cleanups, timeout=CLEANUP_TIMEOUT)
 
-    def stop(self) -> None:
-        """Wait for the cleanups, cancel whatever else still runs, and end the thread."""
+    def stop(self, *, exiting: bool = False) -> None:
+        """Wait for the cleanups, cancel whatever else still runs, and end the thread.
+
+        When the interpreter is *exiting*, only daemon threads can still be waiting: these are
+        left to end with it, as an error in each of them would help nobody.
+        """
         with self._lock:
             loop, thread, stopping = self._loop, self._thread, self._stopping
             self._loop = None
+        if exiting:
+            self._ended = True
+            for call in list(self._calls):
+                call.leave()
         if loop is not None and thread is not None and not loop.is_closed():
             loop.call_soon_threadsafe(stopping.set)
             thread.join()
@@ -299,10 +322,22 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
+def _start_threads_of_libuv() -> None:
+    """Start them again in a forked child, where none of the parent's are.
+
+    libuv waits for them in the end, and without them hangs or crashes.
+    """
+    loop = _new_event_loop()
+    loop.run_until_complete(loop.getaddrinfo("127.0.0.1", 1))
+    loop.close()
+
+
 loop_thread = LoopThread()
 run = loop_thread.run
 iterate = loop_thread.iterate
 finish = loop_thread.finish
 
-# Now, at import, so that whatever registers itself later runs before the loop stops.
-atexit.register(loop_thread.stop)
+
+def end() -> None:
+    """Stop as the interpreter exits."""
+    loop_thread.stop(exiting=True)

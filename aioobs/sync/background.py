@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 from typing import TYPE_CHECKING, Self
@@ -160,5 +159,3 @@ def finish_with_process() -> None:
 
 
 os.register_at_fork(after_in_child=running.clear)
-# Later than the hook that stops the loop, and so before it.
-atexit.register(finish_all)
