@@ -11,16 +11,20 @@ READY_TO_BENCH := $(BENCH_VENV)/.ready
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test test-cpython check format bench clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 demo: $(READY) ## see it work: on a local server, or make demo URL=s3://bucket/prefix
 	$(BIN)/python -m benchmarks.demo $(URL)
 
 test: $(READY) ## run all tests
 	$(BIN)/python -m pytest
+
+test-cpython: $(READY) ## run CPython's own tests with a shift and without, in three minutes
+	cd tests && ../$(BIN)/python -m cpython
+	$(BIN)/python -m pytest tests/test_cpython.py
 
 check: $(READY) ## check format, lint, types and the generated files
 	$(BIN)/ruff format --check .

@@ -57,7 +57,7 @@ def is_remote(value: object) -> bool:
     """Tell whether *value* is a path, as text or as `os.PathLike`, into a store."""
     if isinstance(value, str):
         return value.startswith(PREFIXES)
-    if not hasattr(type(value), "__fspath__"):
+    if getattr(type(value), "__fspath__", None) is None:
         return False
     path = os.fspath(cast("os.PathLike[str] | os.PathLike[bytes]", value))
     return isinstance(path, str) and path.startswith(PREFIXES)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import errno
+import functools
 import glob
 import hashlib
 import io
 import os
-import posixpath
 import re
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from typing import IO, TYPE_CHECKING, Self, cast
 
 from aioobs import file as verbs
 from aioobs.errors import IsADirectory, TransferFailed
 from aioobs.session import current_client
+from aioobs.store.pattern import path_matches
 from aioobs.store.remote import object_url
 from aioobs.sync._io import File
 from aioobs.sync._loop import iterate, run
+from aioobs.sync._names import NAMES, resolved
+from aioobs.sync._refusals import REFUSALS, is_there
 from aioobs.transfer.engine import is_same
 from aioobs.url import Path, is_remote, parse
 
@@ -33,7 +37,6 @@ __all__ = ["REPLACEMENTS"]
 Function = Callable[..., object]
 
 ORIGINAL_COPYTREE: Function = shutil.copytree
-ORIGINAL_JOIN = posixpath.join
 # Not `glob.glob`, which would find the other one in its module, shifted.
 ORIGINAL_IGLOB: Callable[..., Iterator[str]] = glob.iglob
 
@@ -55,10 +58,21 @@ def open_url(
         raise ValueError("Cannot use closefd=False with file name")
     if opener is not None:
         raise io.UnsupportedOperation("an object cannot be opened by an opener")
+    if buffering == 1 and "b" in mode:
+        warnings.warn(
+            "line buffering (buffering=1) isn't supported in binary mode, the default buffer size "
+            "will be used",
+            RuntimeWarning,
+            stacklevel=4,
+        )
     opened = File(
         file, mode, buffering=buffering, encoding=encoding, errors=errors, newline=newline
     )
     return cast("IO[str] | IO[bytes]", opened)
+
+
+def open_stream(name: Path, mode: str) -> IO[str] | IO[bytes]:
+    return open_url(name, f"{mode}b")
 
 
 def remove(path: Path, *, dir_fd: int | None = None) -> None:
@@ -83,6 +97,10 @@ def copyfile(src: Path, dst: Path, *, follow_symlinks: bool = True) -> Path:
         raise shutil.SameFileError(f"{src!r} and {dst!r} are the same file")
     if os.path.isdir(dst):
         raise IsADirectory(os.strerror(errno.EISDIR), url=os.fspath(dst))
+    if os.fspath(dst).endswith("/"):
+        if os.path.isdir(src):
+            raise IsADirectory(os.strerror(errno.EISDIR), url=os.fspath(src))
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(dst))
     run(verbs.copy(src, dst))
     return dst
 
@@ -164,10 +182,6 @@ def getsize(filename: Path) -> int:
     return run(verbs.get_size(filename))
 
 
-def disk_usage(path: Path) -> None:
-    raise io.UnsupportedOperation(f"a store does not tell how much room it has: {path}")
-
-
 # --- Folders ---
 
 
@@ -183,7 +197,7 @@ class RemoteEntry:
         return self.path
 
     def __repr__(self) -> str:
-        return f"<RemoteEntry {self.name!r}>"
+        return f"<DirEntry {self.name!r}>"
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
         """Tell whether it is a folder."""
@@ -307,7 +321,8 @@ def copytree(
     dirs_exist_ok: bool = False,
 ) -> object:
     """Copy a tree, many files at a time unless the caller wants a word with each one."""
-    if ignore is not None or copy_function not in (shutil.copy, shutil.copy2):
+    one_by_one = ignore is not None or copy_function not in (shutil.copy, shutil.copy2)
+    if one_by_one or is_below(dst, src):
         return ORIGINAL_COPYTREE(
             src, dst, False, ignore, copy_function, ignore_dangling_symlinks, dirs_exist_ok
         )
@@ -321,6 +336,13 @@ def copytree(
         failed = [(e.filename or src, dst, str(e)) for e in error.failures]
         raise shutil.Error(failed) from error
     return dst
+
+
+def is_below(path: Path, folder: Path) -> bool:
+    inner, outer = parse(path), parse(folder)
+    if isinstance(inner, str) or isinstance(outer, str):
+        return False
+    return inner.bucket == outer.bucket and inner.folder.startswith(outer.folder)
 
 
 def glob_urls(
@@ -340,9 +362,20 @@ def glob_urls(
     if not recursive:
         pattern = re.sub(r"\*\*+", "*", pattern)
     base = "" if is_remote(pathname) else f"{root.rstrip('/')}/"
-    slash = "/" if pathname.endswith("/") else ""
-    found = (url[len(base) :] for url in run(verbs.glob(pattern)))
-    return [name + slash for name in found if name]
+    found = run(verbs.glob(pattern))
+    if pattern.endswith("/"):
+        found = [f"{url}/" for url in found]
+    elif recursive and pattern.endswith("/**"):
+        folders = set(run(verbs.glob(pattern[:-2])))
+        found = [f"{url}/" if url in folders else url for url in found]
+        found = [url for url in found if url.endswith("/") or not begins(url, pattern)]
+    return [url[len(base) :] for url in found if len(url) > len(base)]
+
+
+def begins(url: str, pattern: str) -> bool:
+    """Tell whether the ``**`` at the end of a pattern stands for nothing in what it has found."""
+    key = object_url(url).key
+    return path_matches(key.split("/") if key else [], object_url(pattern).key.split("/")[:-1])
 
 
 def iglob_urls(
@@ -357,74 +390,38 @@ def iglob_urls(
     return iter(glob_urls(pathname, root_dir=root_dir, **options))
 
 
-# --- Names ---
+def with_resolved(function: Function) -> Function:
+    """Return a function that gets URLs without the names ``.`` and ``..``."""
+
+    @functools.wraps(function)
+    def call(*args: object, **options: object) -> object:
+        return function(*map(resolved, args), **{k: resolved(v) for k, v in options.items()})
+
+    return call
 
 
-def split(p: Path) -> tuple[str, str]:
-    """Split off the last name; as the root of a file system, a bucket has none."""
-    url = os.fspath(p)
-    scheme, _, rest = url.partition("://")
-    head, slash, name = rest.rpartition("/")
-    return (f"{scheme}://{head.rstrip('/')}", name) if slash else (url, "")
-
-
-def dirname(p: Path) -> str:
-    return split(p)[0]
-
-
-def isabs(s: Path) -> bool:
-    return True
-
-
-def join(a: Path, /, *p: Path) -> str:
-    """Join names; a URL among them is a beginning, as a name with a slash in front is."""
-    parts = [os.fspath(part) for part in (a, *p)]
-    first = max(index for index, part in enumerate(parts) if is_remote(part))
-    return ORIGINAL_JOIN(*parts[first:])
-
-
-def normpath(path: Path) -> str:
-    """Resolve ``.``, ``..`` and slashes in excess, without leaving the bucket."""
-    scheme, _, rest = os.fspath(path).partition("://")
-    bucket, _, key = rest.partition("/")
-    names: list[str] = []
-    for name in key.split("/"):
-        if name == "..":
-            names = names[:-1]
-        elif name not in ("", "."):
-            names.append(name)
-    return "/".join([f"{scheme}://{bucket}", *names])
-
-
-def realpath(filename: Path, *, strict: object = False) -> str:
-    if strict:
-        stat(filename)
-    return normpath(filename)
-
-
-REPLACEMENTS: dict[str, Function] = {
+# Modules that have `open` by names of their own.
+OWN_OPENERS: dict[str, Function] = {
+    "bz2._builtin_open": open_url,
+    "tarfile._LowLevelFile": open_stream,
+    "tarfile.bltn_open": open_url,
+}
+ON_FILES: dict[str, Function] = {
+    "io.open": open_url,  # the first of its names is the one that it says it has
     "builtins.open": open_url,
     "glob.glob": glob_urls,
     "glob.iglob": iglob_urls,
-    "io.open": open_url,
     "os.access": access,
     "os.listdir": listdir,
     "os.lstat": lstat,
     "os.makedirs": makedirs,
     "os.mkdir": mkdir,
-    "os.path.abspath": normpath,
-    "os.path.dirname": dirname,
     "os.path.exists": exists,
     "os.path.getsize": getsize,
-    "os.path.isabs": isabs,
     "os.path.isdir": isdir,
     "os.path.isfile": isfile,
     "os.path.islink": islink,
-    "os.path.join": join,
     "os.path.lexists": exists,
-    "os.path.normpath": normpath,
-    "os.path.realpath": realpath,
-    "os.path.split": split,
     "os.remove": remove,
     "os.rename": rename,
     "os.replace": rename,
@@ -436,6 +433,11 @@ REPLACEMENTS: dict[str, Function] = {
     "shutil.copymode": copy_no_modes,
     "shutil.copystat": copy_no_modes,
     "shutil.copytree": copytree,
-    "shutil.disk_usage": disk_usage,
     "shutil.rmtree": rmtree,
+    **{name: replacement for name, replacement in OWN_OPENERS.items() if is_there(name)},
+}
+REPLACEMENTS: dict[str, Function] = {
+    **{name: with_resolved(replacement) for name, replacement in ON_FILES.items()},
+    **NAMES,
+    **REFUSALS,
 }

@@ -6,8 +6,10 @@ less than a microsecond later.  Results and errors are those of the standard lib
 credentials do not allow to know raises PermissionError even in `os.path.exists`.
 
 What the standard library builds in Python out of these takes URLs without being wrapped:
-`os.walk`, `os.removedirs`, `os.renames`, `os.path.getmtime`, `os.path.samefile`, `os.path.relpath`,
-`shutil.copy`, `shutil.copy2`, `shutil.move` and others.
+`os.walk`, `os.removedirs`, `os.renames`, `os.path.getmtime`, `os.path.samefile`, `shutil.copy`,
+`shutil.copy2`, `shutil.move`, `shutil.make_archive` and others.  ``.`` and ``..`` in a URL mean
+what they mean in a path.  What a store cannot do, such as `os.chmod`, `os.symlink` and `os.open`,
+raises `io.UnsupportedOperation`, and so does `pathlib.Path` of a URL, which would lose a slash.
 
 Wrap early: a module that has said ``from os import listdir`` before keeps the original.
 """
@@ -32,6 +34,7 @@ __all__ = ["shift", "shifted"]
 Function = Callable[..., object]
 
 PLAIN = frozenset({bool, bytes, int, type(None)})
+SEVERAL = (list, tuple, set, frozenset)
 SUPPORTS = ("supports_dir_fd", "supports_effective_ids", "supports_fd", "supports_follow_symlinks")
 
 
@@ -55,7 +58,7 @@ class Shifted:
             if type(value) is str:
                 remote = value.startswith(PREFIXES)
             else:
-                remote = type(value) not in PLAIN and is_remote(value)
+                remote = type(value) not in PLAIN and leads_to_store(value)
             if remote:
                 return self._replacement(*args, **options)
         return self._original(*args, **options)
@@ -72,7 +75,7 @@ class _Switch:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._wrapped: list[tuple[ModuleType, str, Shifted, Function]] = []
+        self._wrapped: list[tuple[ModuleType | type, str, object, object]] = []
         self._lasting = False
         self._blocks = 0
         # A child must not get a half of it, nor a lock that nobody will release.
@@ -95,29 +98,45 @@ class _Switch:
                 self._put_back()
 
     def _wrap(self) -> None:
-        from aioobs.sync._standard import REPLACEMENTS  # slow to import, with shutil and glob
+        # Slow to import, with shutil and glob.
+        from aioobs.sync._refusals import pathlib_hook
+        from aioobs.sync._standard import REPLACEMENTS
 
+        # All of them, for what is imported later would have got its `open` from here.
+        modules = {name: import_module(name.rpartition(".")[0]) for name in REPLACEMENTS}
         made: dict[Function, Shifted] = {}  # `io.open` is the same as `open`, and stays so
         for name, replacement in REPLACEMENTS.items():
-            path, _, attribute = name.rpartition(".")
-            module = import_module(path)
+            module, attribute = modules[name], name.rpartition(".")[2]
             original = getattr(module, attribute)
             wrapper = made.setdefault(original, Shifted(original, replacement, name))
-            self._wrapped.append((module, attribute, wrapper, original))
-            for group in supported_by(original):
-                group.add(wrapper)
-            setattr(module, attribute, wrapper)
+            self._put(module, attribute, wrapper, original)
+        self._put(*pathlib_hook())
+
+    def _put(
+        self, holder: ModuleType | type, attribute: str, wrapper: object, original: object, /
+    ) -> None:
+        self._wrapped.append((holder, attribute, wrapper, original))
+        for group in supported_by(original):
+            group.add(wrapper)
+        setattr(holder, attribute, wrapper)
 
     def _put_back(self) -> None:
         while self._wrapped:
-            module, attribute, wrapper, original = self._wrapped.pop()
-            if getattr(module, attribute) is wrapper:  # else it is another's by now
-                setattr(module, attribute, original)
+            holder, attribute, wrapper, original = self._wrapped.pop()
+            if vars(holder).get(attribute) is wrapper:  # else it is another's by now
+                setattr(holder, attribute, original)
             for group in supported_by(original):
                 group.discard(wrapper)
 
 
-def supported_by(function: Function) -> list[set[Function]]:
+def leads_to_store(value: object) -> bool:
+    """Tell whether an argument is a URL, or several things with a URL among them."""
+    if isinstance(value, SEVERAL):
+        return any(map(is_remote, value))
+    return is_remote(value)
+
+
+def supported_by(function: object) -> list[set[object]]:
     """Return the sets `os.supports_…` that a function is in."""
     return [group for group in (getattr(os, name) for name in SUPPORTS) if function in group]
 

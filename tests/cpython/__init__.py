@@ -1,0 +1,1 @@
+"""CPython's own tests, run on a shifted standard library: ``python -m cpython`` in `tests`."""
