@@ -55,6 +55,8 @@ class Connections:
 
     async def aclose(self) -> None:
         """Close the connections."""
+        if self._lean is not None:
+            self._lean.close()
         await self._session.aclose()
 
     def retire(self) -> None:

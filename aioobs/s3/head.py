@@ -16,7 +16,7 @@ LONGEST_CHUNKED = 256 * 1024
 
 # No line may be longer than aiohttp takes, and nothing in them may take more than linear time.
 STATUS_LINE = re.compile(rb"HTTP/1\.1 ([2-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]{0,4000}))?\r\n")
-HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,4000}):([\t\x20-\x7e\x80-\xff]{0,4000})\r\n")
+HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,4000}):([\t\x20-\x7e\x80-\xff]{0,4000})")
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\x20-\x7e]*)?")
 DIGITS = re.compile(r"[0-9]{1,18}")
 SINGLE = frozenset(
@@ -31,6 +31,31 @@ SINGLE = frozenset(
     }
 )
 """Headers of which there may be one alone."""
+OTHER_PROTOCOLS = frozenset({"proxy-connection", "sec-websocket-key1", "upgrade"})
+"""Headers that some readers take for the end of HTTP, or of the connection."""
+
+
+REPEATED = frozenset(
+    {
+        "accept-ranges",
+        "connection",
+        "content-length",
+        "content-type",
+        "date",
+        "keep-alive",
+        "server",
+        "strict-transport-security",
+        "vary",
+        "x-amz-bucket-region",
+        "x-amz-server-side-encryption",
+        "x-content-type-options",
+        "x-xss-protection",
+    }
+)
+"""Headers that stand in one answer after the other to the letter."""
+MOST_USUAL = 500
+usual: dict[bytes, tuple[str, str]] = {}
+"""Such lines, with what they say."""
 
 
 class Head(NamedTuple):
@@ -67,19 +92,21 @@ def parse_head(data: bytes) -> Head | None:
     reason = line[2] or b""
     if reason != reason.strip(b" \t"):
         return None
-    position, count = line.end(), 0
+    lines = data[line.end() :].split(b"\r\n")
+    if lines[-2:] != [b"", b""] or len(lines) - 2 > MOST_HEADERS:
+        return None
     headers: dict[str, str] = {}
-    while found := HEADER.match(data, position):
-        name = found[1].decode("ascii").lower()
-        value = found[2].strip(b" \t").decode("utf-8", "surrogateescape")
+    for text in lines[:-2]:
+        header = usual.get(text) or parse_header(text)
+        if header is None:
+            return None
+        name, value = header
         if name in headers:
             if name in SINGLE:
                 return None
             value = f"{headers[name]}, {value}"
         headers[name] = value
-        position = found.end()
-        count += 1
-    if data[position:] != b"\r\n" or count > MOST_HEADERS:
+    if not OTHER_PROTOCOLS.isdisjoint(headers):
         return None
     length = None
     if "content-length" in headers:
@@ -89,9 +116,25 @@ def parse_head(data: bytes) -> Head | None:
     chunked = "transfer-encoding" in headers
     if chunked and headers["transfer-encoding"].lower() != "chunked":
         return None
-    keep = "close" not in headers.get("connection", "").lower()
+    # An answer whose end only the end of the connection shows has one coming.
+    ends = length is not None or chunked or line[1] in (b"204", b"304")
+    keep = ends and "close" not in headers.get("connection", "").lower()
     phrase = reason.decode("utf-8", "surrogateescape")
     return Head(int(line[1]), phrase, headers, length, chunked, keep)
+
+
+def parse_header(line: bytes) -> tuple[str, str] | None:
+    """Return what a line says; `None`: it is no header."""
+    found = HEADER.fullmatch(line)
+    if found is None:
+        return None
+    name = found[1].decode("ascii").lower()
+    header = name, found[2].strip(b" \t").decode("utf-8", "surrogateescape")
+    if name in REPEATED:
+        if len(usual) >= MOST_USUAL:
+            usual.clear()
+        usual[line] = header
+    return header
 
 
 def dechunked(data: bytes) -> bytes | None:

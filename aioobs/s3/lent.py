@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import select
 import weakref
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
 
@@ -13,8 +14,6 @@ from aioobs.errors import ConnectionFailed
 from aioobs.s3.transport import translated
 
 if TYPE_CHECKING:
-    import asyncio
-
     from aiohttp.client_proto import ResponseHandler
     from aiohttp.connector import Connection
 
@@ -23,18 +22,26 @@ if TYPE_CHECKING:
 
 __all__ = ["Lender", "Lent"]
 
+LENT_IDLE = 1.0  # seconds without a request, after which a connection goes back to aiohttp
+
 log = logging.getLogger("aioobs.request")
 
 
 class Lender:
-    """Lends connections on which everything that has come is accounted for."""
+    """Lends connections on which everything that has come is accounted for.
+
+    One that comes back is lent again at once if need be, and goes back to aiohttp if not.
+    """
 
     def __init__(self, session: Transport, config: Config) -> None:
         self._session = session
         self._timeout = aiohttp.ClientTimeout(total=None, connect=config.connect_timeout)
+        self._holds = config.keep_alive
         self._origins: dict[str, aiohttp.ClientRequest] = {}
         self._distrusted: set[str] = set()
         self._known: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
+        self._idle: dict[str, list[Lent]] = {}
+        self._look: asyncio.TimerHandle | None = None
         self._fits = True
 
     def distrust(self, origin: str) -> None:
@@ -43,30 +50,41 @@ class Lender:
 
     async def borrow(self, origin: str) -> Lent | None:
         """Return a connection on which nothing has arrived; `None`: the session is to do it."""
+        if idle := self._idle.get(origin):
+            while idle:
+                lent = idle.pop()
+                if lent.is_good():
+                    return lent
+                lent.close()
         if not self._fits or origin in self._distrusted:
             return None
         try:
-            while True:
-                lent = Lent.of(await self._connect(origin), origin)
-                if lent.handler in self._known:
-                    if not (lent.handler.should_close or lent.has_news()):
-                        return lent
-                    lent.connection.close()
-                    continue
-                self._known.add(lent.handler)
-                if not lent.handler.should_close:
-                    return lent
-                lent.connection.close()
-                raise ConnectionFailed(
-                    f"{origin.split('/')[2]} does not answer in HTTP: it speaks before it is asked",
-                    kind="not http",
-                )
+            return await self._borrow_anew(origin)
         except (AttributeError, TypeError) as exc:
             if self._fits:
                 self._fits = False
                 message = "aiohttp %s is not as it is known here, which makes requests slower: %s"
                 log.warning(message, aiohttp.__version__, exc)
             return None
+
+    async def _borrow_anew(self, origin: str) -> Lent:
+        while True:
+            lent = Lent(await self._connect(origin), origin)
+            if lent.handler in self._known:
+                if not (lent.handler.should_close or lent.has_news()):
+                    break
+                lent.connection.close()
+                continue
+            self._known.add(lent.handler)
+            if not lent.handler.should_close:
+                break
+            lent.connection.close()
+            raise ConnectionFailed(
+                f"{origin.split('/')[2]} does not answer in HTTP: it speaks before it is asked",
+                kind="not http",
+            )
+        lent.transport.set_protocol(lent)
+        return lent
 
     async def _connect(self, origin: str) -> Connection:
         request = self._origins.get(origin)
@@ -80,21 +98,75 @@ class Lender:
                     f"no connection to {origin} in time", kind="unreachable"
                 ) from exc
 
+    def give_back(self, lent: Lent) -> None:
+        """Take a connection on which all is said and done."""
+        lent.user = None
+        lent.transport.resume_reading()
+        if not self._holds or lent.origin in self._distrusted:
+            lent.release()
+            return
+        loop = asyncio.get_running_loop()
+        lent.idle_since = loop.time()
+        self._idle.setdefault(lent.origin, []).append(lent)
+        if self._look is None:
+            self._look = loop.call_later(LENT_IDLE, self._release_idle)
 
-class Lent(NamedTuple):
-    """A connection of aiohttp's that somebody else speaks on for a while."""
+    def _release_idle(self) -> None:
+        loop = asyncio.get_running_loop()
+        before = loop.time() - LENT_IDLE
+        for origin, idle in self._idle.items():
+            self._idle[origin] = [lent for lent in idle if lent.idle_since > before]
+            for lent in idle:
+                if lent.idle_since <= before:
+                    lent.release()
+        left = any(self._idle.values())
+        self._look = loop.call_later(LENT_IDLE, self._release_idle) if left else None
 
-    connection: Connection
-    handler: ResponseHandler
-    transport: asyncio.Transport
+    def close(self) -> None:
+        """Give all that nobody uses back to aiohttp."""
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+        for idle in self._idle.values():
+            while idle:
+                idle.pop().release()
 
-    @classmethod
-    def of(cls, connection: Connection, origin: str) -> Lent:
-        """Return a connection with its parts.
+
+class User(Protocol):
+    """Who speaks on a connection, as it is told by the event loop."""
+
+    def data_received(self, data: bytes) -> None: ...
+    def lost(self, exc: Exception | None) -> None: ...
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+
+
+class Lent(asyncio.Protocol):
+    """A connection of aiohttp's that somebody else speaks on, one request after the other."""
+
+    __slots__ = (
+        "_poll",
+        "_spoiled",
+        "connection",
+        "handler",
+        "idle_since",
+        "origin",
+        "transport",
+        "user",
+    )
+
+    def __init__(self, connection: Connection, origin: str) -> None:
+        """Take a connection apart.
 
         Raises:
-            AttributeError, TypeError: they are not what they are in the aiohttp known here.
+            AttributeError, TypeError: its parts are not what they are in the aiohttp known here.
         """
+        self.user: User | None = None
+        self.idle_since = 0.0
+        self.connection = connection
+        self.origin = origin
+        self._poll: select.poll | None = None
+        self._spoiled = False
         try:
             handler, transport = connection.protocol, connection.transport
             if handler is None or transport is None:
@@ -104,16 +176,22 @@ class Lent(NamedTuple):
         except BaseException:
             connection.close()
             raise
-        return cls(connection, handler, transport)
+        self.handler = handler
+        self.transport: asyncio.Transport = transport
+
+    def is_good(self) -> bool:
+        """Tell whether everything on it is accounted for, and it is not known to have ended."""
+        return not (self._spoiled or self.transport.is_closing() or self.has_news())
 
     def has_news(self) -> bool:
         """Tell whether something has come that the event loop has not seen: bytes, or the end."""
-        found = self.transport.get_extra_info("socket")
-        if found is None:
-            return False
-        poll = select.poll()
-        poll.register(found.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
+        if self._poll is None:
+            found = self.transport.get_extra_info("socket")
+            if found is None:
+                return False
+            self._poll = select.poll()
+            self._poll.register(found.fileno(), select.POLLIN)
+        return bool(self._poll.poll(0))
 
     def is_hung_up(self) -> bool:
         """Tell whether the other side has closed the connection, wholly or for its own part."""
@@ -124,12 +202,48 @@ class Lent(NamedTuple):
         poll.register(found.fileno(), getattr(select, "POLLRDHUP", 0))
         return bool(poll.poll(0))
 
-    def give_back(self, *, good: bool) -> None:
-        """Put aiohttp's protocol back in place; the connection is closed unless it is *good*."""
+    def release(self) -> None:
+        """Give it back to aiohttp, with aiohttp's protocol in place."""
+        if self._spoiled:
+            self.close()
+            return
         self.transport.set_protocol(self.handler)
-        if good:
-            self.transport.resume_reading()
-            self.connection.release()
+        self.connection.release()
+
+    def close(self) -> None:
+        """Close it."""
+        self.user = None
+        self.transport.set_protocol(self.handler)
+        self.transport.abort()
+        self.connection.close()
+
+    # What the event loop calls
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on what arrives; nobody has asked for what comes between two requests."""
+        if self.user is not None:
+            self.user.data_received(data)
         else:
-            self.transport.abort()
-            self.connection.close()
+            self._spoiled = True
+
+    def eof_received(self) -> bool:
+        """Hand on the end of the connection."""
+        if self.user is not None:
+            self.user.lost(None)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Hand on the end of the connection."""
+        if self.user is not None:
+            self.user.lost(exc)
+        self.handler.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Hand on that the other side is slow."""
+        if self.user is not None:
+            self.user.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Hand on that it is not any more."""
+        if self.user is not None:
+            self.user.resume_writing()

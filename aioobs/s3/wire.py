@@ -58,7 +58,7 @@ class LeanTransport:
         lent = await self._lender.borrow(origin)
         if lent is None:
             return await self._session.send(method, url, headers, body, progress)
-        wire = Wire(lent, origin, progress, method=method)
+        wire = Wire(self._lender, lent, progress, method=method)
         try:
             await wire.send(head_of(method, target, headers), body)
             known = await wire.head()
@@ -74,6 +74,10 @@ class LeanTransport:
             return await self._session.send(method, url, headers, body, progress)
         raise ConnectionFailed(f"{origin} gave an answer of a kind that is not known here")
 
+    def close(self) -> None:
+        """Give the connections that nobody uses back."""
+        self._lender.close()
+
 
 def head_of(method: str, target: str, headers: Mapping[str, str]) -> bytes:
     lines = [f"{method} {target} HTTP/1.1\r\n"]
@@ -82,7 +86,7 @@ def head_of(method: str, target: str, headers: Mapping[str, str]) -> bytes:
     return "".join(lines).encode("utf-8", "surrogateescape")
 
 
-class Wire(asyncio.Protocol):
+class Wire:
     """One request and its answer on a connection."""
 
     __slots__ = (
@@ -92,8 +96,8 @@ class Wire(asyncio.Protocol):
         "_chunks",
         "_data_expected",
         "_error",
-        "_handler",
         "_keep",
+        "_lender",
         "_lent",
         "_loop",
         "_origin",
@@ -111,13 +115,13 @@ class Wire(asyncio.Protocol):
     answer: Head
 
     def __init__(
-        self, lent: Lent, origin: str, progress: Callable[[], None], *, method: str
+        self, lender: Lender, lent: Lent, progress: Callable[[], None], *, method: str
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._lender = lender
         self._lent: Lent | None = lent
-        self._handler = lent.handler
         self.transport = lent.transport
-        self._origin = origin
+        self._origin = lent.origin
         self._progress = progress
         self._body_expected = method != "HEAD"
         self._data_expected = method == "GET"
@@ -132,7 +136,7 @@ class Wire(asyncio.Protocol):
         self._strange = False
         self._chunked = False
         self.remaining = -1  # bytes of the body that have not arrived; -1: nor has the head
-        self.transport.set_protocol(self)
+        lent.user = self
 
     @property
     def plain_socket(self) -> int | None:
@@ -238,7 +242,7 @@ class Wire(asyncio.Protocol):
         while not waiter.done():
             await asyncio.wait([waiter], timeout=LOOK_OUT)
             if not waiter.done() and self._lent is not None and self._lent.is_hung_up():
-                self._lost(None)
+                self.lost(None)
 
     async def _event(self) -> None:
         self._waiter = self._loop.create_future()
@@ -261,15 +265,15 @@ class Wire(asyncio.Protocol):
             self.close()
         else:
             lent, self._lent = self._lent, None
-            lent.give_back(good=True)
+            self._lender.give_back(lent)
 
     def close(self) -> None:
         """Close the connection, unless it has been given back."""
         if self._lent is not None:
             lent, self._lent = self._lent, None
-            lent.give_back(good=False)
+            lent.close()
 
-    # What the event loop calls
+    # What the connection tells
 
     def data_received(self, data: bytes) -> None:
         """Take what arrives."""
@@ -344,17 +348,8 @@ class Wire(asyncio.Protocol):
             self.remaining = answer.length
         return self._chunked or following <= self.remaining
 
-    def eof_received(self) -> bool:
+    def lost(self, exc: Exception | None) -> None:
         """Take the end of the connection."""
-        self._lost(None)
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Take the end of the connection."""
-        self._lost(exc)
-        self._handler.connection_lost(exc)
-
-    def _lost(self, exc: Exception | None) -> None:
         self._keep = False
         if self._error is None and self.remaining:
             why = f": {exc}" if exc else ""
