@@ -40,6 +40,7 @@ V4_LONGEST_EXPIRES = 7 * 24 * 3600
 
 # Hop-by-hop and conditional headers are left out: a proxy or a cache may change them on the way.
 SIGNED_V4 = frozenset({"content-md5", "content-type", "date", "range"})
+CONDITIONS = frozenset({"if-match", "if-none-match"})
 
 SUBRESOURCES_V2 = frozenset(
     """
@@ -160,7 +161,8 @@ class SigV4:
         sent = {**headers, "x-amz-content-sha256": payload, "x-amz-date": moment.timestamp}
         if credentials.token is not None:
             sent["x-amz-security-token"] = credentials.token
-        if len(sent) == 2:  # nothing given: a third faster than the general way
+        # Nothing else to sign, which is usual: a third faster than the general way.
+        if credentials.token is None and headers.keys() <= CONDITIONS:
             names = "host;x-amz-content-sha256;x-amz-date"
             lines = (
                 f"host:{target.host}\nx-amz-content-sha256:{payload}\n"

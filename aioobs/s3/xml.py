@@ -126,8 +126,9 @@ def parse_page(document: bytes, *, version: int) -> Page:
     root = parse(document, "ListBucketResult")
     plain = text(root, "EncodingType").lower() != "url"
     decode = str if plain else unquoted
+    moments = {time: nanoseconds(time) for time in {row[1] for row in rows}}
     objects = [
-        Listed._make((decode(key), int(size), etag, nanoseconds(time)))
+        Listed._make((decode(key), int(size), etag, moments[time]))
         for key, time, etag, size in rows
     ] or [
         Listed(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from aioobs.s3.client import Client
     from aioobs.s3.xml import Listed
 
-__all__ = ["RemoteStore", "relative_names"]
+__all__ = ["RemoteStore", "file_url"]
 
 log = logging.getLogger("aioobs.file")
 
@@ -113,18 +113,25 @@ class RemoteStore:
     async def list_directory(self, path: str, *, recursive: bool) -> list[tuple[str, bool]]:
         """Return the names below a folder, each with whether it is a folder, in order."""
         url = object_url(path)
-        names: set[tuple[str, bool]] = set()
-        marked = False
+        files: list[tuple[str, bool]] = []
+        folders: set[str] = set()
+        marked, start, before = False, len(url.folder), ""
         delimiter = "" if recursive else "/"
         async for page in self.client.list_pages(url.bucket, url.folder, delimiter=delimiter):
             marked = marked or bool(page.objects)
+            folders.update(prefix[start:].rstrip("/") for prefix in page.prefixes)
             for item in page.objects:
-                names.update(relative_names(item.key[len(url.folder) :]))
-            names.update((prefix[len(url.folder) :].rstrip("/"), True) for prefix in page.prefixes)
-        names.discard(("", True))
-        if not names and not marked:
+                name = item.key[start:]
+                above, _, last = name.rpartition("/")
+                if above != before:
+                    before = above
+                    folders.update(folders_of(name))
+                if last:
+                    files.append((name, False))
+        folders.discard("")
+        if not (files or folders or marked):
             await self._require_folder(url)
-        return sorted(names)
+        return sorted([*files, *((name, True) for name in folders)])
 
     async def make_dirs(self, path: str) -> None:
         """Create a folder and those above it; one that is there is no error."""
@@ -346,13 +353,16 @@ def missing_error(url: ObjectURL) -> NotFound:
     return NotFound("there is no such file, folder or bucket", url=str(url))
 
 
+def folders_of(name: str) -> list[str]:
+    """Return the folders that a name below another leads through."""
+    parts = name.split("/")[:-1]
+    return ["/".join(parts[: end + 1]) for end in range(len(parts))]
+
+
 def relative_names(key: str) -> list[tuple[str, bool]]:
     """Return a key below a folder and the folders between, each with whether it is a folder."""
-    parts = key.split("/")
-    names = [("/".join(parts[:end]), True) for end in range(len(parts))]
-    if parts[-1]:
-        names.append((key, False))
-    return names
+    names = [("", True), *((folder, True) for folder in folders_of(key))]
+    return names if key.endswith("/") or not key else [*names, (key, False)]
 
 
 def stat_of(item: Listed) -> Stat:
