@@ -42,9 +42,9 @@ class Tasks:
         """Cancel all of them, and wait for their ends."""
         for task in self._running:
             task.cancel()
-        if self._running:
-            await settled(asyncio.gather(*self._running, return_exceptions=True))
-            self._running.clear()
+        running, self._running = self._running, set()
+        if running:
+            await settled(asyncio.gather(*running, return_exceptions=True))
 
     async def _wait(self, return_when: str) -> None:
         done, self._running = await asyncio.wait(self._running, return_when=return_when)

@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
-__all__ = ["in_thread", "settled"]
+__all__ = ["in_thread", "settled", "to_its_end"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -68,10 +68,27 @@ class Work(Generic[T]):
 
 
 async def settled(future: asyncio.Future[Any]) -> None:
-    """Wait for *future*, however often the waiting task is cancelled meanwhile."""
+    """Wait for *future* to its end; who is cancelled meanwhile is so afterwards."""
     from anyio import CancelScope
 
+    cancelled: asyncio.CancelledError | None = None
     with CancelScope(shield=True):  # anyio would cancel the task again and again
         while not future.done():
-            with suppress(asyncio.CancelledError):
+            try:
                 await asyncio.wait([future])
+            except asyncio.CancelledError as error:
+                cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
+async def to_its_end(coroutine: Coroutine[object, object, T]) -> T:
+    """Await *coroutine*, which goes on when the waiting task is cancelled: for what must happen."""
+    task = asyncio.create_task(coroutine)
+    try:
+        await settled(task)
+    except asyncio.CancelledError:
+        if not task.cancelled():
+            task.exception()  # which would be logged if nobody asked
+        raise
+    return task.result()

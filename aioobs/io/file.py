@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
-from aioobs.io.raw import split_mode
+from aioobs.io.raw import check_options, split_mode
 from aioobs.io.reader import open_reader
 from aioobs.io.spool import Spool, open_spool
 from aioobs.io.stream import ByteStream, TextStream
 from aioobs.io.writer import open_appender, open_writer
 from aioobs.session import current_client
+from aioobs.threads import in_thread, to_its_end
 from aioobs.url import Path, is_remote, parse
 
 if TYPE_CHECKING:
@@ -75,6 +77,9 @@ class File:
         self.name = os.fspath(name)
         self.mode = mode
         letter, updates, binary = split_mode(mode)
+        check_options(
+            binary=binary, buffering=buffering, encoding=encoding, errors=errors, newline=newline
+        )
         self._updates = updates
         self._plain_mode = letter + ("b" if binary else "") + ("+" if updates else "")
         self._buffering = buffering
@@ -106,18 +111,30 @@ class File:
         return TextStream(opened, *self._text) if self._text else ByteStream(opened)
 
     async def _open_locally(self, file: str | int, *, closefd: bool = True) -> Any:
-        import aiofiles
+        from aiofiles.threadpool import wrap
 
         encoding, errors, newline = self._text or (None, None, None)
-        return await aiofiles.open(  # type: ignore[call-overload]
-            file,
-            self._plain_mode,
-            buffering=self._buffering,
-            encoding=encoding,
-            errors=errors,
-            newline=newline,
-            closefd=closefd,
-        )
+        opened: list[IO[Any]] = []  # what is opened when this has been cancelled, too
+
+        def open_it() -> None:
+            found = open(  # noqa: SIM115
+                file,
+                self._plain_mode,
+                self._buffering,
+                encoding=encoding,
+                errors=errors,
+                newline=newline,
+                closefd=closefd,
+            )
+            opened.append(found)
+
+        try:
+            await in_thread(open_it)
+        except asyncio.CancelledError:
+            for found in opened:
+                found.close()
+            raise
+        return wrap(opened[0])
 
     async def __aexit__(
         self,
@@ -198,7 +215,8 @@ class File:
         self._stream = self._object = None
         try:
             if stream is not None and not isinstance(stream, ByteStream | TextStream):
-                await stream.close()
+                # A thread that is still at work must not find the descriptor closed, or another's.
+                await to_its_end(stream.close())
         except BaseException:
             publish = False
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Protocol
 
-__all__ = ["Raw", "split_mode"]
+__all__ = ["Raw", "check_options", "split_mode"]
 
 LETTERS = {"r", "w", "x", "a"}
 
@@ -53,3 +53,19 @@ def split_mode(mode: str) -> tuple[str, bool, bool]:
     if "b" in mode and "t" in mode:
         raise ValueError("can't have text and binary mode at once")
     return letters[0], "+" in mode, "b" in mode
+
+
+def check_options(
+    *, binary: bool, buffering: int, encoding: str | None, errors: str | None, newline: str | None
+) -> None:
+    """Check that the arguments fit together, before anything is opened.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if binary and not (encoding is errors is newline is None):
+        raise ValueError("binary files take no encoding, errors or newline")
+    if buffering == 0 and not binary:
+        raise ValueError("text files cannot be without a buffer")
+    if newline not in (None, "", "\n", "\r", "\r\n"):
+        raise ValueError(f"illegal newline value: {newline!r}")

@@ -8,8 +8,8 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aioobs.errors import IsADirectory, NotFound, ReadError
-from aioobs.s3.body import BufferSink, MemorySink
+from aioobs.errors import IsADirectory, NotFound, ObjectChanged, ReadError
+from aioobs.s3.body import BufferSink, Memory, MemorySink
 from aioobs.s3.ranges import read_ranges
 from aioobs.store.remote import RemoteStore, file_url
 from aioobs.threads import settled
@@ -39,7 +39,9 @@ async def open_reader(client: Client, path: str) -> ObjectReader:
     try:
         info = await client.get_object_into(url.bucket, url.key, sink, start=0, stop=FIRST)
         if info.headers.get("content-range", "").endswith("/*"):
-            info = await client.head_object(url.bucket, url.key)
+            first, info = info, await client.head_object(url.bucket, url.key)
+            if info.etag != first.etag:
+                raise ObjectChanged("it was replaced meanwhile", operation="getObject", url=path)
     except NotFound:
         if await RemoteStore(client).is_directory(path):
             raise IsADirectory("is a folder", operation="getObject", url=path) from None
@@ -123,6 +125,7 @@ class ObjectReader:
     def _request(self, length: int) -> None:
         block = Block(self._stop, min(self._stop + length, self._info.size))
         block.task = asyncio.create_task(self._fetch(block))
+        block.task.add_done_callback(look_at)
         self._blocks.append(block)
 
     async def _fetch(self, block: Block) -> None:
@@ -141,7 +144,9 @@ class ObjectReader:
     async def _current(self) -> tuple[bytes, int]:
         """Return the block at the position when it is there, and the offset in it."""
         index = next(i for i, block in enumerate(self._blocks) if self._position < block.stop)
-        del self._blocks[: max(index - 1, 0)]  # the one before stays, for small steps back
+        passed = max(index - 1, 0)  # but for the one before, which is for small steps back
+        skipped, self._blocks = self._blocks[:passed], self._blocks[passed:]
+        await give_up(skipped)
         block = self._blocks[min(index, 1)]
         if block.data is None and block.task is not None:
             if not block.task.done():
@@ -180,10 +185,14 @@ class ObjectReader:
         if last and last.data is not None and last.stop == size and last.start <= start:
             self._position = size
             return last.data[start - last.start :]
-        memory = io.BytesIO(bytes(size - start))  # whose value is had without a second copy
-        with memory.getbuffer() as buffer:
-            while self._position < size:
-                await self.readinto(buffer[self._position - start :])
+        memory = Memory(size - start)
+        try:
+            with memory.getbuffer() as buffer:
+                while self._position < size:
+                    await self.readinto(buffer[self._position - start :])
+        except BaseException:
+            self._position = start
+            raise
         return memory.getvalue()
 
     def _forget_other_loops(self) -> None:
@@ -197,16 +206,13 @@ class ObjectReader:
     async def _drop(self) -> None:
         """Forget what is held, and give up what is on its way."""
         blocks, self._blocks, self._ahead = self._blocks, [], 0
-        loop = asyncio.get_running_loop()
-        tasks = [block.task for block in blocks if block.task and block.task.get_loop() is loop]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await settled(asyncio.gather(*tasks, return_exceptions=True))
+        await give_up(blocks)
 
     async def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Go to a position and return it."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._info.size}
+        if whence not in base:
+            raise ValueError(f"invalid whence: {whence}")
         position = base[whence] + offset
         if position < 0:
             raise ValueError(f"negative seek position {position}")
@@ -231,3 +237,19 @@ class ObjectReader:
     async def abort(self) -> None:
         """Do as `aclose`."""
         await self._drop()
+
+
+async def give_up(blocks: list[Block]) -> None:
+    """Cancel what is on its way on this loop, and wait for its end."""
+    loop = asyncio.get_running_loop()
+    tasks = [block.task for block in blocks if block.task and block.task.get_loop() is loop]
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await settled(asyncio.gather(*tasks, return_exceptions=True))
+
+
+def look_at(task: asyncio.Task[None]) -> None:
+    """Look at the failure of a block that nobody comes to read, or else it is logged."""
+    if not task.cancelled():
+        task.exception()

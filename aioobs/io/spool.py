@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from aioobs.errors import IsADirectory, NotFound
-from aioobs.s3.body import FilePart, FileSink
+from aioobs.s3.body import FilePart, FileSink, digest
 from aioobs.s3.ranges import read_ranges
 from aioobs.store.compose import Stored, stored
 from aioobs.store.remote import RemoteStore, file_url
@@ -56,6 +56,7 @@ class Spool:
 
     Whoever opened it reads and writes the descriptor.  Whether something was changed shows in the
     file's time of modification, which is put back to 1970 whenever it is equal to the object.
+    What is changed in mapped memory need not show there; for who may do that, see `share`.
     """
 
     def __init__(self, client: Client, url: ObjectURL, base: Stored | None, *, new: bool) -> None:
@@ -64,10 +65,11 @@ class Spool:
         self._url = url
         self._base = base
         self._new = new
+        self._digest: bytes | None = None  # of the object, if the time may not show a change
 
     async def open(self, *, appending: bool) -> None:
         """Create the file and fill it."""
-        self.descriptor = await in_thread(create)
+        await in_thread(self._create)
         if self._base is not None:
             await read_ranges(
                 partial(self._client.get_object_into, self._url.bucket, self._url.key),
@@ -82,23 +84,42 @@ class Spool:
             flags = fcntl.fcntl(self.descriptor, fcntl.F_GETFL)
             fcntl.fcntl(self.descriptor, fcntl.F_SETFL, flags | os.O_APPEND)
 
+    def _create(self) -> None:
+        with tempfile.TemporaryFile() as file:
+            self.descriptor = os.dup(file.fileno())
+
     async def flush(self) -> None:
         """Write it back if it was changed.
 
         Raises:
             ObjectChanged: the object was replaced meanwhile; it stays as it is.
         """
-        info = os.fstat(self.descriptor)
-        if info.st_mtime_ns == 0:
+        found = None if self._digest is None else await self._compute_digest()
+        if not self._is_touched() and found == self._digest:
             return
-        os.utime(self.descriptor, ns=(0, 0))
+        os.utime(self.descriptor, ns=(0, 0))  # before the rest, during which it may be changed
+        body = self._body()
         try:
-            body = FilePart(self.descriptor, 0, info.st_size)
             etag = await engine.put(self._client, self._url, body, self._guard())
         except BaseException:
             os.utime(self.descriptor)
             raise
-        self._base = Stored(self._url.bucket, self._url.key, info.st_size, etag)
+        self._base = Stored(self._url.bucket, self._url.key, body.size, etag)
+        self._digest = found
+
+    async def share(self) -> None:
+        """Look at the content itself from now on, to know whether it was changed."""
+        if self._digest is None:
+            self._digest = b"" if self._is_touched() else await self._compute_digest()
+
+    def _is_touched(self) -> bool:
+        return os.fstat(self.descriptor).st_mtime_ns != 0
+
+    def _body(self) -> FilePart:
+        return FilePart(self.descriptor, 0, os.fstat(self.descriptor).st_size)
+
+    async def _compute_digest(self) -> bytes:
+        return await digest(self._body(), "sha256")
 
     def _guard(self) -> Guard:
         if self._base is not None:
@@ -117,8 +138,3 @@ class Spool:
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
-
-
-def create() -> int:
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())

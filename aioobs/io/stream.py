@@ -28,6 +28,7 @@ class Stream(Generic[AnyStr]):
         self._raw = raw
         self._piece: AnyStr = self.empty
         self._at = 0
+        self._start = (0, 0)  # of the piece of text: the position, and the decoder's state there
         self._chunk = FIRST_CHUNK
 
     async def _more(self) -> bool:
@@ -54,29 +55,45 @@ class Stream(Generic[AnyStr]):
             held = self._piece[self._at :]
             self._piece, self._at = self.empty, 0
             return held + rest if held else rest
-        pieces = []
-        while size and (self._at < len(self._piece) or await self._more()):
-            piece = self._piece[self._at : self._at + size]
-            pieces.append(piece)
-            self._at += len(piece)
-            size -= len(piece)
+        before, pieces = self._place(), []
+        try:
+            while size and (self._at < len(self._piece) or await self._more()):
+                piece = self._piece[self._at : self._at + size]
+                pieces.append(piece)
+                self._at += len(piece)
+                size -= len(piece)
+        except BaseException:
+            self._put_back(before, pieces)
+            raise
         return self.empty.join(pieces)
 
     async def readline(self, size: int | None = -1) -> AnyStr:
         """Return the next line with its end, or *size* characters or bytes of it."""
         left = size if size is not None and size >= 0 else -1
-        pieces = []
-        while left and (self._at < len(self._piece) or await self._more()):
-            after = self._after_line()
-            stop = after if after >= 0 else len(self._piece)
-            if 0 <= left < stop - self._at:
-                stop, after = self._at + left, -1
-            pieces.append(self._piece[self._at : stop])
-            left -= (stop - self._at) if left > 0 else 0
-            self._at = stop
-            if after >= 0:
-                break
+        before, pieces = self._place(), []
+        try:
+            while left and (self._at < len(self._piece) or await self._more()):
+                after = self._after_line()
+                stop = after if after >= 0 else len(self._piece)
+                if 0 <= left < stop - self._at:
+                    stop, after = self._at + left, -1
+                pieces.append(self._piece[self._at : stop])
+                left -= (stop - self._at) if left > 0 else 0
+                self._at = stop
+                if after >= 0:
+                    break
+        except BaseException:
+            self._put_back(before, pieces)
+            raise
         return self.empty.join(pieces)
+
+    def _place(self) -> tuple[AnyStr, int, tuple[int, int]]:
+        return self._piece, self._at, self._start
+
+    def _put_back(self, before: tuple[AnyStr, int, tuple[int, int]], pieces: list[AnyStr]) -> None:
+        """Be where it was before *pieces* were taken: whoever reads again gets them."""
+        piece, self._at, self._start = before
+        self._piece = piece[: self._at] + self.empty.join(pieces)
 
     async def flush(self) -> None:
         """Publish what was written so far."""
@@ -113,16 +130,16 @@ class ByteStream(Stream[bytes]):
     async def readinto(self, buffer: WriteableBuffer) -> int:
         """Fill *buffer* and return how many bytes there were."""
         view = memoryview(buffer).cast("B")
-        count = 0
-        while count < len(view):
-            if held := self._piece[self._at : self._at + len(view) - count]:
-                view[count : count + len(held)] = held
-                self._at += len(held)
-                count += len(held)
-            elif more := await self._raw.readinto(view[count:]):
+        held = self._piece[self._at : self._at + len(view)]
+        count = len(held)
+        view[:count] = held
+        try:
+            while count < len(view) and (more := await self._raw.readinto(view[count:])):
                 count += more
-            else:
-                break
+        except BaseException:
+            await self._raw.seek(len(held) - count, os.SEEK_CUR)
+            raise
+        self._at += len(held)
         return count
 
     async def write(self, data: ReadableBuffer) -> int:
@@ -156,7 +173,6 @@ class TextStream(Stream[str]):
         self._decoder = io.IncrementalNewlineDecoder(decoder, translate=newline is None)
         self._encoder = codecs.getincrementalencoder(encoding)(errors)
         self._started = False
-        self._start = (0, 0)  # of the piece: the position, and the decoder's state there
         self._ended = False
 
     async def _more(self) -> bool:
@@ -164,8 +180,7 @@ class TextStream(Stream[str]):
             waiting, state = self._decoder.getstate()
             position = await self._raw.seek(0, os.SEEK_CUR) - len(waiting)
             data = await self._next_chunk()
-            self._ended = not data
-            self._piece, self._at = self._decoder.decode(data, final=self._ended), 0
+            self._piece, self._at = await self._decoded(data, final=not data), 0
             self._start = (position, state)
             if self._piece:
                 return True
@@ -174,8 +189,15 @@ class TextStream(Stream[str]):
     async def _rest(self) -> str:
         if self._ended:
             return ""
-        text = self._decoder.decode(await self._raw.readall(), final=True)
-        self._ended = True
+        return await self._decoded(await self._raw.readall(), final=True)
+
+    async def _decoded(self, data: bytes, *, final: bool) -> str:
+        try:
+            text = self._decoder.decode(data, final=final)
+        except UnicodeError:
+            await self._raw.seek(-len(data), os.SEEK_CUR)  # whoever reads again fails again
+            raise
+        self._ended = final
         return text
 
     def _after_line(self) -> int:
@@ -206,9 +228,14 @@ class TextStream(Stream[str]):
             offset = await self._raw.size()
         elif whence != os.SEEK_SET:
             raise io.UnsupportedOperation("text has no other positions than those of tell()")
+        if offset < 0:
+            raise ValueError(f"negative seek position {offset}")
         position, skipped, state = offset & POSITION, offset >> 64 & POSITION, offset >> 128
         await self._raw.seek(position, os.SEEK_SET)
-        self._decoder.setstate((b"", state))
+        if position:
+            self._decoder.setstate((b"", state))
+        else:
+            self._decoder.reset()  # to look for a byte order mark
         self._piece, self._at, self._ended, self._chunk = "", 0, False, FIRST_CHUNK
         self._start = (position, state)
         await self.read(skipped)
@@ -218,12 +245,11 @@ class TextStream(Stream[str]):
         """Return the position as `seek` takes it, which is no number of characters or bytes."""
         if self._raw.writable:
             return await self._raw.seek(0, os.SEEK_CUR)
-        if self._at == len(self._piece):
+        skipped, (position, state) = self._at, self._start
+        if skipped == len(self._piece):
             waiting, state = self._decoder.getstate()
-            position = await self._raw.seek(0, os.SEEK_CUR) - len(waiting)
-            return position | state << 128
-        position, state = self._start
-        return position | self._at << 64 | state << 128
+            skipped, position = 0, await self._raw.seek(0, os.SEEK_CUR) - len(waiting)
+        return position | skipped << 64 | (state << 128 if position else 0)
 
 
 POSITION = (1 << 64) - 1

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from aioobs.errors import IsADirectory
 from aioobs.store.compose import Composition, append, stored
 from aioobs.store.remote import RemoteStore, file_url
+from aioobs.threads import to_its_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +31,7 @@ async def open_writer(
 
     Raises:
         FileExistsError: there is one already, and *exclusive* is true.
-        IsADirectory: the name is that of a folder.
-        NotFound: there is no such bucket.
+        IsADirectory: the name is that of a bucket, or ends in a slash.
     """
     url = file_url(path)
     if exclusive and await RemoteStore(client).exists(path):
@@ -121,7 +121,7 @@ class ObjectWriter:
             OSError: it could not be published.
         """
         async with self._lock:
-            if asyncio.get_running_loop().time() >= self._next_flush:
+            if self._failure or asyncio.get_running_loop().time() >= self._next_flush:
                 await self._publish()
             elif self._late is None and self._object.is_news:
                 self._late = asyncio.create_task(self._flush_later())
@@ -129,9 +129,11 @@ class ObjectWriter:
     async def _flush_later(self) -> None:
         await asyncio.sleep(self._next_flush - asyncio.get_running_loop().time())
         async with self._lock:
-            self._late = None
-            with suppress(OSError):  # is raised by whatever is done next
-                await self._publish()
+            try:
+                with suppress(Exception):  # whatever is done next raises it
+                    await self._publish()
+            finally:
+                self._late = None
 
     async def _publish(self) -> None:
         with self._all_or_nothing():
@@ -148,22 +150,24 @@ class ObjectWriter:
         Raises:
             OSError: it could not be published; what was not flushed is lost.
         """
-        async with self._lock:
-            self._call_off()
-            try:
+        try:
+            async with self._lock:  # so that no flush is in the middle of it
+                self._call_off()
                 await self._publish()
-            except BaseException:
-                await self._object.abort()
-                raise
+        except BaseException:
+            await self.abort()
+            raise
 
     async def abort(self) -> None:
         """Close without publishing what was not flushed."""
+        self._call_off()
+        await to_its_end(self._give_up())
+
+    async def _give_up(self) -> None:
         async with self._lock:
-            self._call_off()
             await self._object.abort()
 
     def _call_off(self) -> None:
-        # With the lock held: the flush that was put off is not in the middle of it.
         if self._late is not None:
             self._late.cancel()
 

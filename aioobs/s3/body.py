@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from aioobs.errors import ReadError, SourceError
@@ -22,6 +23,7 @@ __all__ = [
     "DirectSink",
     "FilePart",
     "FileSink",
+    "Memory",
     "MemorySink",
     "Sink",
     "chunks",
@@ -164,12 +166,27 @@ class BufferSink(DirectSink):
         self.received += count
 
 
+class Memory(io.BytesIO):
+    """Memory to be filled, whose value is had without a second copy.
+
+    Slices of it may live on, in the traceback of what failed.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(bytes(size))
+
+    def close(self) -> None:
+        """Let go of it, when the last slice does."""
+        with suppress(BufferError):
+            super().close()
+
+
 class MemorySink(DirectSink):
     """Gathers a body in memory, a long one without a second copy."""
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []
-        self._memory: io.BytesIO | None = None
+        self._memory: Memory | None = None
 
     async def write(self, chunk: bytes) -> None:
         """Take the next bytes."""
@@ -183,7 +200,7 @@ class MemorySink(DirectSink):
     def room(self, size: int) -> memoryview:
         """Return memory for all the rest of the body."""
         if self._memory is None:
-            self._memory = io.BytesIO(bytes(self.received + size))
+            self._memory = Memory(self.received + size)
             self._memory.getbuffer()[: self.received] = b"".join(self._chunks)
             self._chunks.clear()
         return self._memory.getbuffer()[self.received : self.received + size]

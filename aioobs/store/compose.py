@@ -91,6 +91,8 @@ async def extend(
         ObjectChanged: what is there is not *base* any more; nothing was added.
         AlreadyExists: there is something now, where nothing was.
     """
+    if base is not None and not (addition.size if isinstance(addition, Stored) else len(addition)):
+        return base
     if client.config.signature == "obs" and not isinstance(addition, Stored):
         try:
             return await extend_natively(client, url, base, addition)

@@ -7,7 +7,6 @@ bytes whose key ends in a slash: its marker.
 from __future__ import annotations
 
 import errno
-import io
 import logging
 import os
 from contextlib import suppress
@@ -21,7 +20,7 @@ from aioobs.errors import (
     ObsError,
     TransferFailed,
 )
-from aioobs.s3.body import MemorySink
+from aioobs.s3.body import Memory, MemorySink
 from aioobs.store.entry import Entry, Stat
 from aioobs.store.pattern import has_magic, literal_prefix, name_matches, path_matches
 from aioobs.url import ObjectURL, parse
@@ -57,7 +56,7 @@ class RemoteStore:
             raise
         if info.size <= begin:
             return first.getvalue()
-        memory = io.BytesIO(bytes(info.size))  # whose value is had without a second copy
+        memory = Memory(info.size)
         with memory.getbuffer() as buffer:
             buffer[:begin] = first.getvalue()
             await self.client.get_into(

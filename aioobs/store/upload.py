@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from aioobs.errors import ObsError
 from aioobs.tasks import Tasks
+from aioobs.threads import to_its_end
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,7 +94,10 @@ class Upload:
         )
 
     async def abort(self) -> None:
-        """Give up; nothing is left in the store."""
+        """Give up, also while being cancelled; nothing is left in the store."""
+        await to_its_end(self._give_up())
+
+    async def _give_up(self) -> None:
         await self._sending.cancel()
         if self._id:
             await abort_upload(self._client, self._url, self._id)
@@ -107,8 +111,6 @@ async def begin_upload(
     metadata: Mapping[str, str] | None = None,
 ) -> str:
     """Begin an upload and return its id; one that begins while this is cancelled is given up."""
-    from anyio import move_on_after  # not needed to import aioobs
-
     beginning = asyncio.create_task(
         client.create_multipart_upload(
             url.bucket, url.key, content_type=content_type, metadata=metadata
@@ -117,20 +119,27 @@ async def begin_upload(
     try:
         return await asyncio.shield(beginning)
     except asyncio.CancelledError:
-        with move_on_after(CLEANUP_TIMEOUT, shield=True):
-            await asyncio.wait([beginning], timeout=CLEANUP_TIMEOUT)
-            if beginning.done() and not beginning.cancelled() and not beginning.exception():
-                await abort_upload(client, url, beginning.result())
-        beginning.cancel()
+        await to_its_end(give_up(client, url, beginning))
         raise
+
+
+async def give_up(client: Client, url: ObjectURL, beginning: asyncio.Task[str]) -> None:
+    """Give up an upload that is about to begin."""
+    await asyncio.wait([beginning], timeout=CLEANUP_TIMEOUT)
+    if not beginning.done():
+        beginning.cancel()
+    elif not beginning.cancelled() and not beginning.exception():
+        await abort_upload(client, url, beginning.result())
 
 
 async def abort_upload(client: Client, url: ObjectURL, upload_id: str) -> None:
     """Give up an upload, also while being cancelled; at most for some seconds."""
-    from anyio import move_on_after
 
-    with move_on_after(CLEANUP_TIMEOUT, shield=True):
+    async def abort() -> None:
         try:
-            await client.abort_multipart_upload(url.bucket, url.key, upload_id)
-        except ObsError as error:
+            async with asyncio.timeout(CLEANUP_TIMEOUT):
+                await client.abort_multipart_upload(url.bucket, url.key, upload_id)
+        except (ObsError, TimeoutError) as error:
             log.warning("the upload %s of %s may be left over: %s", upload_id, url, error)
+
+    await to_its_end(abort())

@@ -305,7 +305,11 @@ def File(  # a function that looks like a class, as `open` does  # noqa: N802
     raw_mode = f"{letter}b{'+' if updates else ''}"
     if not isinstance(parse(name), ObjectURL):
         local = LocalRaw(os.fspath(name), raw_mode)
-        return layers(local, mode, buffering, encoding, errors, newline)
+        try:
+            return layers(local, mode, buffering, encoding, errors, newline)
+        except BaseException:
+            local.close()
+            raise
     raw = open_object(os.fspath(name), raw_mode, flush_interval)
     try:
         file = layers(raw, mode, buffering, encoding, errors, newline)

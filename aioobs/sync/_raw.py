@@ -60,6 +60,12 @@ class RawObject(io.RawIOBase):
         """Return the next line, or raise StopIteration."""
         return next(self)
 
+    def flush(self) -> None:
+        """Do as `sync` where there is no buffer above, whose flush does."""
+        super().flush()
+        if self.writable():
+            self.sync()
+
     def sync(self) -> None:
         """Make what was written so far visible in the store, but not inside `quiet`."""
         if not self._quiet:
@@ -97,6 +103,10 @@ class RawObject(io.RawIOBase):
             if self._is_ours():
                 run(self._object.aclose() if publish else self._object.abort())
         finally:
+            self._close()
+
+    def _close(self) -> None:
+        with self.quiet():  # for `io` flushes what it closes
             super().close()
 
     def __exit__(
@@ -115,7 +125,7 @@ class RawObject(io.RawIOBase):
         if self.closed:
             return
         lost = "; nothing was published" if self.writable() else ""
-        super().close()
+        self._close()
         if self._is_ours():
             finish(self._object.abort())
             warnings.warn(f"unclosed file {self.name!r}{lost}", ResourceWarning, 2, source=self)
