@@ -18,6 +18,8 @@ __all__ = ["Allowance", "Connections"]
 
 LEAN = frozenset(
     {
+        "copyObject",
+        "copyPart",
         "deleteObject",
         "getObject",
         "getObjectMetadata",
@@ -26,7 +28,7 @@ LEAN = frozenset(
         "uploadPart",
     }
 )
-"""The operations that move data, whose answers have a length."""
+"""The operations that come by the thousand, whose answers are short or have a length."""
 
 
 class Connections:
