@@ -46,8 +46,8 @@ def background_sync_copy(
             await train()
 
     A round copies the files whose size or time has changed since they were copied.  A file that is
-    being written to is left to the next round.  What is deleted locally stays in the target.  The first round does not send what the
-    store has already with the same size and a later time.
+    being written to is left to the next round.  What is deleted locally stays in the target.  The
+    first round does not send what the store has already with the same size and a later time.
 
     A round that fails is logged with the logger ``aioobs.background``, counted, and skipped; so
     is one that finds no folder at *src_url*, which can be created later.  A last round copies
