@@ -25,7 +25,7 @@ class Session:
         self._lock = threading.RLock()
         self._explicit: dict[str, object] = {}
         self._client: Client | None = None
-        self._environment: tuple[str | None, ...] = ()
+        self._environment: tuple[object, ...] = ()
         os.register_at_fork(after_in_child=self._unlock)
 
     def _unlock(self) -> None:
@@ -33,7 +33,7 @@ class Session:
 
     def client(self) -> Client:
         """Return the client, a new one whenever the environment has changed."""
-        environment = tuple(map(os.environ.get, VARIABLES))
+        environment = fingerprint()
         client = self._client
         if client is not None and environment == self._environment:
             return client
@@ -44,7 +44,7 @@ class Session:
 
     def _replace(self, client: Client) -> None:
         former, self._client = self._client, client
-        self._environment = tuple(map(os.environ.get, VARIABLES))
+        self._environment = fingerprint()
         if former is not None:
             former.retire()
 
@@ -74,6 +74,17 @@ class Session:
         if config.proxy is not None and "endpoint" in changes:
             config = replace(config, proxy=None)  # it was that for another endpoint
         return replace(config, **changes).with_proxy()  # type: ignore[arg-type]
+
+
+ENCODED = tuple(map(os.fsencode, VARIABLES))
+
+
+def fingerprint() -> tuple[object, ...]:
+    """Return what the environment says of stores, to see whether that has changed."""
+    data = getattr(os.environ, "_data", None)  # to decode it takes longer than a hop to the loop
+    if os.name == "posix" and isinstance(data, dict):
+        return tuple(map(data.get, ENCODED))
+    return tuple(map(os.environ.get, VARIABLES))
 
 
 session = Session()

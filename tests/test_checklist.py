@@ -617,11 +617,11 @@ def test_an_exception_has_its_builtin_and_the_answer_of_the_store(
         assert resp.reason
 
 
-@pytest.mark.parametrize("place", ["local", "remote"])
+@pytest.mark.parametrize("where", ["local", "remote"])
 def test_a_missing_source_is_caught_under_every_name_that_callers_use(
-    obs_bucket: str, tmp_path: Path, place: str
+    obs_bucket: str, tmp_path: Path, where: str
 ) -> None:
-    missing = f"{tmp_path if place == 'local' else obs_bucket}/missing"
+    missing = f"{tmp_path if where == 'local' else obs_bucket}/missing"
     for kind in (mox.file.MoxFileNotExistsException, FileNotFoundError, OSError, Exception):
         with pytest.raises(kind) as caught:
             mox.file.copy_parallel(missing, f"{tmp_path}/target")
