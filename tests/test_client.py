@@ -167,6 +167,26 @@ class TestObjects:
         with pytest.raises(ResponseError, match="416"):
             await client.get_object(bucket, "k", start=256, stop=300)
 
+    @pytest.mark.parametrize("size", [0, 10, 17 * MIB + 5])
+    async def test_memory_of_the_caller_is_filled(
+        self, client: Client, bucket: str, size: int
+    ) -> None:
+        content = os.urandom(size)
+        etag = await client.put_object(bucket, "k", content)
+        assert await client.get_buffer(bucket, "k") == content
+        for start in (0, 3, 9 * MIB):
+            buffer = bytearray(b"-" * (size + 10))
+            if start >= size:
+                continue
+            assert await client.get_into(bucket, "k", buffer, start=start) == size - start
+            assert buffer == content[start:] + b"-" * (start + 10)
+        exact = bytearray(size)
+        assert await client.get_into(bucket, "k", exact, if_match=etag) == size
+        assert exact == content
+        if size:
+            with pytest.raises(ObjectChanged):
+                await client.get_into(bucket, "k", exact, if_match="another")
+
     async def test_ranges_of_an_empty_object_are_empty(self, client: Client, bucket: str) -> None:
         await client.put_object(bucket, "k", b"")
         assert await client.get_object(bucket, "k") == b""

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Self
 
 from aioobs.config import Config
 from aioobs.errors import (
     AlreadyExists,
-    ErrorResponse,
     ObjectChanged,
     ObsError,
     PreconditionFailed,
     ProtocolError,
-    error_for,
 )
 from aioobs.s3 import xml
 from aioobs.s3.append import append
-from aioobs.s3.body import Body, FilePart, MemorySink, Sink, digest
+from aioobs.s3.body import Body, FilePart, MemorySink, Sink
 from aioobs.s3.conditions import Conditions, condition
+from aioobs.s3.deleting import delete, delete_all
 from aioobs.s3.exchange import Exchange
 from aioobs.s3.listing import Listing
 from aioobs.s3.objects import ObjectInfo, Range, checked_fields
-from aioobs.s3.ranges import fill
+from aioobs.s3.ranges import fill, huge_memory
 from aioobs.s3.reading import head, is_made_of, read_into
 from aioobs.s3.request import Request, object_headers, source_headers
 from aioobs.s3.retry import Budget
@@ -42,9 +39,6 @@ if TYPE_CHECKING:
     from aioobs.s3.transport import Reply
 
 __all__ = ["Client", "Listed", "ObjectInfo", "Page", "Upload", "UploadedPart"]
-
-MOST_DELETED = 1000
-NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 class Client:
@@ -187,6 +181,20 @@ class Client:
         read, part_size = partial(self.get_object_into, bucket, key), self._config.part_size
         return await fill(read, view, start=start, part_size=part_size, etag=if_match)
 
+    async def get_buffer(self, bucket: str, key: str) -> memoryview:
+        """Return the content of an object in writable memory of its own.
+
+        It does what `get_into` does, and suits long objects better than `get_object`.
+
+        Raises:
+            NotFound: there is no such object.
+            ObjectChanged: it was replaced meanwhile.
+        """
+        info = await self.head_object(bucket, key)
+        buffer = huge_memory(info.size)
+        await self.get_into(bucket, key, buffer, if_match=info.etag)
+        return buffer
+
     async def put_object(
         self,
         bucket: str,
@@ -259,37 +267,11 @@ class Client:
 
     async def delete_object(self, bucket: str, key: str) -> None:
         """Delete an object; one that does not exist is no error."""
-        await self._exchange.perform(Request("deleteObject", "DELETE", bucket, key))
+        await delete(self._exchange, bucket, key)
 
     async def delete_objects(self, bucket: str, keys: Iterable[str]) -> list[ObsError]:
         """Delete objects, up to 1,000 at a time; return an error for each one that is left."""
-        failures: list[ObsError] = []
-        batch: list[str] = []
-        for key in keys:
-            if NOT_IN_XML.search(key):
-                await self.delete_object(bucket, key)
-                continue
-            batch.append(key)
-            if len(batch) == MOST_DELETED:
-                failures += await self._delete_batch(bucket, batch)
-                batch = []
-        return failures + (await self._delete_batch(bucket, batch) if batch else [])
-
-    async def _delete_batch(self, bucket: str, keys: list[str]) -> list[ObsError]:
-        body = xml.delete_document(keys)
-        request = Request("deleteObjects", "POST", bucket, query=(("delete", ""),), body=body)
-        request.headers["content-md5"] = base64.b64encode(await digest(body, "md5")).decode()
-        request.headers["content-type"] = "application/xml"
-        errors = await self._exchange.document(request, xml.parse_delete_errors)
-        return [
-            error_for(
-                "deleteObjects",
-                f"s3://{bucket}/{error.get('Key', '')}",
-                ErrorResponse(200, "", error.get("Code", ""), error.get("Message", "")),
-            )
-            for error in errors
-            if error.get("Code") != "NoSuchKey"
-        ]
+        return await delete_all(self._exchange, bucket, keys)
 
     async def create_multipart_upload(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from aioobs.errors import ReadError
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from aioobs.s3.body import Sink
     from aioobs.s3.objects import ObjectInfo
 
-__all__ = ["fill", "read_ranges"]
+__all__ = ["fill", "huge_memory", "read_ranges"]
 
 RANGES_AT_ONCE = 8
 
@@ -54,6 +56,15 @@ async def read_ranges(
     async with Tasks() as tasks:
         for part in cut(size, part_size):
             await tasks.start(read_part(part.offset, part.size), at_most=RANGES_AT_ONCE)
+
+
+def huge_memory(size: int) -> memoryview:
+    """Return memory that takes less time to get than that of `bytes`, if it is long."""
+    memory = mmap.mmap(-1, max(size, 1))
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without them
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(memory)[:size]
 
 
 async def fill(read: Read, buffer: memoryview, *, start: int, part_size: int, etag: str) -> int:

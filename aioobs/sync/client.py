@@ -153,6 +153,17 @@ class Client:
         """
         return run(self._async.get_into(bucket, key, buffer, start=start, if_match=if_match))
 
+    def get_buffer(self, bucket: str, key: str) -> memoryview:
+        """Return the content of an object in writable memory of its own.
+
+        It does what `get_into` does, and suits long objects better than `get_object`.
+
+        Raises:
+            NotFound: there is no such object.
+            ObjectChanged: it was replaced meanwhile.
+        """
+        return run(self._async.get_buffer(bucket, key))
+
     def put_object(
         self,
         bucket: str,

@@ -1,0 +1,59 @@
+"""Deletes, one by one or a thousand at a time."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import TYPE_CHECKING
+
+from aioobs.errors import ErrorResponse, ObsError, error_for
+from aioobs.s3 import xml
+from aioobs.s3.body import digest
+from aioobs.s3.request import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aioobs.s3.exchange import Exchange
+
+__all__ = ["delete", "delete_all"]
+
+MOST_DELETED = 1000
+NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+
+async def delete(exchange: Exchange, bucket: str, key: str) -> None:
+    """Delete an object; one that does not exist is no error."""
+    await exchange.perform(Request("deleteObject", "DELETE", bucket, key))
+
+
+async def delete_all(exchange: Exchange, bucket: str, keys: Iterable[str]) -> list[ObsError]:
+    """Delete objects; return an error for each one that is left."""
+    failures: list[ObsError] = []
+    batch: list[str] = []
+    for key in keys:
+        if NOT_IN_XML.search(key):
+            await delete(exchange, bucket, key)
+            continue
+        batch.append(key)
+        if len(batch) == MOST_DELETED:
+            failures += await delete_batch(exchange, bucket, batch)
+            batch = []
+    return failures + (await delete_batch(exchange, bucket, batch) if batch else [])
+
+
+async def delete_batch(exchange: Exchange, bucket: str, keys: list[str]) -> list[ObsError]:
+    body = xml.delete_document(keys)
+    request = Request("deleteObjects", "POST", bucket, query=(("delete", ""),), body=body)
+    request.headers["content-md5"] = base64.b64encode(await digest(body, "md5")).decode()
+    request.headers["content-type"] = "application/xml"
+    errors = await exchange.document(request, xml.parse_delete_errors)
+    return [
+        error_for(
+            "deleteObjects",
+            f"s3://{bucket}/{error.get('Key', '')}",
+            ErrorResponse(200, "", error.get("Code", ""), error.get("Message", "")),
+        )
+        for error in errors
+        if error.get("Code") != "NoSuchKey"
+    ]
