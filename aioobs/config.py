@@ -262,7 +262,7 @@ class Environment:
         text = self.first(name)
         if not text:
             return default
-        if text.isascii() and text.isdigit() and int(text):
+        if re.fullmatch("[0-9]{1,18}", text) and int(text):
             return int(text)
         raise ConfigError(f"the environment variable {name}={text!r} is not a number above 0")
 

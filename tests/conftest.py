@@ -1,20 +1,63 @@
-"""Fixtures for every test: a clean environment, asyncio, and a second kind of server."""
+"""Fixtures for every test: a clean environment, transport and loop, and a second kind of server.
+
+`--transport` and `--loop` say what the tests run on that do not choose it themselves.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
+import os
 import socket
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
+import faulty
 import pytest
 
+from aioobs.config import Config, TransportName
+from aioobs.sync import _loop
 from aioobs.testing import free_ports, isolate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options."""
+    group = parser.getgroup("aioobs")
+    group.addoption(
+        "--transport",
+        choices=get_args(TransportName),
+        default=Config.transport,
+        help="the transport of every client that names none (default: %(default)s)",
+    )
+    group.addoption(
+        "--loop",
+        choices=("asyncio", "uvloop"),
+        help="the event loop of async tests (default: asyncio) and of blocking calls (uvloop)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the transport the default, here and in the processes that tests start."""
+    transport = config.getoption("--transport")
+    names = [field.name for field in dataclasses.fields(Config)]
+    defaults: list[Any] = list(Config.__init__.__defaults__ or ())
+    defaults[names.index("transport")] = transport
+    Config.__init__.__defaults__ = tuple(defaults)
+    Config.transport = transport
+    faulty.TRANSPORT = transport
+    os.environ["AIOOBS_TRANSPORT"] = transport
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say what the tests run on."""
+    loop = config.getoption("--loop") or "asyncio for async tests, uvloop for blocking calls"
+    return f"transport: {config.getoption('--transport')}, loop: {loop}"
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +75,17 @@ def environment(monkeypatch: pytest.MonkeyPatch, empty_home: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    """Run async tests on asyncio."""
-    return "asyncio"
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    """Run async tests on the loop that was asked for."""
+    return "asyncio", {"use_uvloop": request.config.getoption("--loop") == "uvloop"}
+
+
+@pytest.fixture(autouse=True)
+def loop_of_blocking_calls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run blocking calls on the loop that was asked for, unless the test chooses one."""
+    chooses = not {"loop", "loop_thread"}.isdisjoint(request.fixturenames)
+    if request.config.getoption("--loop") == "asyncio" and not chooses:
+        monkeypatch.setattr(_loop, "_new_event_loop", asyncio.new_event_loop)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,11 @@ this: it is read as a tree.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["read_entries"]
 
@@ -47,11 +51,14 @@ def read_entries(document: str) -> tuple[list[tuple[str, str, str, str]], str] |
 def pattern_of(entry: str) -> tuple[re.Pattern[str], int] | None:
     """Return what matches entries like this one, and the length of what they have in common."""
     try:
-        ElementTree.fromstring(entry)  # noqa: S314 - no entities are declared in it
+        root = ElementTree.fromstring(entry)  # noqa: S314 - no entities are declared in it
     except ElementTree.ParseError:
         return None
     fields = list(FIELD.finditer(entry))
-    if [field[1] for field in fields] != list(VALUES) or "<!" in entry or "<?" in entry:
+    for names in ((field[1] for field in fields), tags(root), tags(root.iter())):
+        if [name for name in names if name in VALUES] != list(VALUES):
+            return None
+    if "<!" in entry or "<?" in entry:
         return None
     parts, position, fixed = [], 0, len(entry)
     for field in fields:
@@ -59,3 +66,7 @@ def pattern_of(entry: str) -> tuple[re.Pattern[str], int] | None:
         parts += [re.escape(entry[position:start]), VALUES[field[1]]]
         position, fixed = stop, fixed - (stop - start)
     return re.compile("".join(parts) + re.escape(entry[position:])), fixed
+
+
+def tags(elements: Iterable[ElementTree.Element]) -> Iterator[str]:
+    return (element.tag for element in elements)

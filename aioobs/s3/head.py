@@ -17,7 +17,7 @@ LONGEST_CHUNKED = 256 * 1024
 # No line may be longer than aiohttp takes, and nothing in them may take more than linear time.
 STATUS_LINE = re.compile(rb"HTTP/1\.1 ([2-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]{0,4000}))?\r\n")
 HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,4000}):([\t\x20-\x7e\x80-\xff]{0,4000})")
-CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\x20-\x7e]*)?")
+CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[0-9A-Za-z-]{1,40}(?:=[0-9A-Za-z-]{1,100})?)?")
 DIGITS = re.compile(r"[0-9]{1,18}")
 SINGLE = frozenset(
     {
@@ -113,8 +113,9 @@ def parse_head(data: bytes) -> Head | None:
         if "transfer-encoding" in headers or not DIGITS.fullmatch(headers["content-length"]):
             return None
         length = int(headers["content-length"])
+    coding = headers.get("transfer-encoding", "")
     chunked = "transfer-encoding" in headers
-    if chunked and headers["transfer-encoding"].lower() != "chunked":
+    if chunked and not (coding.isascii() and coding.lower() == "chunked"):  # \u212a too is a K
         return None
     # An answer whose end only the end of the connection shows has one coming.
     ends = length is not None or chunked or line[1] in (b"204", b"304")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectInfo", "Range", "multipart_etag"]
 
-CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 MD5 = re.compile(r"[0-9a-f]{32}")
 METADATA = ("x-amz-meta-", "x-obs-meta-")
 OBJECT_TYPE = ("x-amz-object-type", "x-obs-object-type")

@@ -87,7 +87,7 @@ def parse(document: bytes, kind: str = "") -> ElementTree.Element:
         raise ProtocolError("the answer is a web page or the like; is this an S3 endpoint?")
     try:
         root = ElementTree.fromstring(document)  # noqa: S314 - no entities, see above
-    except ElementTree.ParseError as exc:
+    except (ElementTree.ParseError, LookupError, ValueError) as exc:  # two of them: its encoding
         start = document[:80].decode("utf-8", "replace")
         raise ProtocolError(
             f"the answer is not XML ({exc}); is this an S3 endpoint? It begins {start!r}"
