@@ -1,6 +1,7 @@
 # Everything runs in .venv, which is made by itself and made anew when pyproject.toml changes.
 PYTHON ?= python3
 URL ?=
+export FUZZ_SECONDS ?= 60
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,10 +12,10 @@ READY_TO_BENCH := $(BENCH_VENV)/.ready
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cpython check format bench clean
+.PHONY: help demo test test-session test-cpython fuzz check format bench bench-report bench-compare clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
 demo: $(READY) ## see it work: on a local server, or make demo URL=s3://bucket/prefix
 	$(BIN)/python -m benchmarks.demo $(URL)
@@ -22,9 +23,17 @@ demo: $(READY) ## see it work: on a local server, or make demo URL=s3://bucket/p
 test: $(READY) ## run all tests
 	$(BIN)/python -m pytest
 
+test-session: $(READY) ## run what moves data on aiohttp's own session, and on the other event loop
+	$(BIN)/python -m pytest --transport session --loop uvloop -m "not slow" \
+	    $(patsubst %,tests/test_%.py,client copy file folders reading verbs)
+
 test-cpython: $(READY) ## run CPython's own tests with a shift and without, in three minutes
 	cd tests && ../$(BIN)/python -m cpython
 	$(BIN)/python -m pytest tests/test_cpython.py
+
+fuzz: $(READY) ## look for inputs that go wrong, FUZZ_SECONDS=60 for each of the targets
+	$(PIP_INSTALL) --only-binary atheris --editable '.[fuzz]' || true
+	cd tests && ../$(BIN)/python -m fuzz
 
 check: $(READY) ## check format, lint, types and the generated files
 	$(BIN)/ruff format --check .
@@ -39,6 +48,12 @@ format: $(READY) ## write the generated files, format, and fix what can be fixed
 
 bench: $(READY_TO_BENCH) ## compare with other clients
 	$(BENCH_VENV)/bin/python -m benchmarks
+
+bench-report: $(READY_TO_BENCH) ## measure everything and write docs/benchmarks.md, in 25 minutes
+	$(BENCH_VENV)/bin/python -m benchmarks report
+
+bench-compare: $(READY_TO_BENCH) ## fail if this is slower than what docs/benchmarks.json has
+	$(BENCH_VENV)/bin/python -m benchmarks compare
 
 clean: ## remove the environment and everything else that was made
 	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
