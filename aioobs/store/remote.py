@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from aioobs.s3.client import Client
+    from aioobs.s3.objects import ObjectInfo
     from aioobs.s3.xml import Listed
 
 __all__ = ["RemoteStore", "file_url"]
@@ -84,7 +85,7 @@ class RemoteStore:
         """Return the size of an object; of a folder only if *recursive*, else 0."""
         url = object_url(path)
         if url.key and not url.key.endswith("/") and (info := await self._head(url)):
-            return info.length
+            return info.size
         if not recursive:
             await self._require_folder(url)
             return 0
@@ -101,8 +102,8 @@ class RemoteStore:
         url = object_url(path)
         info = None if url.key.endswith("/") else await self._head(url)
         # Some servers show an empty object where there is a folder of that name.
-        if info and (info.length or not await self._is_only_folder(url)):
-            return info
+        if info and (info.size or not await self._is_only_folder(url)):
+            return Stat(info.size, info.mtime_nsec, is_directory=False, etag=info.etag)
         await self._require_folder(url)
         if not url.key:
             return Stat(0, 0, is_directory=True)
@@ -291,14 +292,13 @@ class RemoteStore:
                         if path_matches(names, patterns):
                             found.add(str(base.with_key(base.folder + name)).rstrip("/"))
 
-    async def _head(self, url: ObjectURL) -> Stat | None:
+    async def _head(self, url: ObjectURL) -> ObjectInfo | None:
         if not url.key.strip("/"):
             return None
         try:
-            info = await self.client.head_object(url.bucket, url.key)
+            return await self.client.head_object(url.bucket, url.key)
         except NotFound:
             return None
-        return Stat(info.size, info.mtime_nsec, is_directory=False, etag=info.etag)
 
     async def _is_folder(self, url: ObjectURL) -> bool:
         try:
