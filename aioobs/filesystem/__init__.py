@@ -1,0 +1,441 @@
+"""The file system of fsspec: ``obs://`` for pandas, Dask, zarr, PyArrow and whoever else uses it.
+
+fsspec finds it by itself for ``obs://``.  For ``s3://`` it has to be asked:
+
+    fsspec.register_implementation("s3", "aioobs.filesystem.ObsFileSystem", clobber=True)
+
+Blocking calls run on the loop thread of `aioobs.sync`: they work in a forked process and inside
+a running loop, and end with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from fsspec.asyn import AsyncFileSystem
+from fsspec.callbacks import DEFAULT_CALLBACK
+from fsspec.core import get_compression
+from fsspec.implementations.local import make_path_posix as local_path
+from fsspec.spec import AbstractFileSystem
+from fsspec.utils import stringify_path
+
+from aioobs.errors import IsADirectory
+from aioobs.filesystem import trees
+from aioobs.filesystem.blocking import add_blocking, running_loop
+from aioobs.filesystem.files import (
+    AsyncFile,
+    CachedFile,
+    as_text,
+    compressed,
+    open_async,
+    open_blocking,
+)
+from aioobs.filesystem.listing import (
+    Info,
+    all_below,
+    folder_info,
+    forget,
+    listed,
+    name_of,
+    stat_info,
+    url_of,
+)
+from aioobs.filesystem.options import Access, Instances, without_secrets
+from aioobs.filesystem.ranges import LARGEST_GAP, each, merged, read_blocks, read_range
+from aioobs.store.remote import RemoteStore, file_url
+from aioobs.sync._loop import run
+from aioobs.threads import in_thread
+from aioobs.transfer import engine
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from fsspec.callbacks import Callback
+
+    from aioobs.s3.client import Client
+    from aioobs.store.upload import Guard
+    from aioobs.url import ObjectURL
+
+__all__ = ["ObsFileSystem"]
+
+
+class ObsFileSystem(AsyncFileSystem, metaclass=Instances):  # type: ignore[misc]
+    """A store as fsspec knows file systems; paths are ``bucket/key``.
+
+    What is not given is as for the verbs of `aioobs.file`: as `set_auth` or the environment says,
+    at the time of each call.  Credentials are looked for when they are needed.
+
+    Args:
+        config: A `Config`, or a mapping of its fields; the environment says nothing then.
+        use_listings_cache: Whether `ls` and `info` may answer from former listings, for
+            *listings_expiry_time* seconds, or until this instance writes there.
+        listings_expiry_time: Seconds; `None`: no limit.
+        max_paths: How many listings are kept at most.
+        asynchronous: Whether the instance is for `await`, on whichever loop is running.
+        batch_size: How many files or requests one call has under way at the same time.
+        options: Fields of `Config`, by their names, by those that `set_auth` has for them, such
+            as *ak* and *sk*, or as they are written for s3fs.
+
+    Raises:
+        ConfigError: an option is not known, or its value not valid.
+    """
+
+    protocol = ("obs", "s3", "s3a")
+    mirror_sync_methods = False  # see add_blocking
+
+    def __init__(
+        self,
+        *,
+        config: Mapping[str, object] | None = None,
+        use_listings_cache: bool = False,
+        listings_expiry_time: float | None = None,
+        max_paths: int | None = None,
+        asynchronous: bool = False,
+        batch_size: int | None = None,
+        **options: object,
+    ) -> None:
+        AbstractFileSystem.__init__(
+            self,
+            use_listings_cache=use_listings_cache,
+            listings_expiry_time=listings_expiry_time,
+            max_paths=max_paths,
+        )
+        self.asynchronous = asynchronous
+        self.batch_size = batch_size
+        self._access = Access(options, config)
+
+    @property
+    def client(self) -> Client:
+        """The client that the requests are made with."""
+        return self._access.client
+
+    @property
+    def store(self) -> RemoteStore:
+        """Folders on top of what the client has."""
+        return RemoteStore(self.client)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop that blocking calls run on, in this process."""
+        return None if self.asynchronous else running_loop()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.client.config.endpoint or 'no endpoint'!r})"
+
+    def to_dict(self, *, include_password: bool = True) -> dict[str, object]:
+        """Return what the instance can be made of again, secrets included unless they may not."""
+        made = cast("dict[str, object]", super().to_dict())
+        return made if include_password else without_secrets(made)
+
+    @classmethod
+    def _strip_protocol(cls, path: object) -> str | list[str]:
+        if isinstance(path, list):
+            return [cast("str", cls._strip_protocol(one)) for one in path]
+        return str(super()._strip_protocol(path)).lstrip("/")
+
+    def url_of(self, path: object) -> ObjectURL:
+        """Return the object or folder that *path* names.
+
+        Raises:
+            NotFound: it names none.
+        """
+        return url_of(str(self._strip_protocol(path)))
+
+    def invalidate_cache(self, path: str | None = None) -> None:
+        """Forget the listings of a path, of what is below it, and of the folders above it."""
+        if path is None:
+            self.dircache.clear()
+        else:
+            forget(self.dircache, str(self._strip_protocol(path)))
+        super().invalidate_cache(path)
+
+    async def _info(self, path: str, *, refresh: bool = False, **kwargs: object) -> Info:
+        name = str(self._strip_protocol(path))
+        if not name:
+            return folder_info("")
+        if not refresh:
+            listed = self._ls_from_cache(name) or []
+            if found := next((info for info in listed if info["name"] == name), None):
+                return cast("Info", found)
+        return stat_info(name, await self.store.stat(str(self.url_of(name))))
+
+    async def _exists(self, path: str, **kwargs: object) -> bool:
+        return not self._strip_protocol(path) or await self.store.exists(str(self.url_of(path)))
+
+    async def _isdir(self, path: str) -> bool:
+        name = self._strip_protocol(path)
+        return not name or await self.store.is_directory(str(self.url_of(name)))
+
+    async def _ls(
+        self, path: str, detail: bool = True, *, refresh: bool = False, **kwargs: object
+    ) -> list[Info] | list[str]:
+        name = str(self._strip_protocol(path))
+        found = None if refresh else self.dircache.get(name)
+        if found is None and (found := await listed(self.client, name)) is not None:
+            self.dircache[name] = found
+        if found is None:
+            info = await self._info(name, refresh=True)
+            found = [info] if info["type"] == "file" else []
+        return list(found) if detail else [str(info["name"]) for info in found]
+
+    async def _find(
+        self,
+        path: str,
+        maxdepth: int | None = None,
+        withdirs: bool = False,
+        *,
+        detail: bool = False,
+        prefix: str = "",
+        **kwargs: object,
+    ) -> list[str] | dict[str, Info]:
+        name = str(self._strip_protocol(path))
+        if maxdepth is not None and maxdepth < 1:
+            raise ValueError("maxdepth must be at least 1")
+        if not name and maxdepth != 1:
+            found = await super()._find(path, maxdepth, withdirs, detail=detail, **kwargs)
+            return cast("list[str]", found)
+        infos = await all_below(self.client, name, maxdepth, prefix)
+        if withdirs and name and (infos or await self._isdir(name)):
+            infos.append(folder_info(name))
+        elif not infos and name and not prefix and await self._isfile(name):
+            infos.append(await self._info(name))
+        kept = (info for info in infos if withdirs or info["type"] == "file")
+        every = {str(info["name"]): info for info in sorted(kept, key=name_of)}
+        return every if detail else list(every)
+
+    async def _du(
+        self, path: str, total: bool = True, maxdepth: int | None = None, **kwargs: object
+    ) -> int | dict[str, int]:
+        found = cast("dict[str, Info]", await self._find(path, maxdepth, detail=True))
+        sizes = {name: cast("int", info["size"]) for name, info in found.items()}
+        return sum(sizes.values()) if total else sizes
+
+    async def _cat_file(
+        self, path: str, start: int | None = None, end: int | None = None, **kwargs: object
+    ) -> bytes:
+        if not start and end is None:
+            return await self.store.read(str(self.url_of(path)))
+        first, stop = start or 0, end
+        if stop is None or stop < 0 or first < 0:
+            size = cast("int", (await self._info(path, refresh=True))["size"])
+            first, stop, _ = slice(first, stop).indices(size)
+        return await read_range(self.client, str(self.url_of(path)), first, stop)
+
+    async def _cat_ranges(
+        self,
+        paths: list[str],
+        starts: Sequence[int | None] | int | None,
+        ends: Sequence[int | None] | int | None,
+        max_gap: int | None = None,
+        batch_size: int | None = None,
+        on_error: str = "return",
+        **kwargs: object,
+    ) -> list[bytes | Exception]:
+        first, stop = each(starts, len(paths)), each(ends, len(paths))
+        at_once = batch_size or self.batch_size
+        if first is None or stop is None:  # only with the sizes one can tell what lies together
+            found = await super()._cat_ranges(
+                paths, starts, ends, batch_size=at_once, on_error=on_error
+            )
+            return cast("list[bytes | Exception]", found)
+        gap = LARGEST_GAP if max_gap is None else max_gap
+        blocks = merged(paths, first, stop, gap, self.client.config.part_size)
+        return await read_blocks(self, blocks, at_once, on_error)
+
+    async def _pipe_file(
+        self, path: str, value: bytes | bytearray | memoryview, mode: str = "overwrite"
+    ) -> None:
+        guard: Guard | None = {"if_none_match": "*"} if mode == "create" else None
+        await engine.put(self.client, file_url(str(self.url_of(path))), value, guard)
+        self.invalidate_cache(path)
+
+    async def _put_file(
+        self,
+        lpath: str,
+        rpath: str,
+        callback: Callback = DEFAULT_CALLBACK,
+        mode: str = "overwrite",
+        **kwargs: object,
+    ) -> None:
+        local, url = local_path(lpath), self.url_of(rpath)
+        if mode == "create":
+            await trees.create(self.client, local, url)
+        elif not await trees.copied(self.client, local, url, callback):
+            await self._makedirs(rpath, exist_ok=True)
+        self.invalidate_cache(rpath)
+
+    async def _get_file(
+        self, rpath: str, lpath: str, callback: Callback = DEFAULT_CALLBACK, **kwargs: object
+    ) -> None:
+        local, url = local_path(lpath), self.url_of(rpath)
+        if not await trees.copied(self.client, url, local, callback):
+            await in_thread(os.makedirs, local, exist_ok=True)
+
+    async def _cp_file(self, path1: str, path2: str, **kwargs: object) -> None:
+        if not await trees.copied(self.client, self.url_of(path1), self.url_of(path2)):
+            await self._makedirs(path2, exist_ok=True)
+        self.invalidate_cache(path2)
+
+    async def _put(
+        self, lpath: object, rpath: object, recursive: bool = False, *args: Any, **kwargs: Any
+    ) -> None:
+        places = local_path(lpath), stringify_path(rpath)
+        try:
+            if args or not await trees.put(self, *places, recursive, **kwargs):
+                await super()._put(*places, recursive, *args, **kwargs)
+        finally:
+            self.invalidate_cache()
+
+    async def _get(
+        self, rpath: object, lpath: object, recursive: bool = False, *args: Any, **kwargs: Any
+    ) -> None:
+        places = stringify_path(rpath), local_path(lpath)
+        if args or not await trees.get(self, *places, recursive, **kwargs):
+            await super()._get(*places, recursive, *args, **kwargs)
+
+    async def _copy(
+        self, path1: object, path2: object, recursive: bool = False, *args: Any, **kwargs: Any
+    ) -> None:
+        places = stringify_path(path1), stringify_path(path2)
+        try:
+            if args or not await trees.copy(self, *places, recursive, **kwargs):
+                await super()._copy(*places, recursive, *args, **kwargs)
+        finally:
+            self.invalidate_cache()
+
+    def mv(self, path1: object, path2: object, *args: Any, **kwargs: Any) -> None:
+        """Move a file, or with *recursive* a folder; onto itself nothing is moved."""
+        if self._strip_protocol(path1) != self._strip_protocol(path2):
+            super().mv(stringify_path(path1), stringify_path(path2), *args, **kwargs)
+
+    async def _rm_file(self, path: str, **kwargs: object) -> None:
+        url = file_url(str(self.url_of(path)))
+        await self.client.delete_object(url.bucket, url.key)
+        self.invalidate_cache(path)
+
+    async def _rm(
+        self,
+        path: str | list[str],
+        recursive: bool = False,
+        batch_size: int | None = None,
+        maxdepth: int | None = None,
+        **kwargs: object,
+    ) -> None:
+        # A bucket is emptied, but stays.
+        whole = recursive and maxdepth is None
+        names = await self._expand_path(path, recursive and not whole, maxdepth)
+        try:
+            if whole:
+                await trees.remove(self, names, batch_size)
+            elif recursive or names != [self._strip_protocol(path)]:
+                await trees.delete(self.client, map(self.url_of, names))
+            else:
+                await trees.delete_file(self.client, self.url_of(names[0]))
+        finally:
+            self.invalidate_cache()
+
+    async def _mkdir(self, path: str, create_parents: bool = True, **kwargs: object) -> None:
+        url = self.url_of(path)
+        if create_parents or not url.key:
+            await self._makedirs(path)
+        else:
+            await self.store.mk_dir(str(url))
+            self.invalidate_cache(path)
+
+    async def _makedirs(self, path: str, exist_ok: bool = False) -> None:
+        await trees.make(self.client, self.url_of(path), exist_ok=exist_ok)
+        self.invalidate_cache(path)
+
+    async def _rmdir(self, path: str) -> None:
+        await trees.remove_empty(self.client, self.url_of(path))
+        self.invalidate_cache(path)
+
+    async def _touch(self, path: str, truncate: bool = True, **kwargs: object) -> None:
+        if not truncate and await self._exists(path):
+            raise NotImplementedError("the time of an object changes with its content alone")
+        await self._pipe_file(path, b"")
+
+    async def _modified(self, path: str) -> datetime:
+        info = await self._info(path)
+        if info["type"] == "directory":
+            raise IsADirectory("a folder has no time", url=path)
+        return cast("datetime", info["LastModified"])
+
+    _created = _modified  # each write makes a new object
+
+    async def _sign(self, path: str, expiration: int = 100) -> str:
+        bucket, key, _ = file_url(str(self.url_of(path)))
+        return await self.client.presign(bucket, key, expires=expiration)
+
+    def url(self, path: str, expires: int = 3600) -> str:
+        """Return a URL that anybody can read the object with for *expires* seconds."""
+        return run(self._sign(path, expires))
+
+    def open(
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: int | None = None,
+        *,
+        compression: str | None = None,
+        **kwargs: Any,
+    ) -> IO[Any]:
+        """Open an object, as `open` does; text is UTF-8 unless *encoding* is given.
+
+        What is written appears when the file is closed, or at the end of a transaction; an error
+        in its ``with`` block publishes nothing.  Reading is done ahead and in parallel, unless a
+        *cache_type* of fsspec is given.
+
+        Raises:
+            FileNotFoundError: there is no such object or bucket.
+            FileExistsError: the mode is ``x``, and there is something of that name.
+        """
+        names = set() if "b" in mode else {"encoding", "errors", "newline"} & set(kwargs)
+        text = {name: kwargs.pop(name) for name in names}
+        plain = mode.replace("t", "").replace("b", "") + "b"
+        file = super().open(path, plain, block_size, **kwargs)
+        if codec := get_compression(path, compression):
+            file = compressed(file, codec, mode[0])
+        return file if "b" in mode else as_text(file, **text)
+
+    def _open(
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: int | str | None = None,
+        autocommit: bool = True,
+        cache_options: Mapping[str, object] | None = None,
+        cache_type: str | None = None,
+        size: int | None = None,
+    ) -> IO[bytes]:
+        if mode == "rb" and (cache_type or cache_options):
+            return cast(
+                "IO[bytes]",
+                CachedFile(
+                    self,
+                    path,
+                    mode,
+                    block_size,
+                    True,
+                    cache_type or "readahead",
+                    cache_options,
+                    size,
+                ),
+            )
+        return cast("IO[bytes]", open_blocking(self, path, mode, held=not autocommit))
+
+    async def open_async(self, path: str, mode: str = "rb", **kwargs: object) -> AsyncFile:
+        """Open an object of bytes for ``async with``: to be read, written or appended to.
+
+        Raises:
+            ValueError: the mode is that of a text, or has a ``+``.
+        """
+        if "b" not in mode or "+" in mode or kwargs.get("compression"):
+            raise ValueError(f"the mode {mode!r} is not one of rb, wb, xb and ab")
+        return await open_async(self, str(self._strip_protocol(path)), mode)
+
+
+add_blocking(ObsFileSystem)

@@ -1,0 +1,289 @@
+"""Open files as fsspec wants them: those of `aioobs.sync` and `aioobs.io`, and a few words more."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import IO, TYPE_CHECKING, Self, cast
+
+from fsspec.compression import compr
+from fsspec.spec import AbstractBufferedFile
+
+from aioobs.filesystem.ranges import read_range
+from aioobs.io.reader import open_reader
+from aioobs.io.spool import open_spool
+from aioobs.io.stream import ByteStream
+from aioobs.io.writer import open_appender, open_writer
+from aioobs.sync._io import RemoteRandom, RemoteReader, RemoteText, RemoteWriter, writing
+from aioobs.sync._loop import finish, run
+from aioobs.sync._raw import BUFFER_SIZE, SpooledObject, StreamedObject
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from aioobs.filesystem.whole import FileSystem
+    from aioobs.io.raw import Raw
+    from aioobs.sync._raw import RawObject
+
+__all__ = ["AsyncFile", "CachedFile", "as_text", "compressed", "open_async", "open_blocking"]
+
+
+class Open:
+    """What fsspec's own open files have beyond those of `io`."""
+
+    fs: FileSystem
+    path: str
+    blocksize = BUFFER_SIZE
+
+    def of(self, fs: FileSystem, path: str) -> Self:
+        """Say which file this is, and return it."""
+        self.fs, self.path = fs, path
+        return self
+
+    @property
+    def full_name(self) -> str:
+        """The URL."""
+        return self.fs.unstrip_protocol(self.path)
+
+    @property
+    def details(self) -> dict[str, object]:
+        """What `info` says of the file."""
+        return self.fs.info(self.path)
+
+    def info(self) -> dict[str, object]:
+        """Return what `info` says of the file."""
+        return self.details
+
+
+class ReadObject(StreamedObject):
+    """An object that is read; it may be forgotten, as users of fsspec do with what they read."""
+
+    def __del__(self) -> None:
+        if not self.closed:
+            io.RawIOBase.close(self)
+            if self._is_ours():
+                finish(self._object.abort())
+
+
+class Reading(Open, RemoteReader):
+    """An object that is read; pickled as its name and the position."""
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        """The size of the object in bytes."""
+        return self.raw_file.size()
+
+    def __reduce_ex__(self, _protocol: object) -> tuple[object, ...]:
+        return reopened, (self.fs, self.path, self.tell())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return self.__reduce_ex__(0)
+
+
+def reopened(fs: FileSystem, path: str, position: int) -> Reading:
+    """Return a file that was pickled."""
+    file = cast("Reading", fs.open(path))
+    file.seek(position)
+    return file
+
+
+class Changing(Open):
+    """An object that is written: it appears when it is closed, or at the end of a transaction."""
+
+    held = False
+    """Whether closing it leaves that to `commit`."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are so far."""
+        self.flush()
+        return cast("RemoteWriter", self).raw_file.size()
+
+    def flush(self) -> None:
+        """Pass on what was written; the store shows nothing of it before the end."""
+        with cast("RemoteWriter", self).raw_file.quiet():
+            super().flush()  # type: ignore[misc]
+
+    def close(self) -> None:
+        """Publish what was written, or leave that to `commit`."""
+        if self.held:
+            if not cast("RemoteWriter", self).closed:
+                self.flush()
+            return
+        try:
+            super().close()  # type: ignore[misc]
+        finally:
+            self.fs.invalidate_cache(self.path)
+
+    def commit(self) -> None:
+        """Publish what was written."""
+        self.held = False
+        self.close()
+
+    def discard(self) -> None:
+        """Close without publishing anything."""
+        cast("RemoteWriter", self).abort()
+
+
+class Writing(Changing, RemoteWriter):  # type: ignore[misc]
+    """An object that is written from its beginning to its end."""
+
+
+class Updating(Changing, RemoteRandom):  # type: ignore[misc]
+    """An object that is changed in a local copy."""
+
+
+class Text(Open, RemoteText):
+    """An object of text, over one of the others."""
+
+
+class CachedFile(AbstractBufferedFile):  # type: ignore[misc]
+    """An object that is read through one of fsspec's caches, block by block."""
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        url, etag = str(self.fs.url_of(self.path)), self.details["ETag"]
+        return run(read_range(self.fs.client, url, start, end, etag))
+
+
+def open_blocking(
+    fs: FileSystem, path: str, mode: str, *, held: bool
+) -> Reading | Writing | Updating:
+    """Open an object for reading or writing of bytes; if *held*, closing it does not publish it.
+
+    Raises:
+        FileNotFoundError: there is no such object or bucket.
+        FileExistsError: the mode is ``x``, and there is something of that name.
+        IsADirectoryError: there is a folder of that name.
+    """
+    url, name, raw_mode = str(fs.url_of(path)), mode[0], mode.replace("b", "") + "b"
+    raw: RawObject
+    file: Writing | Updating
+    if "+" in mode:
+        raw = SpooledObject(run(open_spool(fs.client, url, name)), url, raw_mode)
+        file = Updating(raw).of(fs, path)
+    elif name == "r":
+        return Reading(ReadObject(run(open_raw(fs, url, name)), url, raw_mode), BUFFER_SIZE).of(
+            fs, path
+        )
+    else:
+        raw = StreamedObject(run(open_raw(fs, url, name)), url, raw_mode)
+        file = Writing(raw, BUFFER_SIZE).of(fs, path)
+    writing.add(file)
+    file.held = held
+    return file
+
+
+def compressed(file: IO[bytes], codec: str, letter: str) -> IO[bytes]:
+    """Return a file that compresses; closing it closes *file* too, which few codecs do."""
+    outer = compr[codec](file, mode=letter)
+    end = outer.close
+
+    def close() -> None:
+        try:
+            end()
+        except BaseException:
+            if isinstance(file, Changing):
+                file.discard()
+            raise
+        file.close()
+
+    outer.close = close
+    return cast("IO[bytes]", outer)
+
+
+def as_text(
+    file: IO[bytes],
+    *,
+    encoding: str | None = None,
+    errors: str | None = None,
+    newline: str | None = None,
+) -> io.TextIOWrapper:
+    """Return a file of text over one of bytes; UTF-8 unless *encoding* is given."""
+    encoding = encoding or "utf-8"
+    if not isinstance(file, Open):
+        return io.TextIOWrapper(file, encoding, errors, newline)
+    buffer = cast("RemoteWriter", file)
+    text = Text(buffer, encoding, errors, newline, write_through=True)
+    return text.of(file.fs, file.path)
+
+
+async def open_raw(fs: FileSystem, url: str, letter: str) -> Raw:
+    if letter == "r":
+        return await open_reader(fs.client, url)
+    if letter == "a":
+        return await open_appender(fs.client, url, flush_interval=0)
+    return await open_writer(fs.client, url, exclusive=letter == "x", flush_interval=0)
+
+
+class AsyncFile:
+    """An open object for ``async with``, as `AbstractAsyncStreamedFile` of fsspec is.
+
+    What is written appears when it is closed, and not at all if the block ends with an error.
+    """
+
+    def __init__(self, fs: FileSystem, path: str, mode: str, raw: Raw, size: int) -> None:
+        self.fs = fs
+        self.path = path
+        self.mode = mode
+        self.size = size
+        self.loc = 0 if raw.readable else size
+        self.closed = False
+        self._raw = raw
+        self._stream = ByteStream(raw)
+
+    async def read(self, length: int = -1) -> bytes:
+        """Return the next bytes, up to *length*; all that is left if that is negative."""
+        data = await self._stream.read(length)
+        self.loc += len(data)
+        return data
+
+    async def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Write bytes, and return how many."""
+        count = await self._stream.write(data)
+        self.loc += count
+        self.size = self.loc
+        return count
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self.loc
+
+    async def seek(self, loc: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a position and return it; only what is read can be sought in."""
+        if not self._raw.readable:
+            raise io.UnsupportedOperation(f"{self.path} is written from beginning to end")
+        self.loc = await self._stream.seek(loc, whence)
+        return self.loc
+
+    async def flush(self) -> None:
+        """Do nothing: what is written shows when it is whole."""
+
+    async def close(self) -> None:
+        """Publish what was written; a second time is no error."""
+        if not self.closed:
+            self.closed = True
+            await self._raw.aclose()
+            if self._raw.writable:
+                self.fs.invalidate_cache(self.path)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc is None or self._raw.readable:
+            await self.close()
+        elif not self.closed:
+            self.closed = True
+            await self._raw.abort()
+
+
+async def open_async(fs: FileSystem, path: str, mode: str) -> AsyncFile:
+    """Open an object for `await`; see `open_blocking`."""
+    raw = await open_raw(fs, str(fs.url_of(path)), mode[0])
+    size = 0 if mode[0] in "wx" else await raw.size()
+    return AsyncFile(fs, path, mode, raw, size)

@@ -1,0 +1,154 @@
+"""Storage options: how they are spelled, and the `Config` that they make."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, cast
+
+from fsspec.spec import AbstractFileSystem
+
+from aioobs.config import Config
+from aioobs.errors import ConfigError
+from aioobs.s3.client import Client
+from aioobs.session import current_client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["Access", "Instances", "without_secrets"]
+
+FIELDS = {field.name for field in fields(Config)}
+# Beside the names of `Config`: those of `set_auth`, and those that are written for s3fs.
+ALIASES = {
+    "ak": "access_key",
+    "key": "access_key",
+    "aws_access_key_id": "access_key",
+    "sk": "secret_key",
+    "secret": "secret_key",
+    "aws_secret_access_key": "secret_key",
+    "token": "security_token",
+    "aws_session_token": "security_token",
+    "anon": "anonymous",
+    "server": "endpoint",
+    "endpoint_url": "endpoint",
+    "region_name": "region",
+    "use_ssl": "secure",
+    "ssl_verify": "verify",
+    "addressing_style": "addressing",
+    "signature_version": "signature",
+    "max_attempts": "attempts",
+    "max_pool_connections": "connections",
+    "read_timeout": "idle_timeout",
+}
+NESTED = ("client_kwargs", "config_kwargs", "s3", "retries")
+SIGNATURES = {"s3v4": "v4", "s3": "v2"}
+# What s3fs makes faster or slower with these is done otherwise here.
+WITHOUT_MEANING = {
+    "cache_regions",
+    "default_block_size",
+    "default_cache_type",
+    "default_fill_cache",
+    "fixed_upload_size",
+    "max_concurrency",
+    "mode",
+    "total_max_attempts",
+}
+SECRETS = {"secret_key", "security_token", "proxy"}
+
+
+class Instances(type(AbstractFileSystem)):  # type: ignore[misc]
+    """Keeps instances by their options, a `Config` among them by all that it says."""
+
+    def __call__(cls, *args: object, **options: object) -> object:
+        if isinstance(config := options.get("config"), Config):
+            options["config"] = plain(config)
+        options.pop("loop", None)  # any will do
+        given = {name: value for name, value in options.items() if value is not None}
+        return super().__call__(*args, **given)
+
+
+def plain(config: Config) -> dict[str, object]:
+    """Return a configuration as what JSON can hold."""
+    values = {name: getattr(config, name) for name in sorted(FIELDS)}
+    values["timeouts"] = dict(config.timeouts)
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def settings(options: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields of `Config` that storage options set.
+
+    Raises:
+        ConfigError: an option is not known, or asks for something that there is not.
+    """
+    found: dict[str, object] = {}
+    for name, value in flat(options):
+        field = ALIASES.get(name, name)
+        if field in FIELDS:
+            translated = SIGNATURES.get(cast("str", value)) if field == "signature" else None
+            found[field] = translated or value
+        elif name not in WITHOUT_MEANING and value:
+            raise ConfigError(f"the storage option {name!r} is not known")
+    return found
+
+
+def flat(options: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """Yield the options that have a value, those within others too."""
+    for name, value in options.items():
+        if name in NESTED and value is not None:
+            yield from flat(cast("Mapping[str, object]", value))
+        elif value is not None:
+            yield name, value
+
+
+class Access:
+    """The client that storage options lead to, beside what `set_auth` and the environment say."""
+
+    _made: tuple[Config, Client] | None = None
+
+    def __init__(self, options: Mapping[str, object], config: Mapping[str, object] | None) -> None:
+        self._process = os.getpid()
+        self._changes = settings(options)
+        self._base = Config(**config) if config is not None else None  # type: ignore[arg-type]
+        if self._changes or self._base:
+            _ = self.client  # so that what is wrong with the options is said at once
+
+    @property
+    def client(self) -> Client:
+        """The client that requests are made with now."""
+        if self._base is None and not self._changes:
+            return current_client()
+        base = self._base or current_client().config
+        former = self._made
+        if former is not None and former[0] is base:
+            return former[1]
+        config = configured(base, self._changes)
+        self._made = base, Client(config if self._base else config.with_proxy())
+        if former is not None:
+            former[1].retire()
+        return self._made[1]
+
+    def __del__(self) -> None:
+        if self._made is not None and self._process == os.getpid():
+            self._made[1].retire()
+
+
+def configured(base: Config, changes: Mapping[str, object]) -> Config:
+    """Return the configuration with some fields changed, and what hangs on these."""
+    values = dict(changes)
+    if "access_key" in values:
+        values = {"security_token": "", "anonymous": False, **values}
+    if "endpoint" in values:
+        values = {"proxy": None, **values}  # it was that for another endpoint
+    return replace(base, **values)  # type: ignore[arg-type]
+
+
+def without_secrets(options: Mapping[str, object]) -> dict[str, object]:
+    """Return storage options as they are, but for those that nobody may see."""
+    return {
+        name: without_secrets(cast("Mapping[str, object]", value))
+        if name in (*NESTED, "config")
+        else value
+        for name, value in options.items()
+        if ALIASES.get(name, name) not in SECRETS
+    }

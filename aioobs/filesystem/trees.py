@@ -1,0 +1,236 @@
+"""Whole trees, for which the engine is faster than a call for each file."""
+
+from __future__ import annotations
+
+import errno
+import os
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from fsspec.asyn import _run_coros_in_chunks
+from fsspec.callbacks import DEFAULT_CALLBACK, NoOpCallback
+
+from aioobs.errors import IsADirectory, NotFound, TransferFailed
+from aioobs.s3.body import FilePart
+from aioobs.store.pattern import has_magic
+from aioobs.store.remote import RemoteStore
+from aioobs.threads import in_thread
+from aioobs.transfer.engine import copy_file, copy_tree
+from aioobs.transfer.engine import put as put_body
+from aioobs.transfer.jobs import is_folder
+from aioobs.url import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fsspec.callbacks import Callback
+
+    from aioobs.errors import ObsError
+    from aioobs.filesystem.whole import FileSystem
+    from aioobs.s3.client import Client
+    from aioobs.transfer.progress import Progress, ProgressCallback
+    from aioobs.url import ObjectURL
+
+__all__ = [
+    "copied",
+    "copy",
+    "create",
+    "delete",
+    "delete_file",
+    "get",
+    "make",
+    "put",
+    "remove",
+    "remove_empty",
+]
+
+FILES_AT_ONCE = 32
+PARTS_AT_ONCE = 16
+
+
+def is_name(path: object) -> TypeGuard[str]:
+    """Tell whether *path* is the name of one thing, and neither a pattern nor a list."""
+    return isinstance(path, str) and not has_magic(path)
+
+
+def remote(fs: FileSystem, path: object) -> object:
+    """Return the URL of a path in the store, with the slash that it may end in."""
+    if not is_name(path):
+        return path
+    return f"{fs.url_of(path)}{'/' if path.endswith('/') else ''}"
+
+
+def files_to(callback: Callback) -> ProgressCallback | None:
+    """Return what tells *callback* how many files are done."""
+
+    def report(progress: Progress) -> None:
+        callback.set_size(progress.files_total)
+        callback.absolute_update(progress.files)
+
+    return None if isinstance(callback, NoOpCallback) else report
+
+
+def bytes_to(callback: Callback) -> ProgressCallback | None:
+    """Return what tells *callback* how many bytes are done."""
+
+    def report(progress: Progress) -> None:
+        callback.set_size(progress.bytes_total)
+        callback.absolute_update(progress.bytes)
+
+    return None if isinstance(callback, NoOpCallback) else report
+
+
+async def copied(
+    client: Client,
+    source: ObjectURL | str,
+    target: ObjectURL | str,
+    callback: Callback = DEFAULT_CALLBACK,
+) -> bool:
+    """Copy one file; tell whether it was one, and not a folder."""
+    report = bytes_to(callback)
+    try:
+        await copy_file(client, source, target, workers=PARTS_AT_ONCE, progress=report)
+    except IsADirectory as error:
+        if error.url != str(source):
+            raise
+        return False
+    return True
+
+
+async def create(client: Client, source: str, target: ObjectURL) -> None:
+    """Send a local file to an object that is new.
+
+    Raises:
+        FileExistsError: there is one of that name.
+    """
+    with await in_thread(open, source, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        body = FilePart(file.fileno(), 0, size)
+        await put_body(client, target, body, {"if_none_match": "*"})
+
+
+async def put(fs: FileSystem, lpath: object, rpath: object, recursive: bool, **kwargs: Any) -> bool:
+    """Send a local folder; tell whether that is what was asked for."""
+    return recursive and await folder_copied(fs, lpath, remote(fs, rpath), **kwargs)
+
+
+async def get(fs: FileSystem, rpath: object, lpath: object, recursive: bool, **kwargs: Any) -> bool:
+    """Fetch a folder; tell whether that is what was asked for."""
+    return recursive and await folder_copied(fs, remote(fs, rpath), lpath, **kwargs)
+
+
+async def copy(
+    fs: FileSystem, path1: object, path2: object, recursive: bool, **kwargs: Any
+) -> bool:
+    """Copy a folder within the store; tell whether that is what was asked for."""
+    return recursive and await folder_copied(fs, remote(fs, path1), remote(fs, path2), **kwargs)
+
+
+async def folder_copied(
+    fs: FileSystem,
+    source: object,
+    target: object,
+    *,
+    callback: Callback = DEFAULT_CALLBACK,
+    batch_size: int | None = None,
+    maxdepth: int | None = None,
+    on_error: str | None = None,
+    **others: object,
+) -> bool:
+    """Copy all of a folder; tell whether the source is one, and its whole content is meant.
+
+    As with ``cp -r``, it goes into a target that exists, unless it is named with a slash at the
+    end.  A target with a slash at the end counts as one that exists.
+    """
+    if others or maxdepth is not None or not is_name(source) or not is_name(target):
+        return False
+    client, origin, goal = fs.client, parse(source), parse(target)
+    if not await is_folder(client, origin):
+        return False
+    name = os.path.basename(origin) if isinstance(origin, str) else origin.key.rpartition("/")[2]
+    if name and (target.endswith("/") or await is_folder(client, goal)):
+        goal = parse(f"{target.rstrip('/')}/{name}")
+    workers, report = batch_size or fs.batch_size or FILES_AT_ONCE, files_to(callback)
+    try:
+        await copy_tree(
+            client, origin, goal, file_list=None, workers=max(workers, 1), progress=report
+        )
+    except TransferFailed as error:
+        gone = all(isinstance(failure, FileNotFoundError) for failure in error.failures)
+        if on_error != "ignore" or not gone:
+            raise
+    return True
+
+
+async def remove(fs: FileSystem, names: list[str], batch_size: int | None) -> None:
+    """Remove files and whole folders."""
+    store = RemoteStore(fs.client)
+    await _run_coros_in_chunks(
+        [store.remove(str(fs.url_of(name)), recursive=True) for name in names],
+        batch_size=batch_size or fs.batch_size or FILES_AT_ONCE,
+    )
+
+
+async def delete_file(client: Client, url: ObjectURL) -> None:
+    """Delete one object.
+
+    Raises:
+        FileNotFoundError: there is nothing of that name.
+        IsADirectoryError: it is a folder.
+    """
+    info = await RemoteStore(client).stat(str(url))
+    if info.is_directory:
+        raise IsADirectory("is a folder; recursive=True removes it", url=str(url))
+    await client.delete_object(url.bucket, url.key)
+
+
+async def make(client: Client, url: ObjectURL, *, exist_ok: bool) -> None:
+    """Create a folder and those above it, or a bucket.
+
+    Raises:
+        FileExistsError: there is one of that name, and *exist_ok* is false.
+    """
+    store = RemoteStore(client)
+    if not url.key:
+        if not exist_ok or not await store.exists(str(url)):
+            await client.create_bucket(url.bucket, exist_ok=exist_ok)
+    elif not exist_ok and await store.exists(str(url)):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(url))
+    else:
+        await store.make_dirs(str(url))
+
+
+async def remove_empty(client: Client, url: ObjectURL) -> None:
+    """Remove an empty folder or bucket.
+
+    Raises:
+        FileNotFoundError: there is none of that name.
+        OSError: it is not empty.
+    """
+    if not url.key:
+        await client.delete_bucket(url.bucket)
+        return
+    page = await client.list_objects(url.bucket, url.folder, limit=2)
+    keys = {*page.prefixes, *(item.key for item in page.objects)}
+    if keys - {url.folder}:
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(url))
+    if not keys:
+        raise NotFound("there is no such folder", url=str(url))
+    await client.delete_object(url.bucket, url.folder)
+
+
+async def delete(client: Client, urls: Iterable[ObjectURL]) -> None:
+    """Delete objects, many with one request.
+
+    Raises:
+        TransferFailed: some are left; all the others are deleted.
+    """
+    failures: list[ObsError] = []
+    for bucket, group in groupby(sorted(urls), key=lambda url: url.bucket):
+        failures += await client.delete_objects(bucket, [url.key for url in group if url.key])
+    if failures:
+        raise TransferFailed(
+            f"{len(failures)} objects could not be removed; the first: {failures[0]}",
+            url=failures[0].url,
+            failures=failures,
+        )

@@ -1,0 +1,39 @@
+"""What the parts of the file system need to know of the whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from typing import IO
+
+    from aioobs.filesystem.listing import Info
+    from aioobs.s3.client import Client
+    from aioobs.url import ObjectURL
+
+__all__ = ["FileSystem"]
+
+
+class FileSystem(Protocol):
+    """`ObsFileSystem`, as far as its parts use it."""
+
+    batch_size: int | None
+
+    @property
+    def client(self) -> Client:
+        """The client that requests are made with."""
+
+    def url_of(self, path: object) -> ObjectURL:
+        """Return the object or folder that *path* names."""
+
+    def unstrip_protocol(self, name: str) -> str:
+        """Return the URL of a path."""
+
+    def invalidate_cache(self, path: str | None = None) -> None:
+        """Forget the listings that a change of *path* makes wrong."""
+
+    def info(self, path: str) -> Info:
+        """Return what there is to say of a path."""
+
+    def open(self, path: str) -> IO[bytes]:
+        """Open an object for reading."""
