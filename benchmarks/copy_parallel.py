@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.measure import Job, Outcome, Record, measure, rotated
-from benchmarks.report import comparison
+from benchmarks.measure import Case, Job, Outcome, Record, interleaved, measure
+from benchmarks.stores import places
 from benchmarks.trees import TREES, Content, content_of, sizes_of, write_tree
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from benchmarks.report import Setting
+    from benchmarks.results import Setting
     from benchmarks.stores import Places, Store
 
 NAME = "copy_parallel"
@@ -44,12 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trees", default=",".join(TREES), help="which trees to copy (%(default)s)"
     )
-    parser.add_argument(
-        "--scale",
-        type=float,
-        default=1.0,
-        help="below 1: smaller trees, such as 0.01 to try it out (%(default)s)",
-    )
+    parser.add_argument("--legs", default=",".join(LEGS), help="which ways (%(default)s)")
 
 
 def settings(options: argparse.Namespace) -> dict[str, Setting]:
@@ -58,33 +54,43 @@ def settings(options: argparse.Namespace) -> dict[str, Setting]:
     Raises:
         ValueError: one is not valid.
     """
-    names = options.trees.split(",")
-    if unknown := set(names) - set(TREES):
-        raise ValueError(
-            f"no such tree: {', '.join(sorted(unknown))}; there are {', '.join(TREES)}"
-        )
-    if options.scale <= 0:
-        raise ValueError("the scale has to be more than 0")
-    return {"trees": names, "scale": options.scale}
+    trees, legs = options.trees.split(","), options.legs.split(",")
+    for kind, names, known in (("tree", trees, TREES), ("leg", legs, tuple(LEGS))):
+        if unknown := sorted(set(names) - set(known)):
+            raise ValueError(f"no such {kind}: {', '.join(unknown)}; there are {', '.join(known)}")
+    return {"trees": trees, "legs": legs}
 
 
-def run(places: Places, clients: Sequence[str], options: argparse.Namespace) -> Iterator[Record]:
-    """Measure, round by round; each round has every client once, on every tree and leg."""
-    with tempfile.TemporaryDirectory(prefix="aioobs-bench-") as scratch:
-        trees = []
-        for name in options.trees.split(","):
-            folder = Path(scratch, name)
-            write_tree(folder, sizes_of(name, options.scale))
-            trees.append(Tree(name, folder, content_of(folder)))
-        for number in range(options.rounds):
-            for tree in trees:
-                for leg in LEGS:
-                    with places.place() as (store, prefix):
-                        bench = Bench(store, prefix, tree, options.concurrency)
-                        bench.seed()
-                        for client in rotated(clients, number):
-                            outcome = bench.measure(client, leg)
-                            yield Record(tree.title(), leg, client, number, outcome)
+def run(clients: Sequence[str], options: argparse.Namespace) -> Iterator[Record]:
+    """Measure every tree and leg."""
+    with tempfile.TemporaryDirectory(prefix="aioobs-bench-") as scratch, places(options) as at:
+        trees = [written(scratch, name, options.scale) for name in options.trees.split(",")]
+        cases = [
+            case(at, tree, leg, options.concurrency)
+            for tree in trees
+            for leg in options.legs.split(",")
+        ]
+        yield from interleaved(cases, clients, rounds=options.rounds, patience=options.patience)
+
+
+def written(scratch: str, name: str, scale: float) -> Tree:
+    """Write a tree into a folder of its own."""
+    folder = Path(scratch, f"{name}-{scale:g}")
+    write_tree(folder, sizes_of(name, scale))
+    return Tree(name, folder, content_of(folder))
+
+
+def case(at: Places, tree: Tree, leg: str, concurrency: int) -> Case:
+    """Return the case of one tree on one leg."""
+
+    @contextlib.contextmanager
+    def prepared() -> Iterator[Callable[[str], Outcome]]:
+        with at.place() as (store, prefix):
+            bench = Bench(store, prefix, tree, concurrency)
+            bench.seed()
+            yield lambda client: bench.measure(client, leg)
+
+    return Case(tree.title(), leg, prepared)
 
 
 class Bench:
@@ -120,7 +126,7 @@ class Bench:
         return checked(outcome, self._tree.content, self._store.content_of(target))
 
     def _measure(self, client: str, leg: str, source: str, target: str) -> Outcome:
-        return measure(Job(client, leg, [source, target], self._store, self._concurrency))
+        return measure(Job(client, leg, [[source, target]], self._store, self._concurrency))
 
 
 def checked(outcome: Outcome, wanted: Content, found: Content) -> Outcome:
@@ -129,15 +135,3 @@ def checked(outcome: Outcome, wanted: Content, found: Content) -> Outcome:
         return outcome
     wrong = " of ".join(f"{files:,} files with {size:,} bytes" for files, size in (found, wanted))
     return replace(outcome, error=f"not what was to be copied: {wrong}")
-
-
-def tables(records: Sequence[Record]) -> Iterator[str]:
-    """Yield the tables, line by line, one for each tree and leg."""
-    kinds = dict.fromkeys((record.workload, record.operation) for record in records)
-    for workload, leg in kinds:
-        yield f"{workload}, {LEGS[leg]}"
-        lines = comparison(
-            [record for record in records if (record.workload, record.operation) == (workload, leg)]
-        )
-        yield from (f"  {line}" for line in lines)
-        yield ""

@@ -24,7 +24,7 @@ from aioobs.testing import LocalServer, is_foreign
 from aioobs.url import parse
 from benchmarks import trees
 from benchmarks.loops import new_event_loop
-from benchmarks.report import table
+from benchmarks.results import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

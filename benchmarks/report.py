@@ -1,102 +1,116 @@
-"""What was measured, as tables to read and as JSON to keep."""
+"""Everything measured in one go: as JSON, as a page with tables, and as charts."""
 
 from __future__ import annotations
 
-import os
-import platform
+import json
+import shutil
 import time
-from dataclasses import asdict
-from statistics import median
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks import command, counts, page, peers
+from benchmarks.endpoint import obstacle
+from benchmarks.results import as_json, from_json
+from benchmarks.sections import SECTIONS
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    import argparse
+    from collections.abc import Iterator, Sequence
 
-    from benchmarks.measure import Record
+    from benchmarks.page import Table
+    from benchmarks.results import Document
+    from benchmarks.sections import Section
 
-MIB = 1 << 20
-NOTHING = "–"
-HEADER = ("", "wall s", "spread", "ratio", "CPU s", "RSS MiB")
-BASELINES = ("aioobs.sync", "aioobs")
-
-Setting = str | int | float | list[str]
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return a table, line by line; all columns but the first are numbers."""
-    lines = [header, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if number else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
+NAME = "report"
+HELP = "run everything, and write docs/benchmarks.md with its charts and numbers"
+DOCS = Path(__file__).parent.parent / "docs"
+NUMBERS = "benchmarks.json"
 
 
-def comparison(records: Sequence[Record]) -> list[str]:
-    """Return the table of one operation on one workload, a line for each client.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument("--scale", type=float, default=1.0, help="0.01: a hundredth of the work")
+    parser.add_argument("--rounds", type=int, default=3, help="how often (%(default)s)")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=3.0,
+        help="ask a client once that takes so many times as long as the fastest (%(default)s)",
+    )
+    parser.add_argument("--peers", help="these clients alone, such as aioobs.sync,obstore")
+    parser.add_argument("--only", default="", help="sections with this in their title alone")
+    parser.add_argument("--into", type=Path, default=DOCS, help="a folder (%(default)s)")
+    parser.add_argument("--redraw", action="store_true", help="write the page from the numbers")
 
-    The ratio is the median over the rounds of this client's wall time by the baseline's in the
-    same round: above 1, the client is slower.
+
+def main(options: argparse.Namespace) -> int:
+    """Measure and write; return 1 if a measurement failed, 130 after Ctrl-C.
+
+    Then nothing is written.
     """
-    clients = list(dict.fromkeys(record.client for record in sorted(records, key=by_round)))
-    walls = {
-        client: {
-            record.round: record.outcome.wall
-            for record in records
-            if record.client == client and record.outcome.offered and not record.outcome.error
-        }
-        for client in clients
-    }
-    baseline = next((walls[name] for name in BASELINES if walls.get(name)), {})
-    return table(HEADER, [row(client, records, walls[client], baseline) for client in clients])
+    if not options.redraw:
+        begun = time.monotonic()
+        runs: list[Document] = []
+        for found, complete in measured(options):
+            if not complete:
+                return 130
+            runs.append(found)
+        tables = counted(options)
+        write(options.into, runs, tables, time.monotonic() - begun)
+    runs, tables, seconds = read(options.into)
+    pages = page.written(runs, tables, seconds)
+    shutil.rmtree(options.into / page.IMAGES, ignore_errors=True)
+    for name, text in pages.items():
+        target = options.into / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+    print(f"{options.into / page.PAGE}: {len(runs)} sections, {seconds:.0f} s of measuring")
+    return int(command.tell_failures([record for found in runs for record in found.records]))
 
 
-def row(
-    client: str,
-    records: Sequence[Record],
-    walls: Mapping[int, float],
-    baseline: Mapping[int, float],
-) -> list[str]:
-    outcomes = [record.outcome for record in records if record.client == client]
-    if any(outcome.error for outcome in outcomes):
-        return [client, "failed", *[NOTHING] * 4]
-    if not walls:
-        return [client, *[NOTHING] * 5]
-    ratios = [wall / baseline[number] for number, wall in walls.items() if number in baseline]
+def measured(options: argparse.Namespace) -> Iterator[tuple[Document, bool]]:
+    """Run each section; yield what was measured, and whether that came to its end."""
+    there = list(peers.installed())
+    asked = command.chosen(options.peers, dict.fromkeys(there, ""))
+    for section in SECTIONS:
+        clients = [name for name in asked if not section.clients or name in section.clients]
+        if options.only.lower() in section.title.lower() and clients:
+            found, complete = command.run(command.read(arguments(section, clients, options)))
+            yield replace(found, title=section.title, about=section.about), complete
+
+
+def arguments(section: Section, clients: Sequence[str], options: argparse.Namespace) -> list[str]:
+    """Return the command line of a section's benchmark."""
+    rounds = section.rounds or options.rounds
     return [
-        client,
-        f"{median(walls.values()):.2f}",
-        f"{min(walls.values()):.2f}–{max(walls.values()):.2f}",
-        f"{median(ratios):.2f}" if ratios else NOTHING,
-        f"{median(outcome.cpu for outcome in outcomes):.2f}",
-        f"{max(outcome.peak_rss for outcome in outcomes) / MIB:.0f}",
+        *section.arguments.split(),
+        *("--peers", ",".join(clients), "--rounds", str(rounds)),
+        *("--scale", str(options.scale), "--patience", str(options.patience)),
     ]
 
 
-def by_round(record: Record) -> int:
-    return record.round
+def counted(options: argparse.Namespace) -> list[Table]:
+    """Count what each object takes, where there is the fast endpoint."""
+    if obstacle() or options.only:
+        return []
+    asked = options.peers.split(",") if options.peers else list(peers.installed())
+    clients = [name for name in asked if name in counts.SOME]
+    return list(counts.told(clients, max(round(counts.OBJECTS * min(options.scale, 1)), 20)))
 
 
-def document(
-    benchmark: str,
-    versions: Mapping[str, str],
-    settings: Mapping[str, Setting],
-    records: Iterable[Record],
-) -> dict[str, object]:
-    """Return all there is to know of a benchmark, for JSON."""
-    return {
-        "benchmark": benchmark,
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "machine": {
-            "system": platform.platform(),
-            "processor": platform.machine(),
-            "cores": os.cpu_count(),
-            "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        },
-        "versions": {"python": platform.python_version(), **versions},
-        "settings": dict(settings),
-        "records": [asdict(record) for record in records],
-    }
+def write(into: Path, runs: Sequence[Document], tables: Sequence[Table], seconds: float) -> None:
+    """Keep the numbers."""
+    into.mkdir(parents=True, exist_ok=True)
+    text = ",\n".join(map(as_json, runs))
+    (into / NUMBERS).write_text(
+        f'{{"seconds": {seconds:.0f},\n"counts": {json.dumps(tables)},\n"runs": [\n{text}\n]}}\n',
+        encoding="utf-8",
+    )
+
+
+def read(folder: Path) -> tuple[list[Document], list[Table], float]:
+    """Return the numbers that were kept."""
+    found = json.loads((folder / NUMBERS).read_text(encoding="utf-8"))
+    tables = [(title, lines) for title, lines in found["counts"]]
+    return [from_json(run) for run in found["runs"]], tables, found["seconds"]

@@ -1,4 +1,4 @@
-"""Where a benchmark runs: a local server of its own, or a store that is there.
+"""Where a benchmark runs: a local server, the fast endpoint, or a store that is there.
 
 The library is imported where it is used: every measuring process has this module, and the memory
 of the other clients is their own.
@@ -10,12 +10,14 @@ import asyncio
 import contextlib
 import os
 import secrets
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchmarks.trees import Content
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
@@ -26,6 +28,8 @@ CREDENTIALS = (
     ("OBS_ACCESS_KEY_ID", "OBS_SECRET_ACCESS_KEY"),
     ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
 )
+STORES = ("seaweedfs", "fast")
+AT_ONCE = 64  # objects that are filled in
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class Store:
     access_key: str
     secret_key: str
     region: str = "us-east-1"
+    ca_file: str = ""
+    """The certificate authority to trust; empty: those of the system."""
 
     def client(self) -> aioobs.Client:
         """Return a client for what is not measured."""
@@ -49,6 +55,7 @@ class Store:
                 secret_key=self.secret_key,
                 region=self.region,
                 addressing="path",
+                verify=self.ca_file or True,
             )
         )
 
@@ -57,11 +64,37 @@ class Store:
         return asyncio.run(self._content_of(prefix))
 
     async def _content_of(self, prefix: str) -> Content:
-        sizes: list[int] = []
+        files = size = 0
         async with self.client() as client:
             async for page in client.list_pages(self.bucket, prefix):
-                sizes += [item.size for item in page.objects if not item.key.endswith("/")]
-        return Content(len(sizes), sum(sizes))
+                found = [item.size for item in page.objects if not item.key.endswith("/")]
+                files, size = files + len(found), size + sum(found)
+        return Content(files, size)
+
+    def keys(self, prefix: str) -> list[str]:
+        """Return the keys of the objects below *prefix*."""
+        return asyncio.run(self._keys(prefix))
+
+    async def _keys(self, prefix: str) -> list[str]:
+        async with self.client() as client:
+            pages = client.list_pages(self.bucket, prefix)
+            return [item.key async for page in pages for item in page.objects]
+
+    def fill(self, prefix: str, count: int, size: int) -> None:
+        """Put objects `00000000`, `00000001`, … below *prefix*, of that size."""
+        asyncio.run(self._fill(prefix, count, size))
+
+    async def _fill(self, prefix: str, count: int, size: int) -> None:
+        data = os.urandom(size)
+        numbers = iter(range(count))
+
+        async def put() -> None:
+            for number in numbers:
+                await client.put_object(self.bucket, f"{prefix}{number:08}", data)
+
+        async with self.client() as client, asyncio.TaskGroup() as group:
+            for _ in range(min(AT_ONCE, count)):
+                group.create_task(put())
 
     def remove(self, prefix: str) -> None:
         """Delete every object below *prefix*."""
@@ -78,20 +111,69 @@ class Store:
 class Places:
     """Makes empty prefixes in a bucket, each for a `with` block, at whose end it is removed."""
 
-    name: str
     place: Callable[[], AbstractContextManager[tuple[Store, str]]]
+    fill: Callable[[Store, str, int, int], None] = Store.fill
+    requests: Callable[[], int] | None = None
+    """Returns how many requests the store has had, where it counts them."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where a benchmark runs."""
+    parser.add_argument(
+        "--store", choices=STORES, default="seaweedfs", help="a local server (%(default)s)"
+    )
+    parser.add_argument("--tls", action="store_true", help="have the local server speak TLS")
+    parser.add_argument(
+        "--delay", type=float, default=0.0, help="ms that --store fast adds to each request"
+    )
+    parser.add_argument("--endpoint", help="an S3 endpoint in place of a local server")
+    parser.add_argument("--bucket", help="a bucket at the endpoint, for a prefix of its own")
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse options that do not go together; where there is no compiler, take SeaweedFS.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if bool(options.endpoint) != bool(options.bucket):
+        raise ValueError("--endpoint and --bucket go together")
+    if options.delay and options.store != "fast":
+        raise ValueError("--delay is for --store fast")
+    if options.store == "fast" and not options.endpoint:
+        from benchmarks.endpoint import obstacle
+
+        if reason := obstacle():
+            print(f"No fast endpoint, SeaweedFS instead: {reason}.", file=sys.stderr)
+            options.store, options.delay = "seaweedfs", 0.0
+
+
+def name_of(options: argparse.Namespace) -> str:
+    """Return what to call the store."""
+    if options.endpoint:
+        return str(options.endpoint)
+    name = "the fast endpoint" if options.store == "fast" else "a local SeaweedFS"
+    delay = f", {options.delay:g} ms added to each request" if options.delay else ""
+    return f"{name}{' over TLS' if options.tls else ''}{delay}"
+
+
+def places(options: argparse.Namespace) -> AbstractContextManager[Places]:
+    """Return the store that is wanted, as a context manager."""
+    if options.endpoint:
+        return places_of(options.endpoint, options.bucket)
+    if options.store == "fast":
+        return fast_places(tls=options.tls, delay=options.delay / 1000)
+    return local_places(tls=options.tls)
 
 
 @contextlib.contextmanager
-def local_places() -> Iterator[Places]:
+def local_places(*, tls: bool = False) -> Iterator[Places]:
     """Run a local server, on which each place is a bucket, since that frees its room at once."""
-    from aioobs.testing import LocalServer, is_foreign
+    from aioobs.testing import LocalServer
 
-    with LocalServer() as server:
-        for variable in filter(is_foreign, list(os.environ)):
-            del os.environ[variable]
-        os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
-        store = Store(server.endpoint, "", server.access_key, server.secret_key)
+    with LocalServer(tls=tls) as server:
+        keys = server.access_key, server.secret_key
+        store = Store(server.endpoint, "", *keys, ca_file=server.ca_file or "")
 
         @contextlib.contextmanager
         def place() -> Iterator[tuple[Store, str]]:
@@ -102,7 +184,43 @@ def local_places() -> Iterator[Places]:
             finally:
                 server.delete_bucket(bucket)
 
-        yield Places("a local SeaweedFS", place)
+        yield Places(place)
+
+
+@contextlib.contextmanager
+def fast_places(*, tls: bool = False, delay: float = 0.0) -> Iterator[Places]:
+    """Run the fast endpoint.
+
+    Raises:
+        RuntimeError: it cannot be built here.
+    """
+    from benchmarks.endpoint import FastEndpoint
+
+    with FastEndpoint(tls=tls, delay=delay) as server:
+        keys = "test-access-key", "test-secret-key"
+        store = Store(server.endpoint, "", *keys, ca_file=server.ca_file)
+
+        @contextlib.contextmanager
+        def place() -> Iterator[tuple[Store, str]]:
+            bucket = f"bench-{secrets.token_hex(6)}"
+            try:
+                yield replace(store, bucket=bucket), ""
+            finally:
+                server.clear(bucket)
+
+        def fill(at: Store, prefix: str, count: int, size: int) -> None:
+            server.fill(at.bucket, prefix, count, size)
+
+        yield Places(place, fill, server.requests)
+
+
+def forget_other_stores() -> None:
+    """Take out of the environment what would lead a client elsewhere."""
+    from aioobs.testing import is_foreign
+
+    for variable in filter(is_foreign, list(os.environ)):
+        del os.environ[variable]
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 
 @contextlib.contextmanager
@@ -127,4 +245,4 @@ def places_of(endpoint: str, bucket: str) -> Iterator[Places]:
         finally:
             store.remove(prefix)
 
-    yield Places(endpoint, place)
+    yield Places(place)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
-TREES = ("small", "mixed", "big")
+TREES = ("small", "medium", "mixed", "big")
 SEED = 7
 BLOCK = MIB
 DEMO_FOLDERS = (
@@ -38,12 +38,14 @@ class Content(NamedTuple):
 def sizes_of(tree: str, scale: float = 1.0) -> dict[str, int]:
     """Return the files of one of `TREES`, their sizes by name.
 
-    A *scale* below 1 takes files from small and mixed, and bytes from big.
+    A *scale* other than 1 makes more or fewer files, and in big more or fewer bytes.
     """
     if tree == "big":
         return {"000000.bin": max(round(GIB * scale), 1)}
     if tree == "small":
         sizes = [4 * KIB] * max(round(5000 * scale), 1)
+    elif tree == "medium":
+        sizes = [100 * KIB] * max(round(2000 * scale), 1)
     else:
         sizes = spread(max(round(500 * scale), 1), KIB, 8 * MIB)
     return {f"{index // 100:03}/{index:06}.bin": size for index, size in enumerate(sizes)}

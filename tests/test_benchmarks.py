@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,21 +13,33 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks.copy_parallel import checked
-from benchmarks.measure import Job, Outcome, Record, measure, rotated
-from benchmarks.report import comparison
+from benchmarks.measure import (
+    Case,
+    Job,
+    Outcome,
+    Record,
+    interleaved,
+    measure,
+    rotated,
+)
+from benchmarks.results import comparison
 from benchmarks.stores import Store
 from benchmarks.trees import Content, content_of, demo_sizes, sizes_of, write_tree
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from aioobs.testing import LocalServer
 
 ROOT = Path(__file__).parent.parent
 BOTH = ["aioobs.sync", "aioobs"]
 
 
-def run(scratch: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(
+    scratch: Path, *arguments: str, benchmark: str = "copy_parallel"
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks", "copy_parallel", *arguments],
+        [sys.executable, "-m", "benchmarks", benchmark, *arguments],
         cwd=ROOT,
         env=os.environ | {"TMPDIR": str(scratch)},
         capture_output=True,
@@ -61,7 +74,7 @@ def test_the_benchmark_measures_every_leg_of_every_tree_and_keeps_it_as_json(
     ]
     for record in document["records"]:
         outcome = record["outcome"]
-        assert outcome["error"] == ""
+        assert "error" not in outcome
         assert outcome["wall"] > 0
         assert outcome["cpu"] > 0
         assert outcome["peak_rss"] > 1 << 20
@@ -92,6 +105,9 @@ def test_a_bucket_of_ones_own_is_left_as_it_was(
     ("options", "message"),
     [
         (("--trees", "tall"), "no such tree: tall"),
+        (("--legs", "sideways"), "no such leg: sideways"),
+        (("--scale", "0"), "the scale has to be more than 0"),
+        (("--delay", "10"), "--delay is for --store fast"),
         (("--peers", "aioobs,nothing"), "not installed: nothing"),
         (("--endpoint", "http://127.0.0.1:1"), "--endpoint and --bucket go together"),
         (("--rounds", "0"), "have to be at least 1"),
@@ -106,16 +122,53 @@ def test_options_that_cannot_be_meant_are_refused_in_one_line(
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    ("benchmark", "cases"),
+    [
+        (["listing", "--keys", "2000"], 1),
+        (["latency", "--calls", "1000"], 3),
+        (["memory"], 1),
+        (["growth"], 8),
+        (["scale"], 10),
+    ],
+    ids=lambda found: found[0] if isinstance(found, list) else "",
+)
+def test_every_benchmark_runs_on_a_real_server(
+    benchmark: list[str], cases: int, tmp_path: Path
+) -> None:
+    name, *options = benchmark
+    kept = tmp_path / "kept.json"
+    few = ("--scale", "0.001", "--rounds", "1", "--peers", "aioobs.sync")
+    done = run(tmp_path, *options, *few, "--json", str(kept), benchmark=name)
+    assert done.returncode == 0, done.stderr
+    records = json.loads(kept.read_text())["records"]
+    assert len(records) == cases
+    assert all(record["outcome"]["wall"] > 0 for record in records)
+    assert all(record["outcome"].get("middle", 0) > 0 for record in records) == (name == "latency")
+
+
+def test_an_import_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    few = ("--rounds", "2", "--peers", "aioobs.sync", "--json", str(kept))
+    done = run(tmp_path, *few, benchmark="imports")
+    assert done.returncode == 0, done.stderr
+    walls = [record["outcome"]["wall"] for record in json.loads(kept.read_text())["records"]]
+    assert len(walls) == 2
+    assert all(0 < wall < 30 for wall in walls)
+
+
 def test_the_failure_of_a_client_is_an_outcome_with_its_reason(obs_server: LocalServer) -> None:
     store = Store(obs_server.endpoint, "not-there", obs_server.access_key, obs_server.secret_key)
-    outcome = measure(Job("aioobs", "copy", ["source/", "target/"], store, 4))
+    outcome = measure(Job("aioobs", "copy", [["source/", "target/"]], store, 4))
     assert "not-there" in outcome.error
 
 
 def test_what_a_client_cannot_do_is_no_failure(obs_server: LocalServer, obs_bucket: str) -> None:
     bucket = obs_bucket.removeprefix("s3://")
     store = Store(obs_server.endpoint, bucket, obs_server.access_key, obs_server.secret_key)
-    outcome = measure(Job("aioobs", "juggle", [], store, 4))
+    outcome = measure(Job("aioobs", "juggle", [[]], store, 4))
     assert outcome == Outcome(offered=False)
 
 
@@ -135,13 +188,42 @@ def test_the_ratio_is_the_median_of_the_ratios_within_the_rounds() -> None:
     ]
     records.append(Record("tree", "up", "lame", 0, Outcome(offered=False)))
     records.append(Record("tree", "up", "broken", 0, Outcome(error="no")))
-    rows = [line.split() for line in comparison(records)[1:]]
-    assert rows == [
-        ["aioobs.sync", "2.00", "1.00–4.00", "1.00", "1.00", "1"],
-        ["other", "4.00", "3.00–4.00", "2.00", "1.00", "1"],
-        ["lame", *"–" * 5],
-        ["broken", "failed", *"–" * 4],
+    assert comparison(records)[1:] == [
+        ["aioobs.sync", "2.00", "1.00–4.00", "1.00", "1.00", "1", "3"],
+        ["other", "4.00", "3.00–4.00", "2.00", "1.00", "1", "3"],
+        ["lame", *"–" * 6],
+        ["broken", "failed", *"–" * 5],
     ]
+
+
+def test_single_calls_are_told_in_microseconds() -> None:
+    outcome = Outcome(1.0, 1.0, 1 << 20, middle=0.000123, late=0.0045)
+    header, row = comparison([Record("100 calls", "head", "aioobs.sync", 0, outcome)])
+    assert header[1:5] == ["µs, middle", "spread", "ratio", "µs, 99 %"]
+    assert row == ["aioobs.sync", "123", "123–123", "1.00", "4500", "1.00", "1", "1"]
+
+
+def test_who_takes_too_long_fails_or_cannot_is_asked_once() -> None:
+    outcomes = {
+        "quick": Outcome(1.0),
+        "slow": Outcome(3.1),
+        "lame": Outcome(offered=False),
+        "broken": Outcome(error="no"),
+        "fair": Outcome(2.9),
+    }
+    opened = []
+
+    @contextlib.contextmanager
+    def prepared() -> Iterator[Callable[[str], Outcome]]:
+        opened.append("a round")
+        yield outcomes.__getitem__
+
+    case = Case("tree", "up", prepared)
+    records = list(interleaved([case], list(outcomes), rounds=3, patience=3))
+    asked = [[found.client for found in records if found.round == number] for number in range(3)]
+    assert asked == [list(outcomes), ["fair", "quick"], ["quick", "fair"]]
+    assert len(opened) == 3
+    assert len(list(interleaved([case], ["quick", "slow"], rounds=2, patience=0))) == 4
 
 
 def test_every_client_is_once_the_first_of_a_round() -> None:
@@ -150,7 +232,8 @@ def test_every_client_is_once_the_first_of_a_round() -> None:
 
 
 def test_a_tree_has_the_files_and_bytes_that_it_is_said_to_have(tmp_path: Path) -> None:
-    sizes = sizes_of("mixed", 0.02) | sizes_of("big", 0.001)
+    sizes = sizes_of("mixed", 0.02) | sizes_of("big", 0.001) | sizes_of("medium", 0.01)
+    assert len(sizes_of("medium", 0.01)) == 20
     write_tree(tmp_path, sizes)
     assert content_of(tmp_path) == Content(len(sizes), sum(sizes.values()))
 

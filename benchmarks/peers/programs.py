@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from benchmarks.stores import Store
 
+SAID = 1000  # characters of what a failed program said
+
 
 class S5cmd:
     """Its `cp` with as many workers, and parts of a file, as there may be requests."""
 
     def __init__(self, store: Store, concurrency: int) -> None:
         at_once = str(concurrency)
-        self._command = [required("s5cmd"), "--log", "error", "--endpoint-url", store.endpoint]
+        self._command = [required("s5cmd"), "--endpoint-url", store.endpoint]
         self._command += ["--numworkers", at_once]
         self._options = ["--concurrency", at_once, "--part-size", "8"]
         self._region, self._root = store.region, f"s3://{store.bucket}"
@@ -38,12 +40,15 @@ class S5cmd:
     def down(self, prefix: str, folder: str) -> None:
         self._copy(f"{self._root}/{prefix}*", f"{folder}/", "source")
 
+    def list_all(self, prefix: str) -> int:
+        return self._run("ls", f"{self._root}/{prefix}*")
+
     def _copy(self, source: str, target: str, *remote: str) -> None:
         regions = [word for end in remote for word in (f"--{end}-region", self._region)]
-        self._run("cp", *self._options, *regions, source, target)
+        self._run("--log", "error", "cp", *self._options, *regions, source, target)
 
-    def _run(self, *arguments: str) -> None:
-        run([*self._command, *arguments], self._environment)
+    def _run(self, *arguments: str) -> int:
+        return run([*self._command, *arguments], self._environment)
 
 
 class Rclone:
@@ -90,12 +95,15 @@ class Rclone:
     def down(self, prefix: str, folder: str) -> None:
         self._copy(f"{self._root}/{prefix}", folder, *self._streams)
 
+    def list_all(self, prefix: str) -> int:
+        return run([*self._command, "lsf", "-R", f"{self._root}/{prefix}"], self._environment)
+
     def _copy(self, source: str, target: str, *options: str) -> None:
         run([*self._command, "copy", *options, source, target], self._environment)
 
 
-def run(command: list[str], environment: dict[str, str]) -> None:
-    """Run a program to its end.
+def run(command: list[str], environment: dict[str, str]) -> int:
+    """Run a program to its end, and return how many lines it wrote.
 
     Raises:
         RuntimeError: it failed; the message has the end of what it said.
@@ -104,14 +112,13 @@ def run(command: list[str], environment: dict[str, str]) -> None:
         command,
         env=environment,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
+        capture_output=True,
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"{os.path.basename(command[0])} failed: {done.stderr[-1000:]}")
+        said = done.stderr.decode(errors="replace")[-SAID:]
+        raise RuntimeError(f"{os.path.basename(command[0])} failed: {said}")
+    return done.stdout.count(b"\n")
 
 
 def find_program(name: str) -> str | None:

@@ -1,0 +1,83 @@
+"""A change that makes this library slower than it was, found by the ratio to another client."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks import command, peers
+from benchmarks.report import DOCS, read
+from benchmarks.results import cases_of, plain, rows_of, title
+from benchmarks.sections import SECTIONS
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from benchmarks.results import Document
+
+NAME = "compare"
+HELP = "fail if a figure fell behind the recorded ratio to a reference client"
+OURS = "aioobs.sync"
+REFERENCE = "obstore"
+ALLOWED = 0.15
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument("--against", type=Path, default=DOCS, help="recorded in (%(default)s)")
+    parser.add_argument("--reference", default=REFERENCE, help="whom (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="how often (%(default)s)")
+    parser.add_argument(
+        "--allowed", type=float, default=ALLOWED, help="the share to fall behind (%(default)s)"
+    )
+    parser.add_argument("--only", default="", help="sections with this in their title alone")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Measure again what is recorded, print both, and return 1 if a figure fell behind."""
+    command.chosen(f"{OURS},{options.reference}", peers.installed())
+    recorded, *_ = read(options.against)
+    lines, behind = [["", "recorded", "now", ""]], False
+    for run in recorded:
+        if options.only.lower() not in run.title.lower():
+            continue
+        before = dict(ratios(run, options.reference))
+        if not before:
+            continue
+        again, complete = command.run(command.read(arguments(run, options)))
+        if not complete:
+            return 130
+        failed = command.tell_failures(again.records)
+        now = dict(ratios(again, options.reference))
+        for case, ratio in before.items():
+            bad = case not in now or fell_behind(ratio, now[case], options.allowed)
+            behind = behind or bad or failed
+            told = f"{now[case]:.2f}" if case in now else "–"
+            lines.append([f"{run.title}: {case}", f"{ratio:.2f}", told, "BEHIND" if bad else ""])
+    print(f"How many times as long as {OURS} takes {options.reference}:")
+    print(*plain(lines), sep="\n")
+    return int(behind)
+
+
+def fell_behind(recorded: float, now: float, allowed: float) -> bool:
+    """Tell whether the lead of this library is by more than that share smaller than it was."""
+    return now < recorded * (1 - allowed)
+
+
+def ratios(run: Document, reference: str) -> Iterator[tuple[str, float]]:
+    """Yield each case with how many times as long the reference takes."""
+    for (workload, operation), records in cases_of(run.records).items():
+        ratio = next((row.ratio for row in rows_of(records) if row.client == reference), None)
+        if ratio is not None:
+            yield title(workload, operation), ratio
+
+
+def arguments(run: Document, options: argparse.Namespace) -> list[str]:
+    """Return the command line that measures the same with the two clients alone."""
+    section = next(section for section in SECTIONS if section.title == run.title)
+    return [
+        *section.arguments.split(),
+        *("--peers", f"{OURS},{options.reference}", "--rounds", str(options.rounds)),
+        *("--scale", str(run.settings["scale"])),
+    ]

@@ -1,0 +1,181 @@
+"""The report: its page, charts and numbers; the comparison with what is recorded; the model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmarks import model, scale
+from benchmarks.charts import chart
+from benchmarks.compare import fell_behind
+from benchmarks.measure import Outcome, Record
+from benchmarks.page import PAGE, written
+from benchmarks.report import DOCS, NUMBERS, read
+from benchmarks.results import Document, Row, as_json, from_json
+from benchmarks.sections import SECTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.results import Setting
+
+ROOT = Path(__file__).parent.parent
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def document(records: Sequence[Record], benchmark: str = "copy_parallel") -> Document:
+    machine: dict[str, Setting] = {
+        "system": "test",
+        "processor": "test",
+        "cores": 1,
+        "memory": 1 << 30,
+        "load": 0.0,
+    }
+    settings: dict[str, Setting] = {
+        "scale": 1.0,
+        "rounds": 1,
+        "concurrency": 4,
+        "store": "a store",
+        "files": "/tmp",
+    }
+    versions = {"python": "3", "aioobs.sync": "0"}
+    return Document(
+        benchmark,
+        "2026-01-02T03:04:05Z",
+        machine,
+        versions,
+        settings,
+        list(records),
+        "Title",
+        "So.",
+    )
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with a report on imports."""
+    folder = tmp_path_factory.mktemp("docs")
+    clients = ("--peers", "aioobs.sync,aioobs")
+    done = run("report", "--only", "import", "--rounds", "1", "--into", str(folder), *clients)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_report_has_a_page_a_chart_and_the_numbers(recorded: Path) -> None:
+    page = (recorded / PAGE).read_text()
+    assert "## Import\n" in page
+    assert "| aioobs.sync | " in page
+    (image,) = (recorded / "images").rglob("*.svg")
+    assert f"]({image.relative_to(recorded)})" in page
+    runs, _, _ = read(recorded)
+    assert [found.client for found in runs[0].records] == ["aioobs.sync", "aioobs"]
+
+
+def test_a_page_that_was_lost_is_drawn_again_from_the_numbers(recorded: Path) -> None:
+    before = (recorded / PAGE).read_text()
+    (recorded / PAGE).unlink()
+    done = run("report", "--redraw", "--into", str(recorded))
+    assert done.returncode == 0, done.stderr
+    assert (recorded / PAGE).read_text() == before
+
+
+@pytest.mark.parametrize(("recorded_ratio", "status"), [(1000.0, 1), (0.0001, 0)])
+def test_the_comparison_fails_when_the_lead_is_lost(
+    recorded: Path, recorded_ratio: float, status: int, tmp_path: Path
+) -> None:
+    numbers = json.loads((recorded / NUMBERS).read_text())
+    ours, other = (found["outcome"] for found in numbers["runs"][0]["records"])
+    other["wall"] = ours["wall"] * recorded_ratio
+    (tmp_path / NUMBERS).write_text(json.dumps(numbers))
+    against = ("--against", str(tmp_path), "--reference", "aioobs", "--rounds", "1")
+    done = run("compare", *against)
+    assert done.returncode == status, done.stderr
+    assert ("BEHIND" in done.stdout) == bool(status)
+
+
+@pytest.mark.parametrize(
+    ("recorded_ratio", "now", "behind"),
+    [(2.0, 2.0, False), (2.0, 1.71, False), (2.0, 1.69, True), (0.5, 0.4, True), (2.0, 9.0, False)],
+)
+def test_15_per_cent_are_allowed(recorded_ratio: float, now: float, behind: bool) -> None:
+    assert fell_behind(recorded_ratio, now, 0.15) == behind
+
+
+def test_numbers_come_back_from_json_as_they_were() -> None:
+    outcomes = [Outcome(1.5, 0.5, 7, middle=0.1), Outcome(offered=False), Outcome(error='"no"\n')]
+    kept = document([Record("ä", "up", "aioobs", 1, outcome) for outcome in outcomes])
+    assert from_json(json.loads(as_json(kept))) == kept
+    assert from_json(json.loads(as_json(document([])))) == document([])
+
+
+def test_the_page_names_the_fastest_other_client_of_each_case() -> None:
+    walls = {"aioobs.sync": 1.0, "aioobs": 0.5, "slow": 4.0, "quick": 2.0}
+    records = [Record("t (1 file)", "up", name, 0, Outcome(wall)) for name, wall in walls.items()]
+    page = written([document(records)], [], 60.0)[PAGE]
+    assert "| Title: t (1 file), up | 1.00 s | 2.00 s | quick | 2.00 × |" in page
+    assert "images/benchmarks/title-t-up.svg" in page
+
+
+def test_a_chart_has_the_fastest_on_top_and_bars_as_long_as_the_times() -> None:
+    rows = [Row("a<b", times=(4.0,)), Row("quick", times=(1.0, 1.0, 2.0)), Row("lame", "–")]
+    root = ET.fromstring(chart("x & y", rows, single=False))
+    names = [text.text for text in root.iter(f"{SVG}text")]
+    assert names[0] == "x & y"
+    assert [name for name in names if name in ("a<b", "quick", "lame")] == ["quick", "a<b"]
+    short, long = (float(bar.attrib["width"]) for bar in root.iter(f"{SVG}rect"))
+    assert long == pytest.approx(4 * short, rel=0.01)
+
+
+def test_the_model_takes_what_the_whole_costs_beyond_a_tenth() -> None:
+    cases = [("k", "list_all"), ("f", "up"), ("f", "down"), ("b", "up"), ("b", "down")]
+    records = []
+    for step, seconds in zip(scale.STEPS, (1.0, 10.0), strict=True):
+        records += [
+            Record(f"{name} {step}", operation, "aioobs.sync", 0, Outcome(seconds, seconds))
+            for name, operation in cases
+        ]
+    run = document(records, scale.NAME)
+    costs = model.costs_of(run, list(model.steps_of(run)))
+    assert costs.key == pytest.approx(9 / 900_000)
+    assert costs.down == costs.up == pytest.approx(9 / 90_000)
+    assert costs.byte_down == costs.byte_up == pytest.approx(9 / (0.9 * (1 << 30)), rel=0.001)
+    text = "\n".join(model.told([run]))
+    assert "100.00 µs" not in text  # of a key: 10
+    assert "10.00 µs for each key listed, 100 µs for each object down" in text
+    assert "| 100,000,000 objects of 1 MB, down | 100,100,000 |" in text
+
+
+def test_the_model_counts_the_requests_of_parts() -> None:
+    small, _, big = model.SHAPES
+    assert small.requests == 100_000_000
+    assert big.requests == 10_000 * 1193  # of 8 MiB in 10 GB
+
+
+def test_every_section_is_a_command_line_that_can_be_read() -> None:
+    from benchmarks.command import read as read_command
+
+    for section in SECTIONS:
+        assert read_command(section.arguments.split()).benchmark
+    assert len({section.title for section in SECTIONS}) == len(SECTIONS)
+
+
+def test_the_page_in_the_docs_is_the_one_of_the_numbers_beside_it() -> None:
+    pages = written(*read(DOCS))
+    for name, text in pages.items():
+        assert (DOCS / name).read_text(encoding="utf-8") == text, f"{name}: report --redraw"
