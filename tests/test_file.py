@@ -103,6 +103,32 @@ async def test_bytes_are_read_at_any_position(root: str) -> None:
         assert b"".join(pieces) == data
 
 
+async def test_a_file_tells_what_it_is(root: str) -> None:
+    remote = root.startswith("s3://")
+    abilities = {"w": (False, True), "r": (True, False), "rb+": (True, True), "a": (False, True)}
+    for mode, expected in abilities.items():
+        async with File(f"{root}/file", mode) as found:
+            assert (found.readable(), found.writable()) == expected
+            assert found.seekable() is (expected[0] or not remote)
+            assert (found.name, found.mode, found.closed) == (f"{root}/file", mode, False)
+            assert found.isatty() is False
+            if remote:
+                with pytest.raises(io.UnsupportedOperation):
+                    found.fileno()
+            else:
+                assert os.fstat(found.fileno()).st_size == 0
+        assert found.closed
+
+
+async def test_the_next_line_can_be_asked_for(root: str) -> None:
+    await file.write(f"{root}/file", "one\ntwo")
+
+    async with File(f"{root}/file") as lines:
+        assert [await lines.next(), await lines.next()] == ["one\n", "two"]
+        with pytest.raises(StopAsyncIteration):
+            await lines.next()
+
+
 async def test_a_buffer_is_filled(root: str) -> None:
     await file.write(f"{root}/file", b"0123456789")
     buffer = bytearray(4)

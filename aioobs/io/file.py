@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 from typing import IO, TYPE_CHECKING, Any, Self
 
@@ -152,6 +153,32 @@ class File:
         """Whether it is not open, or not any more."""
         return self._stream is None
 
+    def readable(self) -> bool:
+        """Tell whether it is open for reading."""
+        return self._plain_mode[0] == "r" or self._updates
+
+    def writable(self) -> bool:
+        """Tell whether it is open for writing."""
+        return self._plain_mode[0] != "r" or self._updates
+
+    def seekable(self) -> bool:
+        """Tell whether there is another position to go to: not in an object that is written."""
+        return self.readable() or not is_remote(self.name)
+
+    def fileno(self) -> int:
+        """Return the descriptor of a local file.
+
+        Raises:
+            io.UnsupportedOperation: it is an object.
+        """
+        if is_remote(self.name):
+            raise io.UnsupportedOperation("fileno")
+        return int(self._opened().fileno())
+
+    def isatty(self) -> bool:
+        """Tell whether it is a terminal."""
+        return not is_remote(self.name) and os.isatty(self.fileno())
+
     async def read(self, size: int = -1) -> Any:
         """Return up to *size* characters or bytes; all that is left if it is negative."""
         return await self._opened().read(size)
@@ -223,6 +250,10 @@ class File:
         finally:
             if opened is not None:
                 await (opened.aclose() if publish else opened.abort())
+
+    async def next(self) -> Any:
+        """Return the next line, or raise StopAsyncIteration."""
+        return await anext(self)
 
     def __aiter__(self) -> Self:
         return self
