@@ -49,7 +49,7 @@ FOREIGN = {
     "upath": {"filesystem.paths"},
     "pytest": {"testing"},
     "trustme": {"testing"},
-    "uvloop": {"sync._loop"},
+    "uvloop": {"cli", "sync._loop"},
 }
 EVERYWHERE = {"anyio", "aiofiles", "crc32c", "_typeshed"}
 
@@ -147,7 +147,7 @@ def test_the_package_exports_what_it_imports() -> None:
     "module",
     [
         name
-        for name in ("aioobs", "aioobs.file", "aioobs.sync", "aioobs.testing")
+        for name in ("aioobs", "aioobs.cli", "aioobs.file", "aioobs.sync", "aioobs.testing")
         if name == "aioobs" or name.removeprefix("aioobs.") in MODULES
     ],
 )

@@ -244,6 +244,15 @@ async def test_a_folder_is_refused_with_the_name_of_the_verb_that_copies_it(
     assert await mox.list_directory(ends[1]) == []
 
 
+async def test_a_pipe_is_refused_and_not_waited_for(mox: Any, root: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    for verb in (mox.copy, mox.copy_parallel):
+        with pytest.raises(OSError, match="neither a file nor a folder"):
+            await verb(tmp_path / "pipe", f"{root}/copy")
+    assert await mox.exists(f"{root}/copy") is False
+
+
 async def test_a_target_that_is_a_folder_is_refused(mox: Any, ends: tuple[str, str]) -> None:
     await mox.write(f"{ends[0]}/file", "x")
     await mox.make_dirs(f"{ends[1]}/folder")

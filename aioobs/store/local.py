@@ -18,10 +18,11 @@ from aioobs.threads import in_thread
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-__all__ = ["Draft", "LocalStore", "Source", "local_errors"]
+__all__ = ["READING", "Draft", "LocalStore", "Source", "check_regular", "local_errors"]
 
 SCAN_BATCH = 1000
 CLOSE_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
+READING = os.O_RDONLY | CLOSE_ON_EXEC | os.O_NONBLOCK  # or else a pipe is waited for
 
 log = logging.getLogger("aioobs.file")
 
@@ -183,6 +184,16 @@ def take_entries(scan: Iterator[os.DirEntry[str]]) -> list[Entry]:
     return batch
 
 
+def check_regular(info: os.stat_result, path: str) -> None:
+    """Refuse what has no content of its own, such as a pipe.
+
+    Raises:
+        SourceError: it is neither a file nor a folder.
+    """
+    if not (modes.S_ISREG(info.st_mode) or modes.S_ISDIR(info.st_mode)):
+        raise SourceError("neither a file nor a folder", url=path)
+
+
 class Source:
     """A local file that is sent, and must stay as it is until it has been."""
 
@@ -195,8 +206,9 @@ class Source:
     def open(self) -> None:
         """Open it."""
         with local_errors(self.path):
-            self.descriptor = os.open(self.path, os.O_RDONLY | CLOSE_ON_EXEC)
+            self.descriptor = os.open(self.path, READING)
         info = os.fstat(self.descriptor)
+        check_regular(info, self.path)
         self.size, self._mtime_nsec = info.st_size, info.st_mtime_ns
 
     def check(self) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aioobs.errors import NotFound, ObjectChanged, ReadError
 from aioobs.s3.body import FilePart, FileSink
 from aioobs.s3.parts import cut, part_size_for
-from aioobs.store.local import Draft, Source, local_errors
+from aioobs.store.local import READING, Draft, Source, check_regular, local_errors
 from aioobs.store.upload import abort_upload, begin_upload
 from aioobs.threads import in_thread
 from aioobs.transfer.errands import Errands
@@ -290,8 +290,10 @@ def is_same_file(source: str, target: str) -> bool:
 def read_small(path: str, size: int) -> bytes | None:
     """Return the content of a file, or `None` if it is not of *size* bytes any more."""
     with local_errors(path):
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, READING)
     try:
+        if not size:  # as a pipe has none
+            check_regular(os.fstat(descriptor), path)
         data = os.read(descriptor, size + 1)
     finally:
         os.close(descriptor)

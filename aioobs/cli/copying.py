@@ -1,0 +1,260 @@
+"""cp and mv: one copy for all that the command line names."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from aioobs.cli.below import Filter, expand
+from aioobs.cli.failures import UsageError, line_of, tell
+from aioobs.cli.moving import Departure, rename
+from aioobs.cli.show import say, say_json
+from aioobs.cli.streams import copy_stream
+from aioobs.cli.tally import Bar
+from aioobs.errors import IsADirectory, TransferFailed
+from aioobs.session import current_client
+from aioobs.transfer.engine import copy_jobs
+from aioobs.transfer.jobs import is_folder, listed, look
+from aioobs.transfer.plan import Job, same_place
+from aioobs.url import ObjectURL, parse
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import AsyncIterator, Sequence
+
+    from aioobs.cli.tally import Tally
+
+__all__ = ["cp", "mv"]
+
+Place = ObjectURL | str
+
+
+class Pair(NamedTuple):
+    """A file or folder, and the name of its copy."""
+
+    source: Place
+    target: Place
+    folder: bool
+    by_pattern: bool
+
+
+async def cp(given: argparse.Namespace, tally: Tally) -> int:
+    """Copy files and folders."""
+    *sources, target = sides(given)
+    if "-" in given.paths:
+        if len(sources) > 1:
+            raise UsageError("- is copied alone")
+        return await copy_stream(sources[0], target, given, tally)
+    tally.verb = "copied"
+    return await Copy(given, tally, await pairs(sources, target, given)).run(None)
+
+
+async def mv(given: argparse.Namespace, tally: Tally) -> int:
+    """Move files and folders; each file is removed when its copy is whole."""
+    *sources, target = sides(given)
+    if "-" in given.paths:
+        raise UsageError("- cannot be moved")
+    tally.verb = "moved"
+    found = await pairs(sources, target, given)
+    for pair in found:
+        if pair.folder and same_place(pair.target, pair.source):
+            raise UsageError(f"{pair.source} lies in {pair.target}: a copy could replace it")
+    if not (given.include or given.exclude or given.dry_run):
+        renamed = [pair for pair in found if is_local(pair.source) and is_local(pair.target)]
+        for pair in renamed:
+            await rename(str(pair.source), str(pair.target))
+            Copy.show(given, Job(pair.source, pair.target))
+            tally.add(0)
+        found = [pair for pair in found if pair not in renamed]
+    departure = Departure(tally, [pair.source for pair in found if pair.folder])
+    return await Copy(given, tally, found).run(departure) if found else 0
+
+
+def sides(given: argparse.Namespace) -> list[str]:
+    """Return the sources and the target."""
+    if len(given.paths) < 2:
+        raise UsageError(f"{given.command} needs a source and a target")
+    return list(given.paths)
+
+
+def is_local(place: Place) -> bool:
+    return isinstance(place, str)
+
+
+async def pairs(sources: Sequence[str], target: str, given: argparse.Namespace) -> list[Pair]:
+    """Return what goes where.
+
+    Raises:
+        UsageError: several things would have one name, or a copy would replace its source.
+    """
+    client, goal, named = current_client(), parse(target), await expand(sources)
+    several = len(sources) > 1 or any(one.by_pattern for one in named)
+    into = not given.exact and (target.endswith("/") or await is_folder(client, goal))
+    if several and not into:
+        raise UsageError(f"{target} is no folder: several files go into one, named with a slash")
+    found: list[Pair] = []
+    for one in named:
+        source = parse(one.path)
+        folder = given.recursive and await is_folder(client, source)
+        name = last_name(source) if into else ""
+        found.append(Pair(source, below(goal, name) if name else goal, folder, one.by_pattern))
+        check(found[-1])
+    (target, times), *_ = Counter(str(pair.target) for pair in found).most_common(1)
+    if times > 1:
+        raise UsageError(f"several of the sources would become {target}")
+    return found
+
+
+def last_name(place: Place) -> str:
+    """Return the name that a copy in a folder gets; empty for ``.`` and its like: what is in it."""
+    if isinstance(place, str):
+        name = os.path.basename(place.rstrip("/"))
+        return "" if name in (".", "..") else name
+    return place.name or place.bucket
+
+
+def below(folder: Place, name: str) -> Place:
+    return os.path.join(folder, name) if isinstance(folder, str) else folder / name
+
+
+def check(pair: Pair) -> None:
+    """Refuse a copy onto its source, of a folder into itself, and of what has no size.
+
+    Raises:
+        UsageError: it is one of these.
+    """
+    source, target = pair.source, pair.target
+    if isinstance(source, str) and os.path.exists(source):
+        mode = os.stat(source).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise UsageError(f"{source} is a pipe or a device: aioobs cp - {target} < {source}")
+    if isinstance(source, str) and isinstance(target, str):
+        same = (
+            os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target)
+        )
+    elif isinstance(source, ObjectURL) and isinstance(target, ObjectURL):
+        same = source[:2] == target[:2]
+    else:
+        same = False
+    if not pair.folder and isinstance(target, ObjectURL) and (target.key or "/").endswith("/"):
+        raise UsageError(f"{target} is the name of a folder, and {source} would be a file")
+    if same or (pair.folder and same_place(source, target)):
+        raise UsageError(f"{target} is, or lies in, the source {source}")
+
+
+class Copy:
+    """One copy of all pairs: files of all of them are under way at the same time."""
+
+    def __init__(self, given: argparse.Namespace, tally: Tally, found: Sequence[Pair]) -> None:
+        self.given = given
+        self.tally = tally
+        self.pairs = found
+        self.wanted = Filter(given.include, given.exclude)
+        self.patterns = {str(pair.source) for pair in found if pair.by_pattern and not pair.folder}
+
+    async def run(self, departure: Departure | None) -> int:
+        """Copy, and have *departure* remove what was copied; return the exit status."""
+        if self.given.dry_run:
+            return await self._only_say()
+        given = self.given
+        bar = Bar(wanted=not (given.no_progress or given.verbose or given.json))
+
+        def copied(job: Job) -> None:
+            if departure is None:
+                self.tally.add(job.size or 0)
+            else:
+                departure.add(job)
+            self.show(given, job)
+
+        jobs, status = self._jobs(departure), 0
+        try:
+            await copy_jobs(
+                current_client(),
+                self.pairs[0].source,
+                jobs,
+                copied=copied,
+                excused=self._excuses,
+                workers=given.jobs,
+                progress=bar.update,
+            )
+        except TransferFailed as error:
+            if len(self.pairs) == 1 and not self.pairs[0].folder:
+                raise error.failures[0] from None
+            bar.end()
+            status = self._report(error.failures)
+        finally:
+            bar.end()
+        if departure is not None:
+            await departure.finish(remove_folders=not (status or self.wanted))
+            status = status or int(departure.failed)
+        bar.end(self.tally)
+        return status
+
+    async def _jobs(self, departure: Departure | None) -> AsyncIterator[Job]:
+        """Yield the jobs of all pairs that pass the filters."""
+        client = current_client()
+        for source, target, folder, _by_pattern in self.pairs:
+            if not folder:
+                if self.wanted.passes(last_name(source)):
+                    yield Job(source, target, size=None)
+                continue
+            async for job in listed(client, source, target, None):
+                if self.wanted.passes(name_below(job.source, source)):
+                    if departure is not None:
+                        await departure.remove_some()
+                    yield job
+
+    def _excuses(self, error: OSError) -> bool:
+        """Tell whether it is but a folder that a pattern matched; say that it is left out."""
+        if not isinstance(error, IsADirectory) or error.url not in self.patterns:
+            return False
+        tell(f"{error.url} is a folder: left out, add -r")
+        return True
+
+    async def _only_say(self) -> int:
+        failures: list[OSError] = []
+        async for job in self._jobs(None):
+            try:
+                if job.error is not None:
+                    raise job.error
+                found = await look(current_client(), job) if job.size is None else job
+            except OSError as error:
+                if not self._excuses(error):
+                    failures.append(error)
+            else:
+                self.show(self.given, found)
+        if failures and len(self.pairs) == 1 and not self.pairs[0].folder:
+            raise failures[0]
+        return self._report(failures)
+
+    def _report(self, failures: Sequence[OSError]) -> int:
+        for error in failures:
+            if self.given.json:
+                say_json(path=error.filename, error=line_of(error))
+            tell(line_of(error))
+        return 1 if failures else 0
+
+    @staticmethod
+    def show(given: argparse.Namespace, job: Job) -> None:
+        """Write what was, or would be, copied, if the options ask for it."""
+        verb = "copy" if given.command == "cp" else "move"
+        if given.json:
+            say_json(
+                operation=verb,
+                source=str(job.source),
+                target=str(job.target),
+                size=job.size,
+                dry_run=given.dry_run,
+            )
+        elif given.verbose or given.dry_run:
+            say(f"{verb} {job.source} to {job.target}")
+
+
+def name_below(place: Place, folder: Place) -> str:
+    """Return the name of a place relative to the folder that was listed."""
+    if isinstance(place, str):
+        return place.removeprefix(os.path.join(str(folder), ""))
+    start = len(folder.folder) if isinstance(folder, ObjectURL) else 0
+    return place.key[start:].rstrip("/")

@@ -1,0 +1,161 @@
+"""What is in folders: ls, tree and stat."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from aioobs import file
+from aioobs.cli.below import expand, items_below, joined, new_folders
+from aioobs.cli.failures import line_of, tell
+from aioobs.cli.show import moment, readable, say, say_json
+from aioobs.session import current_client
+from aioobs.threads import in_thread
+from aioobs.url import parse
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import AsyncIterator
+
+    from aioobs.cli.tally import Tally
+
+__all__ = ["ls", "stat", "tree"]
+
+
+class Row:
+    """One line of a listing."""
+
+    def __init__(
+        self, name: str, path: str, *, size: int = 0, mtime_nsec: int = 0, folder: bool = False
+    ) -> None:
+        self.name = f"{name}/" if folder else name
+        self.path = path
+        self.size = size
+        self.mtime_nsec = mtime_nsec
+        self.folder = folder
+
+    def show(self, given: argparse.Namespace) -> None:
+        """Write it as the options say."""
+        if given.json:
+            kind = "folder" if self.folder else "file"
+            when = moment(self.mtime_nsec) or None
+            say_json(name=self.name, path=self.path, kind=kind, size=self.size, modified=when)
+        elif given.long:
+            size = "-" if self.folder else readable(self.size) if given.human else str(self.size)
+            say(f"{size:>12}  {moment(self.mtime_nsec):20}  {self.name}")
+        else:
+            say(self.name)
+
+
+async def ls(given: argparse.Namespace, _: Tally) -> int:
+    """List folders, or the buckets."""
+    if not given.paths or given.paths in (["s3://"], ["obs://"]):
+        for bucket in await current_client().list_buckets():
+            Row(bucket, f"s3://{bucket}", folder=True).show(given)
+        return 0
+    named = await expand(given.paths)
+    for path, by_pattern in named:
+        info = await file.stat(path)
+        if not info.is_directory or (by_pattern and not given.recursive):
+            folder = info.is_directory
+            Row(path, path, size=info.length, mtime_nsec=info.mtime_nsec, folder=folder).show(given)
+            continue
+        if len(named) > 1 and not given.json:
+            say(f"{path}:")
+        async for row in everything(path) if given.recursive else children(path):
+            row.show(given)
+    return 0
+
+
+async def children(path: str) -> AsyncIterator[Row]:
+    """Yield what is in a folder: of a local one in order."""
+    if isinstance(parse(path), str):
+        for row in await in_thread(local_rows, path):
+            yield row
+        return
+    async for entry in file.scan_dir(path):
+        info = entry.stat()
+        yield Row(
+            entry.name,
+            entry.path,
+            size=info.length,
+            mtime_nsec=info.mtime_nsec,
+            folder=entry.is_dir(),
+        )
+
+
+def local_rows(path: str) -> list[Row]:
+    rows = []
+    with os.scandir(path) as scan:
+        for entry in scan:
+            info = entry.stat(follow_symlinks=entry.is_file() or entry.is_dir())
+            folder = entry.is_dir()
+            size = 0 if folder else info.st_size
+            rows.append(
+                Row(entry.name, entry.path, size=size, mtime_nsec=info.st_mtime_ns, folder=folder)
+            )
+    return sorted(rows, key=lambda row: row.name)
+
+
+async def everything(path: str) -> AsyncIterator[Row]:
+    """Yield all that is below a folder, each folder before what is in it."""
+    before = ""
+    async for item in items_below(parse(path)):
+        if item.error is not None:
+            tell(line_of(item.error))
+            continue
+        name = f"{item.name}/" if item.is_directory else item.name
+        for folder in new_folders(name, before):
+            yield Row(folder, joined(path, folder), folder=True)
+        before = name
+        if not item.is_directory:
+            yield Row(item.name, item.path, size=item.size, mtime_nsec=item.mtime_nsec)
+
+
+async def tree(given: argparse.Namespace, _: Tally) -> int:
+    """Draw a folder, with one listing for each folder in it."""
+    say(given.path)
+    counts = [0, 0]
+    await draw(given.path, "", given.depth, counts)
+    say(f"\n{counts[0]} folders, {counts[1]} files")
+    return 0
+
+
+async def draw(path: str, margin: str, depth: int | None, counts: list[int]) -> None:
+    """Draw what is in a folder; *counts* are those of folders and files."""
+    entries = sorted([entry async for entry in file.scan_dir(path)], key=lambda entry: entry.name)
+    for number, entry in enumerate(entries, 1):
+        name, folder, last = entry.name, entry.is_dir(), number == len(entries)
+        counts[0 if folder else 1] += 1
+        say(f"{margin}{'└── ' if last else '├── '}{name}{'/' if folder else ''}")
+        if folder and (depth is None or depth > 1) and not entry.is_symlink():
+            deeper = None if depth is None else depth - 1
+            await draw(entry.path, f"{margin}{'    ' if last else '│   '}", deeper, counts)
+
+
+async def stat(given: argparse.Namespace, _: Tally) -> int:
+    """Show what is known of files and folders."""
+    for path, _by_pattern in await expand(given.paths):
+        info = await file.stat(path)
+        fields: dict[str, object] = {
+            "path": path,
+            "kind": "folder" if info.is_directory else "file",
+            "size": info.length,
+            "modified": moment(info.mtime_nsec) or None,
+        }
+        where = parse(path)
+        if not isinstance(where, str) and not info.is_directory:
+            found = await current_client().head_object(where.bucket, where.key)
+            fields["etag"] = found.etag
+            fields["type"] = found.headers.get("content-type", "")
+            fields["class"] = found.headers.get("x-amz-storage-class", "STANDARD")
+            fields["metadata"] = found.metadata
+        if given.json:
+            say_json(**fields)
+            continue
+        for name, value in fields.items():
+            if isinstance(value, dict):
+                value = " ".join(f"{key}={word}" for key, word in value.items())
+            if value not in (None, ""):
+                say(f"{name + ':':10}{value}")
+    return 0

@@ -1,0 +1,294 @@
+"""What can be asked for on the command line."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+from typing import TYPE_CHECKING, NoReturn, get_args
+
+from aioobs.cli.failures import program
+from aioobs.cli.show import age, size_of
+from aioobs.config import Addressing, Signature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["build", "parse"]
+
+DESCRIPTION = """\
+Files and folders in object stores, and on this machine: s3://bucket/key, obs://bucket/key and
+local paths alike.  Put patterns (* ? [...] **) in quotes; they match objects, too.
+"""
+EPILOG = """\
+The store is that of S3_ENDPOINT or --endpoint.  Access keys come from the environment
+(ACCESS_KEY_ID and SECRET_ACCESS_KEY), from credential files or a metadata service, and never
+from options, which everybody on the machine could read.  `aioobs doctor` checks all of it.
+
+exit status: 0 done, 1 some files failed, 2 usage or configuration, 3 not found, 4 refused,
+5 no connection or no answer in time, 130 Ctrl-C
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the arguments."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with the status 2."""
+        self.exit(2, f"{program()}: {message}; see: {self.prog} --help\n")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return what the arguments say; those that make no sense end the program."""
+    parser = build()
+    given, others = parser.parse_known_args(arguments)
+    # argparse ends a list of paths at the first option that follows one.
+    wrong = [text for text in others if text.startswith("-") and text != "-"]
+    if wrong or (others and not isinstance(getattr(given, "paths", None), list)):
+        parser.error(f"unrecognized arguments: {' '.join(wrong or others)}")
+    if others:
+        given.paths += others
+    for name, value in REACH_DEFAULTS.items():
+        setattr(given, name, getattr(given, name, value))
+    return given
+
+
+REACH_DEFAULTS = {
+    "endpoint": None,
+    "region": None,
+    "addressing": None,
+    "signature": None,
+    "anonymous": False,
+    "attempts": None,
+    "debug": False,
+}
+
+
+def reach() -> Parser:
+    """Return the options that every command has."""
+    # Suppressed defaults: what stands before the command is not undone by what stands after it.
+    common = Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = common.add_argument_group("how the store is reached")
+    group.add_argument("--endpoint", metavar="URL", help="the store, before S3_ENDPOINT")
+    group.add_argument("--region", metavar="NAME", help="the region to sign for")
+    group.add_argument("--addressing", choices=get_args(Addressing)[1:], help="of buckets")
+    group.add_argument("--signature", choices=get_args(Signature), help="v4 unless given")
+    group.add_argument("--anonymous", action="store_true", help="send requests unsigned")
+    group.add_argument("--attempts", type=int, metavar="N", help="tries of a request, 10")
+    group.add_argument("--debug", action="store_true", help="log requests, show where errors arise")
+    return common
+
+
+def build() -> Parser:
+    """Return the parser of the command line."""
+    version = import_module("aioobs").__version__
+    common = reach()
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = Parser(
+        prog=program(),
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=plain,
+        allow_abbrev=False,
+        add_help=False,
+        parents=[common],
+    )
+    parser.add_argument("--help", action="help", help="show this, or that of a command")
+    parser.add_argument("--version", action="version", version=f"aioobs {version}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, blocking, text, fill) in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            allow_abbrev=False,
+            add_help=False,  # -h is for sizes that are easy to read
+            parents=[] if name == "run" else [common],
+        )
+        command.add_argument("--help", action="help", help="show this")
+        command.set_defaults(module=module, blocking=blocking)
+        fill(command)
+    return parser
+
+
+def paths(parser: Parser, *, metavar: str = "PATH", least: str = "+") -> None:
+    parser.add_argument("paths", metavar=metavar, nargs=least, help="path, URL or pattern")
+
+
+def json(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="write one JSON object a line")
+
+
+def human(parser: Parser) -> None:
+    parser.add_argument("-h", "--human", action="store_true", help="sizes as 4.5 MiB")
+
+
+def filters(parser: Parser) -> None:
+    text = "names below a folder that match, * also for slashes; can be repeated"
+    parser.add_argument("--include", action="append", default=[], metavar="PATTERN", help=text)
+    parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help="not so")
+
+
+def doing(parser: Parser) -> None:
+    parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be done")
+    parser.add_argument("-v", "--verbose", action="store_true", help="name each file")
+    parser.add_argument("--no-progress", action="store_true", help="no line that moves")
+
+
+def cp(parser: Parser) -> None:
+    paths(parser, metavar="SRC... DST")
+    parser.epilog = (
+        "DST that ends in a slash or is a folder: into it, under the same name. Else DST is the "
+        "name of the copy. Several sources, or a pattern, need a folder. - is the standard input "
+        "or output."
+    )
+    parser.add_argument("-r", "--recursive", action="store_true", help="copy folders as well")
+    moving(parser)
+
+
+def mv(parser: Parser) -> None:
+    paths(parser, metavar="SRC... DST")
+    parser.epilog = "DST is as for cp. Each file is removed when its copy is whole."
+    parser.set_defaults(recursive=True)
+    moving(parser)
+
+
+def moving(parser: Parser) -> None:
+    exact = "DST is the name of the copy, although it is a folder"
+    parser.add_argument("-T", "--exact", action="store_true", help=exact)
+    parser.add_argument("--jobs", type=int, default=32, metavar="N", help="at the same time, 32")
+    doing(parser)
+    filters(parser)
+    json(parser)
+
+
+def rm(parser: Parser) -> None:
+    paths(parser)
+    parser.add_argument("-r", "--recursive", action="store_true", help="remove folders as well")
+    parser.add_argument("--force", action="store_true", help="allow to empty a whole bucket")
+    doing(parser)
+    filters(parser)
+
+
+def ls(parser: Parser) -> None:
+    paths(parser, least="*")
+    parser.epilog = "Without PATH: the buckets."
+    parser.add_argument("-l", "--long", action="store_true", help="sizes and times (UTC), too")
+    human(parser)
+    parser.add_argument("-r", "--recursive", action="store_true", help="all below folders")
+    json(parser)
+
+
+def tree(parser: Parser) -> None:
+    parser.add_argument("path", metavar="PATH", help="folder or bucket")
+    parser.add_argument("-L", "--depth", type=int, metavar="N", help="how deep to go down")
+
+
+def du(parser: Parser) -> None:
+    paths(parser)
+    human(parser)
+    parser.add_argument(
+        "-d", "--depth", type=int, default=0, metavar="N", help="folders so deep below, too"
+    )
+    filters(parser)
+    json(parser)
+
+
+def find(parser: Parser) -> None:
+    paths(parser)
+    parser.add_argument("--name", metavar="PATTERN", help="of the last name")
+    parser.add_argument("--type", choices=("f", "d"), help="files, or folders")
+    parser.add_argument("--larger", type=size_of, metavar="SIZE", help="than 10, 64K, 1.5G")
+    parser.add_argument("--smaller", type=size_of, metavar="SIZE", help="than that")
+    parser.add_argument("--newer", type=age, metavar="AGE", help="than 90s, 15m, 12h, 7d")
+    parser.add_argument("--older", type=age, metavar="AGE", help="than that")
+    parser.add_argument("-0", "--null", action="store_true", help="end names with NUL, for xargs")
+    filters(parser)
+    json(parser)
+
+
+def cat(parser: Parser) -> None:
+    paths(parser)
+
+
+def head(parser: Parser) -> None:
+    paths(parser)
+    parser.add_argument("-n", "--lines", type=int, default=10, metavar="N", help="so many lines")
+    parser.add_argument("-c", "--bytes", type=size_of, metavar="SIZE", help="so many bytes")
+
+
+def stat(parser: Parser) -> None:
+    paths(parser)
+    json(parser)
+
+
+def presign(parser: Parser) -> None:
+    parser.add_argument("url", metavar="URL", help="an object")
+    methods = ("GET", "PUT", "HEAD", "DELETE")
+    parser.add_argument("--method", choices=methods, default="GET", help="GET unless given")
+    parser.add_argument("--expires", type=age, default=3600.0, metavar="AGE", help="1h; at most 7d")
+
+
+def mb(parser: Parser) -> None:
+    paths(parser, metavar="s3://BUCKET")
+
+
+def rb(parser: Parser) -> None:
+    paths(parser, metavar="s3://BUCKET")
+    parser.add_argument("--force", action="store_true", help="with all that is in it")
+
+
+def uploads(parser: Parser) -> None:
+    parser.add_argument("url", metavar="URL", help="bucket, or bucket and prefix")
+    parser.add_argument("--older-than", type=age, metavar="AGE", help="begun so long ago: 12h, 7d")
+    parser.add_argument("--abort", action="store_true", help="give them up; needs --older-than")
+    json(parser)
+
+
+def run(parser: Parser) -> None:
+    parser.description = "Run a script as Python does, with aioobs in the place of moxing."
+    parser.add_argument("--replace", action="store_true", help="go before another moxing")
+    parser.add_argument("-m", dest="is_module", action="store_true", help="PROGRAM is a module")
+    parser.add_argument("program", metavar="PROGRAM", help="the script")
+    parser.add_argument("arguments", metavar="...", nargs=argparse.REMAINDER, help="its arguments")
+
+
+def serve(parser: Parser) -> None:
+    parser.add_argument("--bucket", action="append", default=[], help="make it; can be repeated")
+    parser.add_argument("--tls", action="store_true", help="speak HTTPS alone")
+
+
+def doctor(parser: Parser) -> None:
+    parser.add_argument("url", metavar="URL", nargs="?", help="a bucket, or a prefix to try on")
+    json(parser)
+
+
+def config(parser: Parser) -> None:
+    json(parser)
+
+
+def completion(parser: Parser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="for which shell")
+
+
+# By name: the module, whether it does without an event loop, what it does, its arguments.
+COMMANDS: dict[str, tuple[str, bool, str, Callable[[Parser], None]]] = {
+    "cp": ("copying", False, "copy files and folders", cp),
+    "mv": ("copying", False, "move files and folders", mv),
+    "rm": ("removing", False, "remove files and folders", rm),
+    "ls": ("listing", False, "list folders and buckets", ls),
+    "tree": ("listing", False, "draw what is in a folder", tree),
+    "du": ("finding", False, "add up the sizes of files", du),
+    "find": ("finding", False, "find files and folders", find),
+    "cat": ("streams", False, "write files to the standard output", cat),
+    "head": ("streams", False, "write how files begin", head),
+    "stat": ("listing", False, "show size, time, ETag and metadata", stat),
+    "presign": ("buckets", False, "make a URL that anybody can use for a while", presign),
+    "mb": ("buckets", False, "make buckets", mb),
+    "rb": ("buckets", False, "remove buckets", rb),
+    "uploads": ("buckets", False, "list uploads that were not finished, or abort them", uploads),
+    "run": ("programs", True, "run a script that was written for moxing", run),
+    "serve": ("programs", True, "run a local S3 server for tests, until Ctrl-C", serve),
+    "doctor": ("doctor", False, "check all that it takes to reach the store", doctor),
+    "config": ("settings", False, "print how the store is reached, without secrets", config),
+    "completion": ("completion", True, "print a script that completes commands", completion),
+}

@@ -1,0 +1,109 @@
+"""The standard input and output: cat, head, and the ``-`` of cp."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+from aioobs import file
+from aioobs.cli.below import expand
+from aioobs.cli.failures import UsageError
+from aioobs.cli.tally import Bar
+from aioobs.threads import in_thread
+from aioobs.transfer.progress import Progress
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from aioobs.cli.tally import Tally
+
+__all__ = ["cat", "copy_stream", "head"]
+
+CHUNK = 1 << 20
+LOOK_UP = 0.2  # seconds between two looks whether somebody still wants the standard input
+
+
+async def cat(given: argparse.Namespace, _: Tally) -> int:
+    """Write files to the standard output, one after the other."""
+    for path, _by_pattern in await expand(given.paths):
+        await to_output(path)
+    return 0
+
+
+async def to_output(path: str, moved: Callable[[int], None] = lambda _: None) -> None:
+    """Write a file to the standard output; *moved* is told of bytes."""
+    async with file.File(path, "rb") as source:
+        while data := await source.read(CHUNK):
+            await in_thread(write_out, data)
+            moved(len(data))
+
+
+async def head(given: argparse.Namespace, _: Tally) -> int:
+    """Write the first lines or bytes of files to the standard output."""
+    for path, _by_pattern in await expand(given.paths):
+        async with file.File(path, "rb") as source:
+            left = given.lines if given.bytes is None else given.bytes
+            while left > 0:
+                if given.bytes is None:
+                    data = await source.readline()
+                    left -= 1
+                else:
+                    data = await source.read(min(left, CHUNK))
+                    left -= len(data)
+                if not data:
+                    break
+                await in_thread(write_out, data)
+    return 0
+
+
+async def from_input(target: str, moved: Callable[[int], None]) -> None:
+    """Write the standard input to a file, which appears when the input has ended."""
+    async with file.File(target, "wb") as made:
+        while True:
+            data = await in_thread(read_in)
+            if data is None:
+                continue
+            if not data:
+                return
+            await made.write(data)
+            moved(len(data))
+
+
+async def copy_stream(source: str, target: str, given: argparse.Namespace, tally: Tally) -> int:
+    """Copy from the standard input, or to the standard output."""
+    if source == target or given.dry_run:
+        raise UsageError("- stands for one side of a copy that takes place")
+    if source == "-" and target.endswith("/"):
+        raise UsageError(f"the standard input has no name: write one after {target}")
+    bar = Bar(wanted=not given.no_progress)
+    moved = partial(count, tally, bar)
+    tally.verb = "copied" if source == "-" else ""
+    try:
+        await (from_input(target, moved) if source == "-" else to_output(source, moved))
+    finally:
+        bar.end()
+    return 0
+
+
+def count(tally: Tally, bar: Bar, size: int) -> None:
+    tally.bytes += size
+    bar.update(Progress(0, 0, tally.bytes, 0, 0, totals_known=False))
+
+
+def read_in() -> bytes | None:
+    """Return what comes from the standard input, `None` if nothing did for a while.
+
+    Whoever waits can give up in between.
+    """
+    if not select.select([0], [], [], LOOK_UP)[0]:
+        return None
+    return os.read(0, CHUNK)
+
+
+def write_out(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()

@@ -1,0 +1,102 @@
+"""How far a command is: a line that is written again and again, and what was done in the end."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aioobs.cli.show import duration, readable
+
+if TYPE_CHECKING:
+    from aioobs.transfer.progress import Progress
+
+__all__ = ["Bar", "Tally"]
+
+WINDOW = 5.0  # seconds that the rate is an average of
+BAR = 20  # characters
+ERASE = "\r\x1b[K"
+
+
+@dataclass
+class Tally:
+    """What a command has done so far."""
+
+    verb: str = ""
+    """Such as "copied"; empty: the command changes nothing."""
+    files: int = 0
+    bytes: int = 0
+
+    def add(self, size: int) -> None:
+        """Count a file."""
+        self.files += 1
+        self.bytes += size
+
+    def __str__(self) -> str:
+        """Return how a line about the end of the command goes on."""
+        return f": {self.what()} before that, the rest is as it was" if self.verb else ""
+
+    def what(self) -> str:
+        """Return what was done, ``12 files (4.5 MiB) copied``."""
+        noun = "file" if self.files == 1 else "files"
+        return f"{self.files} {noun} ({readable(self.bytes)}) {self.verb}"
+
+
+class Bar:
+    """A line on the terminal; where the standard error is none, or *wanted* is false, nothing."""
+
+    def __init__(self, *, wanted: bool) -> None:
+        self._shows = wanted and sys.stderr.isatty()
+        self._begin = time.monotonic()
+        self._times: deque[tuple[float, int]] = deque([(self._begin, 0)])
+
+    def update(self, progress: Progress) -> None:
+        """Show how far it is."""
+        if not self._shows:
+            return
+        now = time.monotonic()
+        self._times.append((now, progress.bytes))
+        while len(self._times) > 2 and now - self._times[0][0] > WINDOW:
+            self._times.popleft()
+        before, count = self._times[0]
+        rate = max(progress.bytes - count, 0) / max(now - before, 0.001)
+        width = shutil.get_terminal_size().columns - 1
+        sys.stderr.write(ERASE + line_of(progress, rate)[:width])
+        sys.stderr.flush()
+
+    def end(self, tally: Tally | None = None) -> None:
+        """Take the line away; say what was done, if that is given."""
+        if not self._shows:
+            return
+        sys.stderr.write(ERASE)
+        if tally is not None:
+            seconds = max(time.monotonic() - self._begin, 0.001)
+            rate = readable(tally.bytes / seconds)
+            sys.stderr.write(f"{tally.what()} in {seconds:.1f} s, {rate}/s\n")
+        sys.stderr.flush()
+
+
+def line_of(progress: Progress, rate: float) -> str:
+    """Return a line that says how far it is, how fast, and for how long still.
+
+    Where nobody knows how much there is to do, the totals are 0.
+    """
+    total, more = progress.bytes_total, "" if progress.totals_known else "+"
+    if not progress.files_total:
+        return f"{readable(progress.bytes)}  {progress.files} files  {readable(rate)}/s"
+    share = min(progress.bytes / total, 1.0) if total else 0.0
+    full = round(share * BAR)
+    parts = [
+        f"[{'#' * full}{'.' * (BAR - full)}] {share:4.0%}",
+        f"{readable(progress.bytes)} of {readable(total)}{more}",
+        f"{progress.files} of {progress.files_total}{more} files",
+        f"{readable(rate)}/s",
+    ]
+    if progress.failed:
+        parts.append(f"{progress.failed} failed")
+    if progress.totals_known and rate:
+        parts.append(f"{duration(max(total - progress.bytes, 0) / rate)} left")
+    return "  ".join(parts)
