@@ -140,7 +140,7 @@ class Config:
     """How many names one request lists at most."""
     list_version: Literal[0, 1, 2] = 0
     """Version of the listing request; 0: as the store has it."""
-    connections: int = 64
+    connections: int = 256
     """How many requests are under way at the same time at most."""
     bytes_in_flight: int = 64 * MIB
     """How much memory the bodies under way take at most."""
