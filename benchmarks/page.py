@@ -134,8 +134,8 @@ def machine(run: Document, seconds: float) -> Iterator[str]:
     if scale != 1:
         yield ""
         yield (
-            f"**Scale {scale}: this run had {scale:g} times the work of a full one. The smaller it is, "
-            "the less its numbers say.**"
+            f"**Scale {scale}: this run had {scale:g} times the work of a full one. The smaller it "
+            "is, the less its numbers say.**"
         )
     versions = {name: version for name, version in run.versions.items() if name != "python"}
     yield ""
