@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from faulty import Answer, FaultyServer, Received, forward
+
+from aioobs.config import Config
+from aioobs.s3.client import Client
 
 if TYPE_CHECKING:
-    from aioobs.s3.client import Client
+    from pathlib import Path
 
 pytest_plugins = ["verbs"]
 
@@ -463,6 +468,36 @@ async def test_a_folder_is_renamed_with_all_that_is_in_it(
     names = ["new", "new/empty", "new/sub", "new/sub/file", "old2", "old2/file"]
     assert await tree(mox, root) == names
     assert await mox.read(f"{root}/new/sub/file") == "old/sub/file"
+
+
+@pytest.mark.parametrize("local", [True, False])
+async def test_what_comes_into_a_folder_while_it_is_renamed_stays_there(
+    mox: Any, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local: bool
+) -> None:
+    source, target = str(tmp_path / "src") if local else f"{bucket}/src", f"{bucket}/dst"
+    for name in ("a", "sub/b"):
+        if local:
+            (tmp_path / "src/sub").mkdir(parents=True, exist_ok=True)
+        await mox.write(f"{source}/{name}", name)
+    store, late = Client(Config.from_env()), f"{source}/sub/late"
+    pass_on = forward(os.environ["S3_ENDPOINT"])
+
+    def disturbed(received: Received) -> Answer:
+        if received.method == "PUT" and received.path.endswith("dst/a"):
+            if local:
+                (tmp_path / "src/sub/late").write_text("late")
+            else:
+                name, _, key = late.partition("://")[2].partition("/")
+                asyncio.run(store.put_object(name, key, b"late"))
+        return pass_on(received)
+
+    with FaultyServer(always=disturbed) as server, monkeypatch.context() as patch:
+        patch.setenv("S3_ENDPOINT", server.endpoint)
+        await mox.rename(source, target)
+    assert await mox.list_directory(target, recursive=True) == ["a", "sub", "sub/b"]
+    assert await mox.read(late) == "late"
+    assert await mox.exists(f"{source}/sub/b") is False
+    assert await mox.exists(f"{source}/a") is False
 
 
 @pytest.mark.parametrize("target", ["d/below", "d/sub/below", "d/sub/../below"])

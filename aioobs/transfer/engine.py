@@ -24,6 +24,7 @@ from aioobs.transfer.jobs import is_folder, listed, look
 from aioobs.transfer.mover import Mover
 from aioobs.transfer.plan import Job, same_place
 from aioobs.transfer.progress import Meter, ReportFailed
+from aioobs.transfer.removal import Moved
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -123,11 +124,15 @@ async def move(
         raise ConfigError(f"a folder cannot be moved into itself: {source} to {target}")
     await check_replaceable(client, target, by_folder=folder)
     if folder:
-        await copy_tree(client, source, target, file_list=None, workers=workers)
+        moved = Moved()
+        run = Run(client, workers, None, moved.add)
+        await run.do(listed(client, source, target, None))
+        run.raise_failures(source)
+        await moved.remove(client, source)
     else:
         await copy_file(client, source, target, workers=workers)
-    store = LocalStore() if isinstance(source, str) else RemoteStore(client)
-    await store.remove(str(source), recursive=True)
+        store = LocalStore() if isinstance(source, str) else RemoteStore(client)
+        await store.remove(str(source), recursive=False)
 
 
 def is_same(source: ObjectURL | str, target: ObjectURL | str, *, folder: bool) -> bool:
