@@ -567,12 +567,20 @@ def test_the_twins_are_fresh() -> None:
     assert generate(ROOT, "--check") == (0, "")
 
 
+def test_whether_they_are_is_told_without_ruff() -> None:
+    without = f"import sys; sys.path = {[str(ROOT), *(p for p in sys.path if 'site-' not in p)]}"
+    program = f"{without}\nfrom aioobs.sync._generate import main\nsys.exit(main(['--check']))"
+    command = [sys.executable, "-S", "-c", program]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
+
+
 @pytest.mark.slow
 def test_what_is_out_of_date_is_found_and_repaired(checkout: Path) -> None:
     twin_file, source = checkout / "aioobs/sync/file.py", checkout / "aioobs/file.py"
     fresh = twin_file.read_text()
     changes: dict[str, Callable[[], object]] = {
-        "lines were appended": lambda: twin_file.write_text(fresh + "\n# more\n"),
+        "lines were appended": lambda: twin_file.write_text(fresh + "\nmore = 1\n"),
         "the file is gone": twin_file.unlink,
         "it cannot be imported": lambda: twin_file.write_text("from aioobs.file import missing"),
         "a source changed": lambda: source.write_text(

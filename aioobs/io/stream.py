@@ -6,6 +6,7 @@ import codecs
 import io
 import os
 import re
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, AnyStr, Generic
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ FIRST_CHUNK = 64 << 10  # after opening and seeking; twice as much each time unt
 CHUNK = 1 << 20
 
 
-class Stream(Generic[AnyStr]):
+class Stream(ABC, Generic[AnyStr]):
     """What bytes and text have in common: a piece of the object, and a place in it."""
 
     empty: AnyStr
@@ -31,17 +32,17 @@ class Stream(Generic[AnyStr]):
         self._start = (0, 0)  # of the piece of text: the position, and the decoder's state there
         self._chunk = FIRST_CHUNK
 
+    @abstractmethod
     async def _more(self) -> bool:
         """Go on to the next piece; tell whether there is one."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _rest(self) -> AnyStr:
         """Return all that follows the piece."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _after_line(self) -> int:
         """Return where the next line begins, or -1 if the piece ends before."""
-        raise NotImplementedError
 
     async def _next_chunk(self) -> bytes:
         buffer = bytearray(self._chunk)

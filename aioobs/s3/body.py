@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -121,22 +122,22 @@ class Sink(Protocol):
         """Take the next bytes."""
 
 
-class DirectSink:
+class DirectSink(ABC):
     """A sink with memory that a worker thread fills, past the event loop."""
 
     received = 0
 
+    @abstractmethod
     async def write(self, chunk: bytes) -> None:
         """Take the next bytes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def room(self, size: int) -> memoryview:
         """Return memory for the next bytes, of which *size* are to come."""
-        raise NotImplementedError
 
+    @abstractmethod
     def took(self, count: int) -> None:
         """Take the bytes that are at the beginning of that memory now."""
-        raise NotImplementedError
 
 
 class BufferSink(DirectSink):

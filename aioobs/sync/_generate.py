@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -323,6 +324,33 @@ class Wrapper:
         return f"{self.twin.header(item)}\n" + indent(f"{self.twin.source.docstring(item)}\n{call}")
 
 
+def meaning(text: str) -> list[object]:
+    """Return what a module says, whatever its layout, which is ruff's alone to know."""
+    imports: set[tuple[str | None, str, str | None]] = set()
+    rest: list[object] = [imports]
+    for node in ast.parse(text).body:
+        conditional = isinstance(node, ast.If)  # the imports for types
+        for inner in node.body if isinstance(node, ast.If) else [node]:
+            match inner:
+                case ast.Import(names=names):
+                    imports |= {(None, alias.name, alias.asname) for alias in names}
+                case ast.ImportFrom(module=module, names=names):
+                    imports |= {(module, alias.name, alias.asname) for alias in names}
+                case ast.Assign(targets=[ast.Name(id="__all__")], value=value):
+                    rest.append(set(ast.literal_eval(value)))
+                case _:
+                    rest.append((conditional, ast.dump(with_clean_docstrings(inner))))
+    return rest
+
+
+def with_clean_docstrings(node: ast.stmt) -> ast.stmt:
+    for inner in ast.walk(node):
+        match inner:
+            case ast.Expr(value=ast.Constant(value=str(text)) as constant):
+                constant.value = inspect.cleandoc(text)
+    return node
+
+
 def blocking_source(module: str, text: str, *, path: Path, root: Path = ROOT) -> str:
     """Return the blocking twin of a module with the given text, formatted.
 
@@ -330,7 +358,11 @@ def blocking_source(module: str, text: str, *, path: Path, root: Path = ROOT) ->
         Unsupported: something public in it has no blocking form.
     """
     twin = Twin(Source(module, text, path, root)).text()
-    target = root / "aioobs" / "sync" / f"{MODULES.get(module, 'example')}.py"
+    return formatted(twin, root / "aioobs" / "sync" / f"{MODULES.get(module, 'example')}.py")
+
+
+def formatted(twin: str, target: Path) -> str:
+    """Return a module as ruff lays it out at its place."""
     command = [sys.executable, "-m", "ruff"]
     options = [f"--stdin-filename={target}", "-"]
     for action in (["check", "--fix", "--quiet", "--select=I,RUF022"], ["format", "--quiet"]):
@@ -340,9 +372,17 @@ def blocking_source(module: str, text: str, *, path: Path, root: Path = ROOT) ->
             encoding="utf-8",
             stdout=subprocess.PIPE,
             check=True,
-            cwd=root,
+            cwd=target.parents[2],
         ).stdout
     return twin
+
+
+def says_the_same(text: str, twin: str) -> bool:
+    """Tell whether a module is the twin, which is not formatted; needs no ruff."""
+    try:
+        return meaning(text) == meaning(twin)
+    except SyntaxError:
+        return False
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -354,17 +394,23 @@ def main(arguments: list[str] | None = None) -> int:
     for module, name in MODULES.items():
         source = ROOT.joinpath(*module.split(".")).with_suffix(".py")
         target = ROOT / "aioobs" / "sync" / f"{name}.py"
+        text, found = (
+            source.read_text("utf-8"),
+            target.read_text("utf-8") if target.exists() else "",
+        )
         try:
-            text = blocking_source(module, source.read_text("utf-8"), path=source)
+            twin = Twin(Source(module, text, source, ROOT)).text()
         except Unsupported as error:
             print(error, file=sys.stderr)
             return 2
-        if not target.exists() or target.read_text("utf-8") != text:
-            stale = True
-            print("out of date:" if check else "written:", target.relative_to(ROOT))
-            if not check:
-                target.write_text(text, "utf-8")
-    return int(check and stale)
+        if check:
+            if not says_the_same(found, twin):
+                stale = True
+                print("out of date:", target.relative_to(ROOT))
+        elif found != (wanted := formatted(twin, target)):
+            target.write_text(wanted, "utf-8")
+            print("written:", target.relative_to(ROOT))
+    return int(stale)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import errno
 import io
 import os
 import warnings
+from abc import abstractmethod
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from aioobs.sync._loop import finish, guard_log_handlers, run
@@ -52,9 +53,9 @@ class RawObject(io.RawIOBase):
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
+    @abstractmethod
     def size(self) -> int:
         """Return the size of the object in bytes, with what was written so far."""
-        raise NotImplementedError
 
     def next(self) -> bytes:
         """Return the next line, or raise StopIteration."""
