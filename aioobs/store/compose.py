@@ -67,7 +67,7 @@ async def append(
     """
     for attempt in range(MOST_TRIES):
         base = await stored(client, url)
-        if base and known and base.etag == known.etag:
+        if base and known and base.etag and base.etag == known.etag:
             base = known
         try:
             return await extend(client, url, base, addition)
