@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from both import Recorder
     from verbs import Place
 
+    from aioobs.s3.client import Client
+
     Uploads = Callable[[], Awaitable[list[str]]]
 
 pytest_plugins = ["verbs", "both"]
@@ -293,3 +295,24 @@ async def test_an_object_that_the_store_does_not_append_to_is_written_anew() -> 
             await log.aclose()
     assert store.content == b"old new"
     assert "POST" not in {request.method for request in server.requests}
+
+
+@pytest.mark.parametrize("size", [10, 6 * MIB])
+@pytest.mark.parametrize("way", ["append", "a", "a and flush", "r+"])
+async def test_what_is_added_to_or_changed_keeps_its_type_and_metadata(
+    bucket: str, client: Client, size: int, way: str
+) -> None:
+    name, url = bucket.partition("://")[2], f"{bucket}/file"
+    kept = {"origin": "the test"}
+    await client.put_object(name, "file", bytes(size), content_type="text/x-test", metadata=kept)
+    if way == "append":
+        await file.append(url, b"more")
+    else:
+        async with file.File(url, f"{way[:2].strip()}b") as found:
+            await found.write(b"more")
+            if way == "a and flush":
+                await found.flush()
+                await found.write(b"more")
+    info = await client.head_object(name, "file")
+    assert (info.headers["content-type"], info.metadata) == ("text/x-test", kept)
+    assert b"more" in await file.read(url, binary=True)

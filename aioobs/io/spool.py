@@ -100,11 +100,12 @@ class Spool:
         os.utime(self.descriptor, ns=(0, 0))  # before the rest, during which it may be changed
         body = self._body()
         try:
-            etag = await engine.put(self._client, self._url, body, self._guard())
+            headers = self._base.headers if self._base else {}
+            etag = await engine.put(self._client, self._url, body, self._guard(), headers)
         except BaseException:
             os.utime(self.descriptor)
             raise
-        self._base = Stored(self._url.bucket, self._url.key, body.size, etag)
+        self._base = Stored(self._url.bucket, self._url.key, body.size, etag, headers=headers)
         self._digest = found
 
     async def share(self) -> None:

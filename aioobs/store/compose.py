@@ -15,7 +15,7 @@ from aioobs.errors import (
     ProtocolError,
 )
 from aioobs.s3.parts import SMALLEST_PART, cut, streamed_part_size
-from aioobs.store.upload import Guard, Upload
+from aioobs.store.upload import Guard, Headers, Upload
 
 if TYPE_CHECKING:
     from aioobs.s3.client import Client
@@ -39,6 +39,8 @@ class Stored(NamedTuple):
     appendable: bool = False
     content: bytes | None = None
     """If it is at hand."""
+    headers: Headers = {}  # noqa: RUF012 - never changed
+    """What a copy of it has to keep."""
 
 
 async def stored(client: Client, url: ObjectURL) -> Stored | None:
@@ -47,7 +49,11 @@ async def stored(client: Client, url: ObjectURL) -> Stored | None:
         info = await client.head_object(url.bucket, url.key)
     except NotFound:
         return None
-    return Stored(url.bucket, url.key, info.size, info.etag, info.appendable)
+    kept: Headers = {
+        "content_type": info.headers.get("content-type", ""),
+        "metadata": info.metadata,
+    }
+    return Stored(url.bucket, url.key, info.size, info.etag, info.appendable, headers=kept)
 
 
 async def append(
@@ -235,12 +241,12 @@ class Composition:
         """Return the upload, which begins with the base."""
         if self._upload is not None:
             return self._upload
-        upload = Upload(self._client, self._url)
-        await upload.begin()
-        self._upload = upload
         if self._grows:
             self.base = await stored(self._client, self._url)
             self._new = self.base is None
+        upload = Upload(self._client, self._url)
+        await upload.begin(self._headers())
+        self._upload = upload
         if self.base is not None:
             waiting, self._waiting = self._waiting, bytearray()
             await self._add_base(self.base)
@@ -258,7 +264,7 @@ class Composition:
             self._copies = False
             await self.abort()
             self._waiting, self._upload = bytearray(), Upload(self._client, self._url)
-            await self._upload.begin()
+            await self._upload.begin(self._headers())
             await self.add_stored(base)
 
     async def publish(self) -> Stored:
@@ -277,17 +283,24 @@ class Composition:
         before = await self._fetch(self.base, 0, self.base.size) if self.base else b""
         content = before + self._waiting
         etag = await self._client.put_object(
-            self._url.bucket, self._url.key, content, **self._guard()
+            self._url.bucket, self._url.key, content, **self._headers(), **self._guard()
         )
         small = content if len(content) < SMALLEST_PART else None
-        return Stored(self._url.bucket, self._url.key, len(content), etag, content=small)
+        return self._made(len(content), etag, small)
 
     async def _complete(self) -> Stored:
         upload = await self._begun()
         if self._waiting:
             await self._send_waiting(upload)
         etag = await upload.complete(self._guard())
-        return Stored(self._url.bucket, self._url.key, upload.size, etag)
+        return self._made(upload.size, etag)
+
+    def _made(self, size: int, etag: str, content: bytes | None = None) -> Stored:
+        bucket, key, headers = self._url.bucket, self._url.key, self._headers()
+        return Stored(bucket, key, size, etag, content=content, headers=headers)
+
+    def _headers(self) -> Headers:
+        return self.base.headers if self.base else {}
 
     def _guard(self) -> Guard:
         if self.base is not None:

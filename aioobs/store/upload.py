@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aioobs.s3.client import Client
     from aioobs.url import ObjectURL
 
-__all__ = ["Guard", "Upload", "abort_upload", "begin_upload"]
+__all__ = ["Guard", "Headers", "Upload", "abort_upload", "begin_upload"]
 
 CLEANUP_TIMEOUT = 5.0
 BYTES_AT_ONCE = 32 << 20  # of parts that are on their way
@@ -31,6 +31,13 @@ class Guard(TypedDict, total=False):
     """The object of this ETag."""
     if_none_match: str
     """``*``: nothing."""
+
+
+class Headers(TypedDict, total=False):
+    """What an object keeps when it is made anew."""
+
+    content_type: str
+    metadata: Mapping[str, str]
 
 
 class Upload:
@@ -48,9 +55,9 @@ class Upload:
         self._etags: dict[int, str] = {}
         self._sending = Tasks()
 
-    async def begin(self) -> None:
+    async def begin(self, headers: Headers) -> None:
         """Ask the store for it."""
-        self._id = await begin_upload(self._client, self._url)
+        self._id = await begin_upload(self._client, self._url, **headers)
 
     async def send(self, data: bytes | bytearray) -> None:
         """Add a part, which nobody may change any more; its failure is raised later if need be."""

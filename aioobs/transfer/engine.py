@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from aioobs.s3.body import Body
     from aioobs.s3.client import Client
-    from aioobs.store.upload import Guard
+    from aioobs.store.upload import Guard, Headers
     from aioobs.transfer.progress import ProgressCallback
     from aioobs.url import ObjectURL
 
@@ -165,16 +165,24 @@ def rename_locally(source: str, target: str) -> None:
         move(source, target)
 
 
-async def put(client: Client, target: ObjectURL, body: Body, guard: Guard | None = None) -> str:
+async def put(
+    client: Client,
+    target: ObjectURL,
+    body: Body,
+    guard: Guard | None = None,
+    headers: Headers | None = None,
+) -> str:
     """Write *body* to an object, in parts if it is long, and return its ETag."""
     size = size_of(body)
     if size < client.config.multipart_threshold:
-        return await client.put_object(target.bucket, target.key, body, **(guard or {}))
+        return await client.put_object(
+            target.bucket, target.key, body, **(guard or {}), **(headers or {})
+        )
     run, etag = Run(client, PARTS_AT_ONCE, None), ""
 
     async def task() -> None:
         nonlocal etag
-        etag = await run.mover.upload_parts(target, size, partial(slice_of, body), guard)
+        etag = await run.mover.upload_parts(target, size, partial(slice_of, body), guard, headers)
 
     async def tasks() -> AsyncIterator[Callable[[], Awaitable[None]]]:
         yield task

@@ -18,11 +18,11 @@ from aioobs.transfer.errands import Errands
 from aioobs.transfer.jobs import look
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from aioobs.s3.body import Body
     from aioobs.s3.client import Client
-    from aioobs.store.upload import Guard
+    from aioobs.store.upload import Guard, Headers
     from aioobs.transfer.crew import Crew
     from aioobs.transfer.plan import Job
     from aioobs.transfer.progress import Meter
@@ -159,6 +159,7 @@ class Mover:
         size: int,
         body: Callable[[int, int], Body],
         guard: Guard | None = None,
+        headers: Headers | None = None,
         *,
         check: Callable[[], None] = lambda: None,
     ) -> str:
@@ -225,7 +226,7 @@ class Mover:
         *,
         check: Callable[[], None] = lambda: None,
         content_type: str = "",
-        metadata: dict[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> str:
         """Upload in parts, all of them or nothing; return the ETag."""
         bucket, key = target.bucket, target.key
