@@ -60,13 +60,15 @@ def as_a_tree(document: str) -> xml.Page | type[Exception]:
 @pytest.mark.parametrize("style", STYLES)
 def test_pages_are_read_by_the_pattern_of_their_first_entry(style: str) -> None:
     document = page("".join(entry(f"a%20b/{i}", str(i * 10**i), style) for i in range(12)))
-    rows, rest = read_entries(document) or ([], "")
-    assert [row[0] for row in rows] == [f"a%20b/{i}" for i in range(12)]
+    found = read_entries(document)
+    assert found is not None
+    columns, rest = found
+    assert [*columns.keys] == [f"a%20b/{i}" for i in range(12)]
     assert "Contents" not in rest
-    found = outcome(document)
-    assert found == as_a_tree(document)
-    assert isinstance(found, xml.Page)
-    assert found.objects[3] == xml.Listed("a b/3", 3000, "e7", 1_767_323_045_678_000_000)
+    read = outcome(document)
+    assert read == as_a_tree(document)
+    assert isinstance(read, xml.Page)
+    assert read.objects[3] == xml.Listed("a b/3", 3000, "e7", 1_767_323_045_678_000_000)
 
 
 DIFFERENCES: dict[str, Callable[[str], str]] = {

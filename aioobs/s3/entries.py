@@ -4,32 +4,48 @@ A page holds a thousand entries of one kind, and to read them as the tree of XML
 most of the time of a listing.  Here the first one is taken apart, and the others have to be like it
 to the letter, but for key, time, ETag and size.  A page on which anything is different is none for
 this: it is read as a tree.
+
+What is looked for is loose and so found fast; what was found is checked afterwards, a column of the
+page at a time.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+import string
+from typing import TYPE_CHECKING, NamedTuple
 from xml.etree import ElementTree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["read_entries"]
+__all__ = ["Columns", "read_entries"]
 
 OPEN, CLOSE = "<Contents>", "</Contents>"
-VALUES = {
-    # No markup, no references to characters, and nothing that XML changes or refuses.
-    "Key": "([^<>&\x00-\x1f\x7f\ufffe\uffff]+)",
-    "LastModified": "([0-9T:.Z+-]+)",
-    "ETag": "([0-9A-Za-z+=_.-]+)",
-    "Size": "([0-9]{1,19})",
-}
 FIELD = re.compile(r"<(Key|LastModified|ETag|Size)>(&quot;|&#34;|\"|)([^<&\"]*)\2</\1>")
+PLAIN = {
+    "Key": bytes({*range(0x20, 0x7F), *range(0x80, 0x100)} - {*b"<>&"}),
+    "LastModified": b"0123456789T:.Z+-",
+    "ETag": string.ascii_letters.encode() + b"0123456789+=_.-",
+    "Size": b"0123456789",
+}
+NAMES = tuple(PLAIN)
+NO_CHARACTERS = "\ufffe", "\uffff"
+LONGEST_NUMBER = 19  # digits; no store has more than 10^19 bytes
 
 
-def read_entries(document: str) -> tuple[list[tuple[str, str, str, str]], str] | None:
-    """Return key, time, ETag and size of each entry as they stand, and the page without them.
+class Columns(NamedTuple):
+    """What varies in the entries of a page, as it stands there."""
+
+    keys: list[str]
+    times: list[str]
+    etags: list[str]
+    """Without quotes."""
+    sizes: list[str]
+
+
+def read_entries(document: str) -> tuple[Columns, str] | None:
+    """Return the columns of a page, and the page without its entries.
 
     `None`: it has to be read as a tree.
     """
@@ -40,32 +56,49 @@ def read_entries(document: str) -> tuple[list[tuple[str, str, str, str]], str] |
     pattern = pattern_of(entries[: entries.find(CLOSE) + len(CLOSE)])
     if pattern is None or "<Contents" in rest or "<!" in rest:
         return None
-    regex, fixed = pattern
-    rows: list[tuple[str, str, str, str]] = regex.findall(entries)
-    varying = sum(map(len, map("".join, rows)))
-    if len(entries) != varying + fixed * len(rows):  # there is something else between them
-        return None
-    return rows, rest
+    between, *values = slices(pattern.split(entries))
+    columns = Columns._make(values)
+    texts = [*map("".join, columns)]
+    plain = (
+        not any(between)
+        and all(map(all, columns))
+        and not any(map(beyond, texts, PLAIN.values()))
+        and not any(character in texts[0] for character in NO_CHARACTERS)
+        and max(map(len, columns.sizes)) <= LONGEST_NUMBER
+    )
+    return (columns, rest) if plain else None
 
 
-def pattern_of(entry: str) -> tuple[re.Pattern[str], int] | None:
-    """Return what matches entries like this one, and the length of what they have in common."""
+def slices(parts: list[str]) -> Iterator[list[str]]:
+    """Return what is between the entries, and then one column after the other."""
+    step = len(NAMES) + 1
+    return (parts[start::step] for start in range(step))
+
+
+def beyond(text: str, plain: bytes) -> bytes:
+    """Return what there is in a text beside what is plain."""
+    return text.encode().translate(None, plain)
+
+
+def pattern_of(entry: str) -> re.Pattern[str] | None:
+    """Return what matches entries like this one, with what varies in groups."""
     try:
         root = ElementTree.fromstring(entry)  # noqa: S314 - no entities are declared in it
     except ElementTree.ParseError:
         return None
     fields = list(FIELD.finditer(entry))
     for names in ((field[1] for field in fields), tags(root), tags(root.iter())):
-        if [name for name in names if name in VALUES] != list(VALUES):
+        if tuple(name for name in names if name in NAMES) != NAMES:
             return None
     if "<!" in entry or "<?" in entry:
         return None
-    parts, position, fixed = [], 0, len(entry)
+    parts, position = [], 0
     for field in fields:
         start, stop = field.span(3)
-        parts += [re.escape(entry[position:start]), VALUES[field[1]]]
-        position, fixed = stop, fixed - (stop - start)
-    return re.compile("".join(parts) + re.escape(entry[position:])), fixed
+        after = entry[stop]  # where the value ends; one character is found faster than several
+        parts += [re.escape(entry[position:start]), f"([^{after}]*)"]
+        position = stop
+    return re.compile("".join(parts) + re.escape(entry[position:]))
 
 
 def tags(elements: Iterable[ElementTree.Element]) -> Iterator[str]:

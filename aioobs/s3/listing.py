@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING
 
 from aioobs.errors import ProtocolError, ResponseError
 from aioobs.s3 import xml
 from aioobs.s3.request import Request
+from aioobs.s3.sweep import Sweep
 from aioobs.threads import settled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from aioobs.s3.exchange import Exchange
+    from aioobs.s3.transport import Reply
     from aioobs.s3.xml import Page
 
 __all__ = ["Circles", "Listing"]
+
+
+LONG = 4  # pages, after which a listing may be continued from several places at once
+SLOW = 0.005  # seconds for a page; what is faster than this would not become faster
 
 
 class Listing:
@@ -33,21 +41,28 @@ class Listing:
     ) -> AsyncIterator[Page]:
         """Yield all pages; a listing that does not come to an end is an error.
 
-        The next page is asked for while the caller is busy with one.
+        The next page is asked for while the caller is busy with one.  A long listing without a
+        delimiter, of a store for which the caller waits, is made from several places at once.
         """
         page = await self.first_page(bucket, prefix, delimiter, start_after)
-        circles = Circles("listObjects", f"s3://{bucket}/{prefix}")
-        while page.next:
-            circles.check(page.next)
-            following = asyncio.create_task(self._page(bucket, prefix, delimiter, page.next))
-            try:
+        ask, url = partial(self._page, bucket, prefix, delimiter), f"s3://{bucket}/{prefix}"
+        chain = Chain(ask, url)
+        chain.take(page)
+        ahead = Ahead(chain)
+        try:
+            while page.next and not (ahead.is_long and ahead.is_slow and not delimiter):
+                ahead.ask()
                 yield page
-                page = await following
-            finally:
-                if not following.done():
-                    following.cancel()
-                    await settled(asyncio.gather(following, return_exceptions=True))
-        yield page
+                page = await ahead.page()
+        finally:
+            await ahead.aclose()
+        if page.next:
+            sweep = Sweep(lambda after: Chain(ask, url, after), prefix)
+            async with aclosing(sweep.pages(chain, page)) as rest:
+                async for page in rest:
+                    yield page
+        else:
+            yield page
 
     async def first_page(
         self, bucket: str, prefix: str, delimiter: str, start_after: str, limit: int | None = None
@@ -79,6 +94,7 @@ class Listing:
         limit: int | None = None,
         *,
         version: int = 0,
+        peek: Callable[[str], None] | None = None,
     ) -> Page:
         version = version or self._version
         query = {
@@ -96,8 +112,102 @@ class Listing:
                 query["start-after"] = start_after
         elif marker or start_after:
             query["marker"] = marker or start_after
+
+        async def receive(reply: Reply) -> Page:
+            document = await reply.read()
+            if peek is not None and version == 2 and (token := xml.next_token(document)):
+                peek(token)
+                await asyncio.sleep(0)  # the next request goes out before this page is parsed
+            return xml.parse_page(document, version=version)
+
         request = Request("listObjects", "GET", bucket, query=tuple(query.items()))
-        return await self._exchange.document(request, partial(xml.parse_page, version=version))
+        return await self._exchange.call(request, receive)
+
+
+class Chain:
+    """Pages that follow one another, each of which says where the next one begins."""
+
+    def __init__(
+        self, ask: Callable[..., Coroutine[object, object, Page]], url: str, after: str = ""
+    ):
+        self._ask = ask
+        self._after = after
+        self._circles = Circles("listObjects", url)
+        self.marker = ""
+        """Where the next page begins; empty: at the beginning, or nowhere."""
+
+    def ask(
+        self, marker: str, peek: Callable[[str], None] | None = None
+    ) -> Coroutine[object, object, Page]:
+        """Ask for the page at a marker, without going on to that."""
+        return self._ask(marker, self._after, peek=peek)
+
+    async def page(self) -> Page:
+        """Return the next page."""
+        return self.take(await self.ask(self.marker))
+
+    def take(self, page: Page) -> Page:
+        """Go on to a page that was asked for."""
+        if page.next:
+            self._circles.check(page.next)
+        self.marker = page.next
+        return page
+
+
+class Ahead:
+    """The next page of a chain, on its way while the caller is busy with the one before.
+
+    While the caller waits for it, the one after that is asked for as well, as soon as the first
+    glance at the answer tells where it begins.
+    """
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._tasks: dict[str, asyncio.Task[Page]] = {}
+        self._waiting, self._peeks = False, True
+        self._pages, self._waited = 1, 0.0
+
+    @property
+    def is_long(self) -> bool:
+        """Whether there have been so many pages that there may be many more."""
+        return self._pages >= LONG
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the caller waits for the store."""
+        return self._waited >= SLOW * self._pages
+
+    def ask(self) -> None:
+        """Ask for the next page, unless that has been done."""
+        self._peeks = not self._tasks.keys() - {self._chain.marker}  # a glance was wrong
+        self._ask(self._chain.marker)
+
+    async def page(self) -> Page:
+        """Return the page that was asked for."""
+        task, began = self._tasks.pop(self._chain.marker), time.monotonic()
+        self._waiting = not task.done()
+        try:
+            page = self._chain.take(await task)
+        finally:
+            self._waiting = False
+        self._waited += time.monotonic() - began
+        self._pages += 1
+        return page
+
+    def _ask(self, marker: str) -> None:
+        if marker not in self._tasks:
+            self._tasks[marker] = asyncio.create_task(self._chain.ask(marker, self._peeked))
+
+    def _peeked(self, marker: str) -> None:
+        if self._waiting and self._peeks:
+            self._ask(marker)
+
+    async def aclose(self) -> None:
+        """Give up what nobody has waited for."""
+        for task in self._tasks.values():
+            task.cancel()
+        if self._tasks:
+            await settled(asyncio.gather(*self._tasks.values(), return_exceptions=True))
 
 
 class Circles:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from xml.etree import ElementTree
 
+    from aioobs.s3.entries import Columns
+
 __all__ = [
     "Listed",
     "Page",
     "complete_document",
     "delete_document",
     "fields",
+    "next_token",
     "parse_delete_errors",
     "parse_names",
     "parse_page",
@@ -32,6 +36,9 @@ __all__ = [
 
 
 LONGEST_NUMBER = 19  # digits; no store has more than 10^19 bytes
+NEXT_TOKEN = b"<NextContinuationToken>"
+LONGEST_TOKEN = 8192
+MOST_TAGS = 1 << 18  # ten times what the longest answer has; its tree takes some 35 MB
 
 Following = tuple[tuple[str, str], ...]
 """What to add to a query for the next page; empty after the last one."""
@@ -78,13 +85,15 @@ def parse(document: bytes, kind: str = "") -> ElementTree.Element:
     """Return the root of a document of a kind, without name spaces.
 
     Raises:
-        ProtocolError: it is not XML, or it declares entities, which no store does, or it is of
-            another kind.
+        ProtocolError: it is not XML, or it declares entities, which no store does, or it has too
+            many elements, or it is of another kind.
     """
     from xml.etree import ElementTree
 
     if b"\0" in document or b"<!DOCTYPE" in document or b"<!ENTITY" in document:
         raise ProtocolError("the answer is a web page or the like; is this an S3 endpoint?")
+    if document.count(b"<") > MOST_TAGS:
+        raise ProtocolError(f"the answer has more than {MOST_TAGS} tags, which no store's has")
     try:
         root = ElementTree.fromstring(document)  # noqa: S314 - no entities, see above
     except (ElementTree.ParseError, LookupError, ValueError) as exc:  # two of them: its encoding
@@ -122,23 +131,23 @@ def parse_page(document: bytes, *, version: int) -> Page:
     Raises:
         ProtocolError: it is not such an answer.
     """
-    rows, document = entries_of(document)
+    columns, document = entries_of(document)
     root = parse(document, "ListBucketResult")
     plain = text(root, "EncodingType").lower() != "url"
     decode = str if plain else unquoted
-    moments = {time: nanoseconds(time) for time in {row[1] for row in rows}}
-    objects = [
-        Listed._make((decode(key), int(size), etag, moments[time]))
-        for key, time, etag, size in rows
-    ] or [
-        Listed(
-            decode(text(item, "Key")),
-            number(item, "Size"),
-            unquote_etag(text(item, "ETag")),
-            nanoseconds(text(item, "LastModified")),
-        )
-        for item in root.iterfind("Contents")
-    ]
+    objects = (
+        listed(columns, decode)
+        if columns
+        else [
+            Listed(
+                decode(text(item, "Key")),
+                number(item, "Size"),
+                unquote_etag(text(item, "ETag")),
+                nanoseconds(text(item, "LastModified")),
+            )
+            for item in root.iterfind("Contents")
+        ]
+    )
     prefixes = [decode(text(item, "Prefix")) for item in root.iterfind("CommonPrefixes")]
     following = ""
     if text(root, "IsTruncated").lower() == "true":
@@ -151,17 +160,41 @@ def parse_page(document: bytes, *, version: int) -> Page:
     return Page(objects, prefixes, following)
 
 
+def next_token(document: bytes) -> str:
+    """Return what a glance at a page of version 2 tells of where the next one begins; "": nothing.
+
+    It may be wrong: only `parse_page` knows.
+    """
+    start = document.find(NEXT_TOKEN) + len(NEXT_TOKEN)
+    if start < len(NEXT_TOKEN):
+        return ""
+    token = document[start : start + LONGEST_TOKEN].partition(b"<")[0]
+    return "" if b"&" in token else token.decode("utf-8", "replace")
+
+
+def listed(columns: Columns, decode: Callable[[str], str]) -> list[Listed]:
+    """Return what the columns of a page say; no loop here is one of Python."""
+    keys: Iterable[str] = columns.keys
+    together = "".join(columns.keys)
+    if "%" in together or "+" in together:
+        keys = map(decode, keys)
+    moments = {time: nanoseconds(time) for time in set(columns.times)}
+    times = map(moments.__getitem__, columns.times)
+    rows = zip(keys, map(int, columns.sizes), columns.etags, times, strict=True)
+    return [*map(partial(tuple.__new__, Listed), rows)]
+
+
 def unquoted(key: str) -> str:
     return unquote_plus(key) if "%" in key or "+" in key else key
 
 
-def entries_of(document: bytes) -> tuple[list[tuple[str, str, str, str]], bytes]:
+def entries_of(document: bytes) -> tuple[Columns | None, bytes]:
     """Return what can be read of a page without a tree, and what is left of it."""
     found = None
     if b"encoding" not in document[:80] or b"utf-8" in document[:80].lower():
         with suppress(UnicodeDecodeError):
             found = read_entries(document.decode())
-    return (found[0], found[1].encode()) if found else ([], document)
+    return (found[0], found[1].encode()) if found else (None, document)
 
 
 def next_marker(

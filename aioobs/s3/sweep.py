@@ -1,0 +1,252 @@
+"""A long listing from several places at once.
+
+A listing is a chain: each page says where the next one begins, and a store that answers late makes
+it slow.  Here it is begun at further keys as well, *lanes* that are guesses.  A lane is believed
+when the one before it comes to the very key that it began with, for then the two are one listing,
+whatever order the store keeps.  If that key does not come, the lane and all behind it are dropped,
+and the chain goes on as it would have gone without them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+from collections import deque
+from math import isqrt
+from os.path import commonprefix
+from typing import TYPE_CHECKING, Protocol
+
+from aioobs.threads import settled
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+
+    from aioobs.s3.xml import Page
+
+__all__ = ["Sweep"]
+
+AT_ONCE = 8  # requests
+NEAR = 8  # lanes that may hold as many pages as HELD; those behind hold one
+HELD = 2
+MOST_LANES = 24
+FEWEST = 4  # pages that have to be left, as far as one can tell, to be shared by two lanes
+GRATIS = 8  # lanes that may turn out useless, and one more for each four pages that were of use
+FOR_A_LANE = 4
+LONGEST = 64  # characters of a key that say where it is
+SAMPLED = 50  # keys, of which one tells the characters that keys are made of
+
+
+class Chain(Protocol):
+    """Pages that follow one another."""
+
+    marker: str
+    """Where the next page begins; empty: at the beginning, or nowhere."""
+
+    def page(self) -> Coroutine[object, object, Page]:
+        """Return the next page."""
+
+
+class Lane:
+    """What comes after a key, page by page."""
+
+    __slots__ = ("after", "chain", "error", "first", "last", "pages", "task")
+
+    def __init__(self, chain: Chain, after: str) -> None:
+        self.chain = chain
+        self.after = after
+        self.pages: deque[Page] = deque()
+        self.task: asyncio.Task[Page] | None = None
+        self.error: BaseException | None = None
+        self.first = self.last = ""  # keys of the page that came last
+
+
+class Sweep:
+    """The rest of a listing that has proved long, in order, with so many pages ahead and no more.
+
+    *begin* returns the chain of what comes after a key.
+    """
+
+    def __init__(self, begin: Callable[[str], Chain], prefix: str) -> None:
+        self._begin = begin
+        self._prefix = prefix
+        self._scale = Scale()
+        self._lanes: list[Lane] = []
+        self._tasks: set[asyncio.Task[Page]] = set()
+        self._news = asyncio.Event()
+        self._useful = self._useless = 0
+        self._guesses = True
+
+    async def pages(self, chain: Chain, page: Page) -> AsyncGenerator[Page, None]:
+        """Yield *page*, to which a chain has come, and all that follow."""
+        lane = Lane(chain, "")
+        self._lanes = [lane]
+        self._take(lane, page)
+        self._extend()
+        try:
+            while lane.pages or lane.chain.marker or lane.error:
+                while not lane.pages:
+                    if lane.error:
+                        raise lane.error
+                    await self._change()
+                page = lane.pages.popleft()
+                cut = await self._meeting(page)
+                if cut is None:
+                    self._extend()
+                    yield page
+                else:
+                    del self._lanes[0]
+                    lane = self._lanes[0]
+                    self._extend()
+                    if cut:
+                        yield page._replace(objects=page.objects[:cut])
+                self._useful += 1
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            if self._tasks:
+                await settled(asyncio.gather(*self._tasks, return_exceptions=True))
+
+    async def _change(self) -> None:
+        self._news.clear()
+        await self._news.wait()
+
+    async def _meeting(self, page: Page) -> int | None:
+        """Return where on a page of the first lane the next one begins; `None`: not on this."""
+        while page.objects and len(self._lanes) > 1:
+            lane = self._lanes[1]
+            if page.objects[-1].key <= lane.after:
+                return None
+            if lane.pages:
+                start = lane.pages[0].objects[0].key
+                for place, item in enumerate(page.objects):
+                    if item.key == start:
+                        return place
+                self._give_up()
+                return None
+            await self._change()  # the lane gets its first page, or is dropped
+        return None
+
+    def _give_up(self) -> None:
+        """Go on without any other lane than the first."""
+        self._guesses = False
+        for lane in self._lanes[1:]:
+            self._drop(lane)
+
+    def _drop(self, lane: Lane) -> None:
+        self._lanes.remove(lane)
+        if lane.task is not None:
+            lane.task.cancel()
+        self._useless += 1
+
+    def _extend(self) -> None:
+        """Ask for what is next, near things first, and open lanes where there is much to do."""
+        place, running = 0, sum(lane.task is not None for lane in self._lanes)
+        while place < len(self._lanes) and running < AT_ONCE:
+            lane, stop = self._lanes[place], self._stop(place)
+            open_ended = lane.chain.marker and (stop is None or lane.last <= stop)
+            room = HELD if place < NEAR else 1
+            if open_ended and lane.task is None and len(lane.pages) < room and not lane.error:
+                self._start(lane)
+                running += 1
+            elif open_ended and (after := self._guess(lane, stop)):
+                added = Lane(self._begin(after), after)
+                self._lanes.insert(place + 1, added)
+                self._start(added)
+                running += 1
+            else:
+                place += 1
+
+    def _stop(self, place: int) -> str | None:
+        return self._lanes[place + 1].after if place + 1 < len(self._lanes) else None
+
+    def _guess(self, lane: Lane, stop: str | None) -> str:
+        """Return a key that shares what is left to a lane out to two; "": there is none."""
+        allowed = self._useless <= GRATIS + self._useful // FOR_A_LANE
+        if not (self._guesses and allowed and len(self._lanes) < MOST_LANES):
+            return ""
+        return self._scale.between(lane.first, lane.last, stop, len(self._prefix))
+
+    def _start(self, lane: Lane) -> None:
+        task = asyncio.create_task(lane.chain.page())
+        lane.task = task
+        self._tasks.add(task)
+
+        def arrived(task: asyncio.Task[Page]) -> None:
+            self._tasks.discard(task)
+            lane.task = None
+            error = None if task.cancelled() else task.exception()
+            if lane not in self._lanes or task.cancelled():
+                return
+            if not error:
+                self._take(lane, task.result())
+            elif lane is self._lanes[0] or lane.pages:
+                lane.error = error
+            else:
+                self._drop(lane)
+            self._extend()
+            self._news.set()
+
+        task.add_done_callback(arrived)
+
+    def _take(self, lane: Lane, page: Page) -> None:
+        begins = not lane.first
+        if page.objects:
+            lane.first, lane.last = page.objects[0].key, page.objects[-1].key
+            self._scale.learn(item.key[len(self._prefix) :] for item in page.objects[::SAMPLED])
+        if begins and lane is not self._lanes[0]:
+            stop = self._stop(self._lanes.index(lane))
+            if not page.objects or (stop is not None and lane.first > stop):
+                self._drop(lane)  # there is nothing up to the next one
+                return
+            if lane.first <= lane.after:  # the store does not do as it is asked
+                self._give_up()
+                return
+        lane.pages.append(page)
+
+
+class Scale:
+    """Keys as numbers whose digits are the characters that keys have been seen to be made of."""
+
+    def __init__(self) -> None:
+        self._characters: list[str] = []
+
+    def learn(self, names: Iterable[str]) -> None:
+        """Take the characters of these."""
+        seen = set().union(*names)
+        if not seen.issubset(self._characters):
+            self._characters = sorted(seen.union(self._characters))
+
+    def between(self, first: str, last: str, stop: str | None, start: int) -> str:
+        """Return a key between *last* and *stop*; "": they are near each other.
+
+        From *first* to *last* is the length of a page.  As what is near is wanted first, the key is
+        not in the middle: the pages before it are the square root of all.
+        """
+        if stop is not None:
+            start = max(start, len(commonprefix([first, stop])))  # noqa: RUF071 - of characters
+        size = min(max(len(first), len(last), len(stop or "")) - start + 1, LONGEST)
+        low, high = (self._number(key[start:], size) for key in (first, last))
+        top = (len(self._characters) + 1) ** size - 1
+        left = (top if stop is None else self._number(stop[start:], size)) - high
+        page = max(high - low, 1)
+        if left < FEWEST * page:
+            return ""
+        found = last[:start] + self._text(high + isqrt(left * page), size)
+        for end in range(start + 1, len(found) + 1):
+            if found[:end] > last:
+                return found[:end] if stop is None or found[:end] < stop else ""
+        return ""
+
+    def _number(self, text: str, size: int) -> int:
+        number, base = 0, len(self._characters) + 1
+        for character in text[:size]:
+            number = number * base + bisect_left(self._characters, character) + 1
+        return int(number * base ** (size - min(len(text), size)))
+
+    def _text(self, number: int, size: int) -> str:
+        digits = []
+        for _ in range(size):
+            number, digit = divmod(number, len(self._characters) + 1)
+            digits.append(digit)
+        text = (self._characters[digit - 1] if digit else "\0" for digit in reversed(digits))
+        return "".join(text).partition("\0")[0]
