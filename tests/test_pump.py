@@ -93,7 +93,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ssl.SSL
 def setting(
     request: pytest.FixtureRequest, certificates: tuple[str, ssl.SSLContext]
 ) -> Place:  # fmt: skip
-    """Run a test with a thread that moves the bodies, and over TLS, where there is none."""
+    """Run a test without TLS and with it."""
     return Place(*certificates) if request.param == "tls" else Place(None, None)
 
 
@@ -232,6 +232,33 @@ class TestReceiving:
                     assert (await client.head_object("b", "k")).size == len(CONTENT)
                     assert (tmp_path / "file").read_bytes() == CONTENT
         assert server.connections == 1
+
+    async def test_a_thread_moves_a_long_body(self, setting: Place, tmp_path: Path) -> None:
+        half = len(CONTENT) // 2
+        stalled = stored(CONTENT)
+        with (
+            setting.serve(lambda received: stalled(received).cut(body=half, end="stall")) as server,
+            target(tmp_path / "file") as sink,
+        ):
+            async with setting.connect(server) as client:
+                task = asyncio.create_task(client.get_object_into("b", "k", sink))
+                await moved(task, sink, half)
+                assert len(pumps()) == 1
+                await cancelled(task, random.Random(0))
+                assert not pumps()
+        assert (tmp_path / "file").read_bytes() == CONTENT[:half]
+
+    async def test_a_client_that_is_closed_meanwhile_does_no_harm(
+        self, setting: Place, tmp_path: Path
+    ) -> None:
+        for number in range(8):
+            with setting.serve(always=stored(CONTENT)) as server, target(tmp_path / "f") as sink:
+                async with setting.connect(server, attempts=1) as client:
+                    task = asyncio.create_task(client.get_object_into("b", "k", sink))
+                    await moved(task, sink, number * MIB)
+                with suppress(ObsError):
+                    await task
+                assert (tmp_path / "f").read_bytes() == CONTENT[: sink.received]
 
     async def test_bytes_behind_a_body_are_not_the_next_answer(
         self, setting: Place, tmp_path: Path

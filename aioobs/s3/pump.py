@@ -11,18 +11,20 @@ import os
 import select
 import socket
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from aioobs.errors import ConnectionFailed, ReadError
 from aioobs.s3 import body as bodies
+from aioobs.s3.tls import Tunnel
 from aioobs.threads import settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aioobs.s3.body import Body, DirectSink
+    from aioobs.s3.tls import SharedTLS
 
 __all__ = ["can_pump", "receive_into", "send_body"]
 
@@ -34,16 +36,29 @@ def can_pump() -> bool:
     return threading.main_thread().is_alive()
 
 
+class Plain(socket.socket):
+    """A socket without TLS, which many threads may receive from."""
+
+    unsent = False
+
+    def turn(self) -> nullcontext[None]:
+        """Wait for nobody."""
+        return nullcontext()
+
+
 class Pump:
     """A worker thread on a connection."""
 
-    def __init__(self, descriptor: int, progress: Callable[[], None]) -> None:
+    def __init__(
+        self, descriptor: int, progress: Callable[[], None], tls: SharedTLS | None
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._report = progress
         self._error: BaseException | None = None
-        self.socket = socket.socket(fileno=os.dup(descriptor))
+        self.socket = Plain(fileno=os.dup(descriptor))
         self.socket.setblocking(False)  # or else socket.setdefaulttimeout() is heard
+        self.channel: Plain | Tunnel = self.socket if tls is None else Tunnel(tls, self.socket)
         self.count = 0
         """Bytes that have moved."""
         self.stopped = False
@@ -96,14 +111,30 @@ class Pump:
 
 
 async def receive_into(
-    descriptor: int, size: int, sink: DirectSink, progress: Callable[[], None]
-) -> None:
+    descriptor: int,
+    size: int,
+    sink: DirectSink,
+    progress: Callable[[], None],
+    tls: SharedTLS | None = None,
+) -> bool:
     """Write the next *size* bytes that arrive on a connection into *sink*.
+
+    Returns whether nothing else has been taken from the connection.  The event loop must not
+    read from it.
 
     Raises:
         ReadError: the connection ends before.
     """
-    await Pump(descriptor, progress).run(partial(receive, size=size, sink=sink))
+    pump = Pump(descriptor, progress, tls)
+    if tls is None:
+        await pump.run(partial(receive, size=size, sink=sink))
+        return True
+    tls.take(receiving=True)
+    try:
+        await pump.run(partial(receive, size=size, sink=sink))
+        return tls.is_drained()
+    finally:
+        tls.leave()
 
 
 def receive(pump: Pump, *, size: int, sink: DirectSink) -> None:
@@ -118,20 +149,34 @@ def receive(pump: Pump, *, size: int, sink: DirectSink) -> None:
 
 def fill(pump: Pump, buffer: memoryview) -> int:
     """Receive at least a byte, and as much more as is there; 0: the connection has ended."""
-    filled = 0
-    while filled < len(buffer) and not pump.stopped:
+    while not pump.stopped:
         try:
-            count = pump.socket.recv_into(buffer[filled:])
+            with pump.channel.turn():
+                return drain(pump, buffer)
         except BlockingIOError:
-            if filled:
-                break
             pump.wait(select.POLLIN)
         except OSError:
             break
-        else:
-            if not count:
-                break
-            filled += count
+    return 0
+
+
+def drain(pump: Pump, buffer: memoryview) -> int:
+    """Receive what is there; 0: the connection has ended.
+
+    Raises:
+        BlockingIOError: nothing is there yet.
+    """
+    filled = 0
+    while filled < len(buffer) and not pump.stopped:
+        try:
+            count = pump.channel.recv_into(buffer[filled:])
+        except OSError:
+            if not filled:
+                raise
+            break
+        if not count:
+            break
+        filled += count
     return filled
 
 
@@ -141,6 +186,7 @@ async def send_body(
     body: Body,
     progress: Callable[[], None],
     over: Callable[[], bool],
+    tls: SharedTLS | None = None,
 ) -> bool:
     """Send *head* and *body* on a connection; return whether all was sent before it was *over*.
 
@@ -148,9 +194,15 @@ async def send_body(
         ConnectionFailed: the connection ends before.
         SourceError: the file is shorter than it was.
     """
-    pump = Pump(descriptor, progress)
-    await pump.run(partial(send, head=head, body=body, over=over))
-    return pump.count == len(head) + bodies.size_of(body)
+    pump = Pump(descriptor, progress, tls)
+    if tls is not None:
+        tls.take(receiving=False)
+    try:
+        await pump.run(partial(send, head=head, body=body, over=over))
+    finally:
+        if tls is not None:
+            tls.leave()
+    return pump.count == len(head) + bodies.size_of(body) and not pump.channel.unsent
 
 
 def send(pump: Pump, *, head: bytes, body: Body, over: Callable[[], bool]) -> None:
@@ -167,9 +219,9 @@ def send(pump: Pump, *, head: bytes, body: Body, over: Callable[[], bool]) -> No
 
 def push(pump: Pump, view: memoryview, over: Callable[[], bool]) -> bool:
     """Send the next bytes; return whether more are wanted."""
-    while view and not pump.stopped:
+    while (view or pump.channel.unsent) and not pump.stopped:
         try:
-            count = pump.socket.send(view)
+            count = pump.channel.send(view)
         except BlockingIOError:
             if over():
                 return False

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
+import logging
 import socket
 import ssl
 import weakref
 from contextlib import contextmanager
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
@@ -22,6 +23,7 @@ from yarl import URL
 
 from aioobs.errors import ConfigError, ConnectionFailed, ObsError, ProtocolError, ReadError
 from aioobs.s3 import body as bodies
+from aioobs.s3.tls import context_for
 from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
@@ -38,15 +40,20 @@ READ_BUFFER = 256 * 1024
 IDLE_CONNECTION = 20.0  # seconds; OBS closes idle connections after 30
 AUTOMATIC_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 SENT_AT_ONCE = 256 * 1024  # a longer body is handed over piece by piece
+PRIVATE_NAMES = (".local", ".localhost", ".internal", ".lan", ".home.arpa", ".test")
+
+log = logging.getLogger("aioobs.request")
+warned: set[str] = set()
 
 
 class Transport:
     """The connections of one event loop to one store."""
 
     def __init__(self, config: Config) -> None:
+        warn_of_exposure(config)
         connector = Connector(
             limit=0,  # the number of requests under way is limited above
-            ssl=tls(config),
+            ssl=context_for(config),
             resolver=Resolver(),
             ttl_dns_cache=60,
             force_close=not config.keep_alive,
@@ -243,24 +250,6 @@ class SessionReply:
         self._response.close()
 
 
-def tls(config: Config) -> ssl.SSLContext | bool:
-    """Return what aiohttp is to verify certificates with.
-
-    Raises:
-        ConfigError: the file of authorities cannot be read.
-    """
-    if not isinstance(config.verify, str):
-        return config.verify
-    try:
-        if os.path.isdir(config.verify):
-            return ssl.create_default_context(capath=config.verify)
-        return ssl.create_default_context(cafile=config.verify)
-    except (OSError, ssl.SSLError) as exc:
-        raise ConfigError(
-            f"cannot read the certificate authorities in {config.verify!r}: {exc}"
-        ) from exc
-
-
 class Resolver(AbstractResolver):
     """Name look-ups on anyio's worker threads.
 
@@ -289,7 +278,12 @@ def translated(url: str) -> Iterator[None]:
     """Raise aioobs's own errors for those of aiohttp and of the operating system."""
     host = url.split("/", 3)[2]
     try:
-        yield
+        try:
+            yield
+        except aiohttp.ClientError as exc:
+            without_secrets(exc)
+            exc.__traceback__ = None  # in aiohttp's frames are the headers
+            raise
     except (ssl.SSLError, ssl.CertificateError, aiohttp.ClientSSLError) as exc:
         raise without_tls(host, exc) from exc
     except aiohttp.ClientProxyConnectionError as exc:
@@ -323,6 +317,42 @@ def translated(url: str) -> Iterator[None]:
         raise unconnected(host, exc) from exc
     except (ValueError, aiohttp.http_exceptions.HttpProcessingError) as exc:
         raise ProtocolError(f"the answer of {host} is not valid HTTP: {exc}") from exc
+
+
+def without_secrets(error: aiohttp.ClientError) -> None:
+    """Take out of an error what was sent with the request, and the password of a proxy."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        info = error.request_info
+        headers = info.headers.copy()
+        headers.clear()
+        error.request_info = aiohttp.RequestInfo(
+            info.url.with_query(None), info.method, type(info.headers)(headers)
+        )
+        error.args = (error.request_info, ())
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        error.args = (error.os_error,)
+
+
+def is_private(host: str) -> bool:
+    """Tell whether a host is this machine, or one of a network that is not the internet."""
+    try:
+        return not ip_address(host).is_global
+    except ValueError:
+        return "." not in host or host.endswith(PRIVATE_NAMES)
+
+
+def warn_of_exposure(config: Config) -> None:
+    """Say once for each store that others can read, or pretend to be, what is spoken with."""
+    if config.host in warned or is_private(config.host):
+        return
+    if config.origin.startswith("http:"):
+        why = "requests and objects go to %s over plain HTTP, for everybody on the way to read"
+    elif config.verify is False:
+        why = "the certificate of %s is not verified: anybody on the way can pretend to be it"
+    else:
+        return
+    warned.add(config.host)
+    log.warning(why, config.host)
 
 
 def without_tls(host: str, cause: Exception) -> ConnectionFailed:

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aioobs.errors import ConnectionFailed, ReadError
 from aioobs.s3 import body as bodies
 from aioobs.s3.head import LONGEST_HEAD, dechunked, is_foreign, may_become_head, parse_head
 from aioobs.s3.lent import Lender
 from aioobs.s3.pump import can_pump, receive_into, send_body
+from aioobs.s3.request import head_of
+from aioobs.s3.tls import SharedTLS
 from aioobs.s3.transport import tls_hint, unanswered
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from aioobs.s3.lent import Lent
     from aioobs.s3.transport import Reply, Transport
 
-__all__ = ["LeanTransport"]
+__all__ = ["LeanTransport", "Wire"]
 
 BUFFERED = 512 * 1024  # bytes of a body that wait for their reader
 JOINED = 64 * 1024  # up to this size a body is sent together with its head
@@ -42,7 +44,7 @@ class LeanTransport:
 
     def __init__(self, session: Transport, config: Config) -> None:
         self._session = session
-        self._lender = Lender(session, config)
+        self.lender = Lender(session, config)
 
     async def send(
         self,
@@ -55,12 +57,34 @@ class LeanTransport:
         """Do as `Transport.send` does."""
         start = url.index("/", 8)
         origin, target = url[:start], url[start:]
-        lent = await self._lender.borrow(origin)
+        lent = await self.lender.borrow(origin)
         if lent is None:
             return await self._session.send(method, url, headers, body, progress)
-        wire = Wire(self._lender, lent, progress, method=method)
+        wire = self.wire(lent, method)
+        wire.progress = progress
         try:
             await wire.send(head_of(method, target, headers), body)
+        except BaseException:
+            wire.close()
+            raise
+        return await self.answer(wire, method, url, headers, body, progress)
+
+    def wire(self, lent: Lent, method: str) -> Wire:
+        """Return what a request with *method* and its answer are on a connection."""
+        return Wire(self.lender, lent, method=method)
+
+    async def answer(
+        self,
+        wire: Wire,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body,
+        progress: Callable[[], None],
+    ) -> Reply:
+        """Return the answer to a request that has been sent."""
+        wire.progress = progress
+        try:
             known = await wire.head()
         except BaseException:
             wire.close()
@@ -69,21 +93,26 @@ class LeanTransport:
         if known:
             return LeanReply(wire)
         wire.close()
-        self._lender.distrust(origin)  # it would be the same the next time
+        origin = url[: url.index("/", 8)]
+        self.lender.distrust(origin)  # it would be the same the next time
         if method in ("GET", "HEAD"):
             return await self._session.send(method, url, headers, body, progress)
         raise ConnectionFailed(f"{origin} gave an answer of a kind that is not known here")
 
     def close(self) -> None:
         """Give the connections that nobody uses back."""
-        self._lender.close()
+        self.lender.close()
 
 
-def head_of(method: str, target: str, headers: Mapping[str, str]) -> bytes:
-    lines = [f"{method} {target} HTTP/1.1\r\n"]
-    lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
-    lines.append("\r\n")
-    return "".join(lines).encode("utf-8", "surrogateescape")
+def nothing() -> None:
+    """Take the report of a progress that nobody watches."""
+
+
+class Place(NamedTuple):
+    """Where a worker thread moves a body."""
+
+    descriptor: int
+    tls: SharedTLS | None
 
 
 class Wire:
@@ -101,28 +130,26 @@ class Wire:
         "_lent",
         "_loop",
         "_origin",
-        "_progress",
         "_sent",
         "_strange",
         "_unsure",
         "_waiter",
         "_writable",
         "answer",
+        "progress",
         "remaining",
         "transport",
     )
 
     answer: Head
 
-    def __init__(
-        self, lender: Lender, lent: Lent, progress: Callable[[], None], *, method: str
-    ) -> None:
+    def __init__(self, lender: Lender, lent: Lent, *, method: str) -> None:
         self._loop = asyncio.get_running_loop()
         self._lender = lender
         self._lent: Lent | None = lent
         self.transport = lent.transport
         self._origin = lent.origin
-        self._progress = progress
+        self.progress: Callable[[], None] = nothing
         self._body_expected = method != "HEAD"
         self._data_expected = method == "GET"
         self._buffer = b""
@@ -138,14 +165,15 @@ class Wire:
         self.remaining = -1  # bytes of the body that have not arrived; -1: nor has the head
         lent.user = self
 
-    @property
-    def plain_socket(self) -> int | None:
-        """The descriptor of the connection, unless it is encrypted or closed."""
-        encrypted = self.transport.get_extra_info("ssl_object") is not None
-        if encrypted or self.transport.is_closing() or not can_pump():
+    def _place(self) -> Place | None:
+        """Return where a worker thread can move a body, if it can."""
+        if self.transport.is_closing() or not can_pump():
             return None
+        tls = self.transport.get_extra_info("ssl_object")
         found = self.transport.get_extra_info("socket")
-        return None if found is None else int(found.fileno())
+        if found is None or not (tls is None or isinstance(tls, SharedTLS)):
+            return None
+        return Place(int(found.fileno()), tls)
 
     async def send(self, head: bytes, body: Body) -> None:
         """Send the request; an answer that comes before its end stops it."""
@@ -153,15 +181,20 @@ class Wire:
         if size <= JOINED and not isinstance(body, bodies.FilePart):
             self.transport.write(head + body if size else head)
             return
-        descriptor = self.plain_socket if size >= PUMPED else None
-        if descriptor is not None:
-            self._sent = await self._pump(descriptor, head, body)
+        place = self._place() if size >= PUMPED else None
+        if place is not None and place.tls is not None:
+            # The last words of the handshake, which uvloop sends when nothing else is left to do.
+            await asyncio.sleep(0)
+            place = self._place()
+        if place is not None:
+            self._sent = await self._pump(place, head, body)
         else:
             self._sent = await self._write(head, body)
 
-    async def _pump(self, descriptor: int, head: bytes, body: Body) -> bool:
+    async def _pump(self, place: Place, head: bytes, body: Body) -> bool:
+        descriptor, tls = place
         try:
-            return await send_body(descriptor, head, body, self._progress, self._is_over)
+            return await send_body(descriptor, head, body, self.progress, self._is_over, tls)
         except ConnectionFailed:
             # Some servers refuse a long request and close at once: the answer may still be read.
             while not self._is_over():
@@ -179,7 +212,7 @@ class Wire:
             head = b""
             while self._writable is not None:
                 await self._look_out(self._writable)
-            self._progress()
+            self.progress()
         if head:  # nothing follows it
             self.transport.write(head)
         return True
@@ -207,7 +240,7 @@ class Wire:
             self._check()
             self.transport.resume_reading()
             await self._event()
-        self._progress()
+        self.progress()
         if len(self._chunks) == 1:
             data = self._chunks.popleft()
         else:
@@ -218,18 +251,25 @@ class Wire:
 
     async def pump_into(self, sink: bodies.DirectSink) -> bool:
         """Have a worker thread move the rest of the body; `False`: it is not for that."""
-        if self.remaining < PUMPED or self.plain_socket is None:
+        if self.remaining < PUMPED or self._place() is None:
             return False
         while self._chunks:
             await sink.write(self._chunks.popleft())
-        descriptor = self.plain_socket
-        if descriptor is None:  # it has been closed meanwhile
+        place = self._place()
+        if place is None:  # it has been closed meanwhile
             return False
+        descriptor, tls = place
         before = sink.received
+        if tls is not None:
+            # The event loop leaves in the socket what is more than the limit.
+            self.transport.set_read_buffer_limits(0)  # type: ignore[attr-defined]
         try:
-            await receive_into(descriptor, self.remaining, sink, self._progress)
+            clean = await receive_into(descriptor, self.remaining, sink, self.progress, tls)
         finally:
             self.remaining -= sink.received - before
+        self._keep = self._keep and clean
+        if tls is not None and not self.transport.is_closing():
+            self.transport.set_read_buffer_limits()  # type: ignore[attr-defined]
         self._release_if_done()
         return True
 

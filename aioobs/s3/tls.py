@@ -1,0 +1,237 @@
+"""TLS of a connection that the event loop and a worker thread can take turns with.
+
+The event loop gives to it and takes from it what goes over the wire, and a worker thread works
+past that: whatever the event loop does meanwhile, it does not touch what the thread works on.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+from contextlib import contextmanager, suppress
+from functools import cache
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from aioobs.errors import ConfigError
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+    from aioobs.config import Config
+
+__all__ = ["SharedTLS", "Tunnel", "context_for"]
+
+RECEIVED = 512 << 10  # bytes that are received in one go
+SENT = 256 << 10  # bytes that are encrypted in one go, for which the event loop may have to wait
+AT_ONCE = 2  # threads that decrypt; more of them only wait for the interpreter's lock
+
+
+def context_for(config: Config) -> ssl.SSLContext | bool:
+    """Return what aiohttp is to verify certificates with.
+
+    Raises:
+        ConfigError: the file of authorities cannot be read.
+    """
+    if not isinstance(config.verify, str):
+        lean = config.transport == "lean" and config.origin.startswith("https:")
+        return usual_context(verify=config.verify) if lean else config.verify
+    try:
+        if os.path.isdir(config.verify):
+            return shared(ssl.create_default_context(capath=config.verify))
+        return shared(ssl.create_default_context(cafile=config.verify))
+    except (OSError, ssl.SSLError) as exc:
+        raise ConfigError(
+            f"cannot read the certificate authorities in {config.verify!r}: {exc}"
+        ) from exc
+
+
+@cache
+def usual_context(*, verify: bool) -> ssl.SSLContext:
+    """Return what aiohttp would make for `True` or `False`; that takes a while."""
+    if verify:
+        context = ssl.create_default_context()
+    else:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["http/1.1"])
+    return shared(context)
+
+
+def shared(context: ssl.SSLContext) -> ssl.SSLContext:
+    if hasattr(ssl.SSLObject, "_create"):  # or else TLS stays the event loop's alone
+        context.sslobject_class = SharedTLS
+    return context
+
+
+class SharedTLS(ssl.SSLObject):
+    """What the event loop has for the TLS of a connection, with memory of its own."""
+
+    _incoming: ssl.MemoryBIO  # of the event loop
+    _outgoing: ssl.MemoryBIO
+    _lock: threading.Lock
+    _taken = False
+    _receiving = False
+    arrived: ssl.MemoryBIO
+    """What came over the wire and has not been decrypted."""
+    leaving: ssl.MemoryBIO
+    """What is to be sent."""
+
+    @classmethod
+    def _create(
+        cls, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **kwargs: Any
+    ) -> SharedTLS:
+        arrived, leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
+        found: SharedTLS = super()._create(arrived, leaving, *args, **kwargs)  # type: ignore[misc]
+        found._incoming, found._outgoing = incoming, outgoing
+        found.arrived, found.leaving = arrived, leaving
+        found._lock = threading.Lock()
+        return found
+
+    # What a worker thread does, between `take` and `leave`
+
+    def take(self, *, receiving: bool) -> None:
+        """Have a worker thread send, or receive alone."""
+        self._taken, self._receiving = True, receiving
+        if receiving:
+            self._pull()
+
+    def leave(self) -> None:
+        """Leave it to the event loop again."""
+        self._taken = self._receiving = False
+
+    def decrypt(self, buffer: memoryview) -> int:
+        """Put what has arrived into *buffer*; 0: the other side says that nothing follows.
+
+        Raises:
+            ssl.SSLWantReadError: nothing has.
+        """
+        return int(super().read(len(buffer), buffer))
+
+    def encrypt(self, data: memoryview) -> bytes:
+        """Return what has to be sent for *data*."""
+        with self._lock:
+            super().write(data)
+            return self.leaving.read()
+
+    def is_drained(self) -> bool:
+        """Tell whether nothing is left of what has arrived."""
+        try:
+            self.decrypt(memoryview(bytearray(1)))
+        except ssl.SSLWantReadError:
+            return not (self.arrived.pending or self._incoming.pending)
+        except ssl.SSLError:
+            pass
+        return False
+
+    # What the event loop calls; it tries again after it was told to wait
+
+    def do_handshake(self) -> None:
+        """Go on with the handshake."""
+        self._pull()
+        try:
+            super().do_handshake()
+        finally:
+            self._push()
+
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002
+        """Decrypt what has come."""
+        if self._receiving:
+            raise ssl.SSLWantReadError
+        with self._lock:
+            self._pull()
+            try:
+                return super().read(len, buffer)
+            finally:
+                if not self._taken:  # or else the thread sends that, in its order
+                    self._push()
+
+    def write(self, data: Any) -> int:
+        """Encrypt what is to be sent."""
+        if self._taken:
+            raise ssl.SSLWantReadError
+        try:
+            return super().write(data)
+        finally:
+            self._push()
+
+    def unwrap(self) -> None:
+        """Say that nothing follows."""
+        if self._taken:
+            raise ssl.SSLWantReadError
+        self._pull()
+        try:
+            super().unwrap()
+        finally:
+            self._push()
+
+    def _pull(self) -> None:
+        if self._incoming.pending:
+            self.arrived.write(self._incoming.read())
+
+    def _push(self) -> None:
+        if self.leaving.pending:
+            self._outgoing.write(self.leaving.read())
+
+
+@cache
+def turns() -> SimpleQueue[memoryview]:
+    """Return the buffers of those whose turn it is to decrypt."""
+    free: SimpleQueue[memoryview] = SimpleQueue()
+    for _ in range(AT_ONCE):
+        free.put(memoryview(bytearray(RECEIVED)))
+    return free
+
+
+if hasattr(os, "register_at_fork"):  # who had them is not in the child
+    os.register_at_fork(after_in_child=turns.cache_clear)
+
+
+class Tunnel:
+    """A socket over which a worker thread speaks TLS."""
+
+    def __init__(self, tls: SharedTLS, connection: socket.socket) -> None:
+        self.unsent = memoryview(b"")
+        """What has been encrypted and not been sent."""
+        self._tls = tls
+        self._socket = connection
+        self._buffer = memoryview(b"")
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait until it is the caller's turn to receive; nobody waits for anything in its turn."""
+        free = turns()
+        self._buffer = free.get()
+        try:
+            yield
+        finally:
+            free.put(self._buffer)
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """Do as that of a socket, in one's turn."""
+        while True:
+            try:
+                return self._tls.decrypt(buffer)
+            except ssl.SSLWantReadError:
+                pass
+            count = self._socket.recv_into(self._buffer)
+            if not count:
+                return 0
+            self._tls.arrived.write(self._buffer[:count])
+
+    def send(self, view: memoryview) -> int:
+        """Do as that of a socket; what is not sent at once is `unsent`."""
+        self._flush()
+        view = view[:SENT]
+        if view:
+            self.unsent = memoryview(self._tls.encrypt(view))
+            with suppress(BlockingIOError):
+                self._flush()
+        return len(view)
+
+    def _flush(self) -> None:
+        while self.unsent:
+            self.unsent = self.unsent[self._socket.send(self.unsent) :]
