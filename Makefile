@@ -12,7 +12,7 @@ READY_TO_BENCH := $(BENCH_VENV)/.ready
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-session test-cpython fuzz check format bench bench-report bench-compare clean
+.PHONY: help demo test test-session test-cpython fuzz check audit format bench bench-report bench-compare clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -40,6 +40,14 @@ check: $(READY) ## check format, lint, types and the generated files
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m aioobs.sync._generate --check
+
+audit: $(READY) ## look for known vulnerabilities of what is installed, if the service can be reached
+	$(PIP_INSTALL) pip-audit
+	@log=$$(mktemp); $(BIN)/python -m pip_audit --skip-editable --progress-spinner off --timeout 15 >$$log 2>&1; \
+	status=$$?; cat $$log; \
+	if [ $$status -ne 0 ] && ! grep -q '^Found [0-9]' $$log; then \
+	    echo "the service could not be asked: nothing is known" >&2; status=0; \
+	fi; rm -f $$log; exit $$status
 
 format: $(READY) ## write the generated files, format, and fix what can be fixed
 	$(BIN)/python -m aioobs.sync._generate

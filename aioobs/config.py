@@ -62,6 +62,7 @@ PUBLIC_CLOUDS = (
     re.compile(r"^(?:.+\.)?oss-([a-z0-9-]+)\.aliyuncs\.com$"),
     re.compile(r"^(?:.+\.)?cos\.([a-z0-9-]+)\.myqcloud\.com$"),
 )
+REGION = re.compile(r"[A-Za-z0-9._-]+")
 ENDPOINTS = ("S3_ENDPOINT", "OBS_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 REGIONS = ("S3_REGION", "OBS_REGION", "AWS_REGION", "AWS_DEFAULT_REGION")
 AUTHORITIES = ("S3_CA_BUNDLE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
@@ -168,6 +169,8 @@ class Config:
         check_timeouts(self.timeouts)
         if bool(self.access_key) != bool(self.secret_key):
             raise ConfigError("access_key and secret_key are given together or not at all")
+        if self.region and not REGION.fullmatch(self.region):
+            raise ConfigError(f"region={self.region!r} cannot be the name of a region")
         if self.endpoint:
             split_endpoint(self.endpoint)
         if self.proxy is not None:

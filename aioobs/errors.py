@@ -16,6 +16,7 @@
      │    └── PreconditionFailed              412: a condition of the request does not hold
      ├── UnsafeKey (ValueError)               a key without a safe place below the target
      ├── SourceError                          a local file changed while it was being sent
+     ├── WorkerLost                           a process that was to copy files died
      └── TransferFailed                       some files of a copy failed: each one is in `failures`
           └── NameConflict (FileExistsError)  keys that are both a file and a folder
 
@@ -53,6 +54,7 @@ __all__ = [
     "SourceError",
     "TransferFailed",
     "UnsafeKey",
+    "WorkerLost",
     "error_for",
 ]
 
@@ -235,6 +237,12 @@ class UnsafeKey(ObsError, ValueError):
 
 class SourceError(ObsError):
     """A local file changed, or could not be read, while it was being sent: nothing is published."""
+
+    default_errno = errno.EIO
+
+
+class WorkerLost(ObsError):
+    """A process that was to copy this died: whether the file was copied is not known."""
 
     default_errno = errno.EIO
 

@@ -121,7 +121,12 @@ class CredentialChain:
         found = self._found
         if found is not None and time.monotonic() < self._check_at:
             return found.credentials
-        return await self._check(found)
+        try:
+            return await self._check(found)
+        except ConfigError as error:
+            message = error.message
+        # A new one: what a traceback shows of the other's frames are files and the environment.
+        raise ConfigError(message)
 
     def expire(self, rejected: Credentials | None = None) -> None:
         """Forget the credentials, because the store refuses them: the next `get` looks again.
@@ -142,6 +147,7 @@ class CredentialChain:
         if given is not None:
             if given.seconds_left() <= 0:
                 raise _expired(given)
+            _check_sendable(given)
             self._keep(given)
             return given.credentials
         if found is not None and found.kind == "memory":
@@ -198,6 +204,7 @@ class CredentialChain:
         tried = ["environment: none of " + ", ".join(names[0] for names in ENVIRONMENT) + " is set"]
         try:
             for found in self._candidates(held, tried):
+                _check_sendable(found)
                 if found.seconds_left() > 0:
                     self._served = self._served or found.kind == "service"
                     return found
@@ -244,6 +251,18 @@ class CredentialChain:
                     instance = instance and any(map(self._environ.get, AWS_ELSEWHERE))
             except NothingFound as reason:
                 tried.append(str(reason))
+
+
+def _check_sendable(found: Found) -> None:
+    """Refuse what would end the line of a header, or stand in for another.
+
+    Raises:
+        ConfigError: names the source.
+    """
+    credentials = found.credentials
+    for name, text in (("access key", credentials.access_key), ("token", credentials.token or "")):
+        if not (text.isascii() and text.isprintable()) or " " in text:
+            raise ConfigError(f"the {name} from {found.source} holds what no {name} can")
 
 
 def _expired(found: Found) -> ConfigError:

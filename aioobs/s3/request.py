@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from aioobs.config import Config
 
-__all__ = ["Address", "Body", "FilePart", "Request", "address"]
+__all__ = ["Address", "Body", "FilePart", "Request", "address", "head_of"]
 
 # Stricter than S3's rules for new buckets, which old buckets do not keep: only what is unsafe in
 # a host name or a path is refused.
 BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 DNS_LABEL = re.compile(r"[a-z0-9][a-z0-9-]*[a-z0-9]")
 HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-FORBIDDEN_IN_HEADERS = re.compile(r"[\r\n\0]")
+FORBIDDEN_IN_HEADERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # a tab may stand there
 WITHOUT_KEY = frozenset(
     {
         "createBucket",
@@ -64,10 +64,11 @@ class Request:
             raise ConfigError("no bucket is named")
         if not self.key and self.operation not in WITHOUT_KEY:
             raise ConfigError("the key is empty: an object needs a name")
-        try:
-            self.key.encode()
-        except UnicodeEncodeError:
-            raise ConfigError(f"the key {self.key!a} is not text: keys are UTF-8") from None
+        if not is_text(self.key):
+            raise ConfigError(f"the key {self.key!a} is not text: keys are UTF-8")
+        for name, value in self.query:
+            if not is_text(value):
+                raise ConfigError(f"{name}={value!a} is not text: what is asked for is UTF-8")
         if self.headers:
             check_headers(self.headers)
 
@@ -140,7 +141,20 @@ def check_headers(headers: dict[str, str]) -> None:
         if not HEADER_NAME.fullmatch(name):
             raise ConfigError(f"{name!r} cannot be the name of a header")
         if FORBIDDEN_IN_HEADERS.search(value):
-            raise ConfigError(f"the header {name!r} holds a line break or a NUL")
+            raise ConfigError(f"the header {name!r} holds a line break or a NUL, or the like")
+        if not is_text(value):
+            raise ConfigError(f"the header {name!r} is not text: it is sent as UTF-8")
+
+
+def is_text(text: str) -> bool:
+    """Tell whether UTF-8 can hold it: no half of a character, as bytes of another kind become."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def object_headers(content_type: str, metadata: Mapping[str, str] | None) -> dict[str, str]:
@@ -158,3 +172,11 @@ def source_headers(source: tuple[str, str], if_match: str) -> dict[str, str]:
     if if_match:
         headers["x-amz-copy-source-if-match"] = f'"{if_match}"'
     return headers
+
+
+def head_of(method: str, target: str, headers: Mapping[str, str]) -> bytes:
+    """Return the head of a request as it is sent."""
+    lines = [f"{method} {target} HTTP/1.1\r\n"]
+    lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
+    lines.append("\r\n")
+    return "".join(lines).encode("utf-8", "surrogateescape")

@@ -8,8 +8,9 @@ import logging
 import os
 import secrets
 import stat as modes
+import unicodedata
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aioobs.errors import NotFound, SourceError
 from aioobs.store.entry import Entry, Stat, stat_of
@@ -18,7 +19,18 @@ from aioobs.threads import in_thread
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-__all__ = ["READING", "Draft", "LocalStore", "Source", "check_regular", "local_errors"]
+__all__ = [
+    "READING",
+    "Draft",
+    "FolderSync",
+    "Folding",
+    "LocalStore",
+    "Source",
+    "check_regular",
+    "folding",
+    "local_errors",
+    "make_folder",
+]
 
 SCAN_BATCH = 1000
 CLOSE_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
@@ -184,6 +196,55 @@ def take_entries(scan: Iterator[os.DirEntry[str]]) -> list[Entry]:
     return batch
 
 
+def make_folder(path: str, folders: FolderSync | None = None) -> None:
+    """Create a folder and those above it; one that is there is no error.
+
+    Raises:
+        NotADirectoryError: there is a file in the place of one of them.
+    """
+    path = path or "."
+    if folders is not None:
+        new = path
+        while not os.path.lexists(new):
+            new = os.path.dirname(new) or "."
+            folders.add(new)
+    try:
+        os.makedirs(path, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotADirectoryError(
+            errno.ENOTDIR, "a file stands where a folder is wanted", path
+        ) from error
+
+
+class FolderSync:
+    """Folders in which something was named, and the names are still to reach the disk.
+
+    A copy of many files into one folder has it written once, at its end.
+    """
+
+    def __init__(self) -> None:
+        self._folders: set[str] = set()
+
+    def add(self, folder: str) -> None:
+        """Remember a folder."""
+        self._folders.add(folder or ".")
+
+    def finish(self) -> None:
+        """Have the names on the disk when this returns."""
+        while self._folders:
+            folder = self._folders.pop()
+            descriptor = os.open(folder, os.O_RDONLY | CLOSE_ON_EXEC)
+            try:
+                os.fsync(descriptor)
+            except OSError as error:
+                # What some network file systems answer: their names last, or there is no way.
+                if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+                    self.add(folder)
+                    raise
+            finally:
+                os.close(descriptor)
+
+
 def check_regular(info: os.stat_result, path: str) -> None:
     """Refuse what has no content of its own, such as a pipe.
 
@@ -229,14 +290,26 @@ class Draft:
 
     It lies in the folder of its target under a name that cannot be guessed, and takes the
     target's place by `os.replace`: whoever looks finds the old file or the new one, never a part.
-    A target that is a link keeps being one; a device is written to as it is.
+    It keeps the permissions of the file that it replaces, and before that nobody but its owner can
+    read it.  A target that is a link keeps being one; a device is written to as it is.
+
+    Args:
+        target: The path that it is to have.
+        folders: Given to have it on the disk before it has its name; its folder is added there,
+            for the name to follow.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, folders: FolderSync | None = None) -> None:
         self.target = target
         self.descriptor = -1
         self._path = ""
         self._mode: int | None = None
+        self._folders = folders
+
+    @property
+    def path(self) -> str:
+        """Where it lies until it is published; nowhere, if what is written to is a device."""
+        return self._path
 
     def open(self) -> None:
         """Create it, empty."""
@@ -254,27 +327,73 @@ class Draft:
             self.descriptor = os.open(self.target, os.O_WRONLY | CLOSE_ON_EXEC)
             return
         name = f".aioobs-{secrets.token_hex(8)}.part"
-        self._path = os.path.join(os.path.dirname(self.target), name)
+        path = os.path.join(os.path.dirname(self.target), name)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | CLOSE_ON_EXEC
-        self.descriptor = os.open(self._path, flags, 0o666)
+        # Never more than the file will have: the one that it replaces may be a private one.
+        self.descriptor = os.open(path, flags, 0o666 if self._mode is None else 0o600)
+        self._path = path
 
     def publish(self) -> None:
         """Give the file its name."""
         if self._path and self._mode is not None:
-            os.fchmod(self.descriptor, modes.S_IMODE(self._mode))
+            # Without what would run it as its owner: that was granted to another content.
+            os.fchmod(self.descriptor, self._mode & 0o777)
+        if self._path and self._folders is not None:
+            os.fsync(self.descriptor)
         self._close()
         if self._path:
             os.replace(self._path, self.target)
             self._path = ""
+            if self._folders is not None:
+                self._folders.add(os.path.dirname(self.target))
 
     def discard(self) -> None:
         """Remove what has not been published."""
-        self._close()
-        if self._path:
-            with suppress(FileNotFoundError):
-                os.unlink(self._path)
+        try:
+            self._close()
+        finally:
+            if self._path:
+                with suppress(FileNotFoundError):
+                    os.unlink(self._path)
+                self._path = ""
 
     def _close(self) -> None:
         if self.descriptor >= 0:
             descriptor, self.descriptor = self.descriptor, -1
             os.close(descriptor)
+
+
+class Folding(NamedTuple):
+    """What a file system makes no difference of in names."""
+
+    case: bool = False
+    form: bool = False
+    """Whether letters with accents are the same in one character and in two."""
+
+    def fold(self, name: str) -> str:
+        """Return the same for all names that are one file."""
+        if self.form:
+            name = unicodedata.normalize("NFD", name)
+        return name.casefold() if self.case else name
+
+
+def folding(folder: str) -> Folding:
+    """Return what is one name in a folder, or in the nearest one above that exists.
+
+    Tried with a file of a name that cannot be guessed; where none can be made, nothing is one.
+    """
+    folder = os.path.abspath(folder)
+    while not os.path.isdir(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    name = f".aioobs-{secrets.token_hex(8)}-\u00e9.probe"
+    path = os.path.join(folder, name)
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | CLOSE_ON_EXEC, 0o600))
+    except (OSError, UnicodeEncodeError):  # it is told where something is to be written
+        return Folding()
+    try:
+        upper = name.replace("aioobs", "AIOOBS")
+        split = name.replace("\u00e9", "e\u0301")
+        return Folding(*(os.path.lexists(os.path.join(folder, other)) for other in (upper, split)))
+    finally:
+        os.unlink(path)

@@ -1,0 +1,270 @@
+"""The local side of a copy: permissions, full disks, names that are one, what reaches the disk."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from faulty import FaultyServer, Received, answer, listing, stored
+
+import aioobs.file
+from aioobs.errors import NameConflict, TransferFailed
+from aioobs.store import local
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytest_plugins = ["verbs"]
+
+MIB = 1 << 20
+SIZES = pytest.mark.parametrize("size", [10, 3 * MIB, 17 * MIB], ids=["small", "medium", "big"])
+
+
+def names_of(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def use(server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the verbs talk to a server."""
+    monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
+    monkeypatch.setenv("ACCESS_KEY_ID", "test-access-key")
+    monkeypatch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    """Let files be made that the group can read and write."""
+    before = os.umask(0o002)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """Give the path of a local folder that does not exist."""
+    return tmp_path / "dst"
+
+
+class TestPermissions:
+    """Who can read a file, before and after it has its name."""
+
+    @SIZES
+    async def test_a_new_file_has_what_the_umask_leaves(
+        self, mox: Any, bucket: str, target: Path, size: int, umask: None
+    ) -> None:
+        await mox.write(f"{bucket}/file", b"x" * size)
+        await mox.copy_parallel(bucket, str(target))
+        assert (target / "file").stat().st_mode & 0o7777 == 0o664
+
+    @SIZES
+    async def test_what_replaces_a_private_file_is_never_open_to_others(
+        self, mox: Any, bucket: str, target: Path, size: int, umask: None,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        await mox.write(f"{bucket}/file", b"x" * size)
+        target.mkdir()
+        (target / "file").write_text("old")
+        (target / "file").chmod(0o600)
+        made: list[int] = []
+        real = os.open
+
+        def watched(path: Any, flags: int, *rest: Any, **more: Any) -> int:
+            descriptor = real(path, flags, *rest, **more)
+            if flags & os.O_CREAT and str(path).startswith(str(target)):
+                made.append(os.fstat(descriptor).st_mode & 0o7777)
+            return descriptor
+
+        monkeypatch.setattr(os, "open", watched)
+        await mox.copy_parallel(bucket, str(target))
+        assert made
+        assert set(made) <= {0o600}
+        assert (target / "file").stat().st_mode & 0o7777 == 0o600
+
+    async def test_what_ran_as_its_owner_does_so_no_more_with_other_content(
+        self, mox: Any, bucket: str, target: Path
+    ) -> None:
+        await mox.write(f"{bucket}/tool", b"new")
+        target.mkdir()
+        (target / "tool").write_text("old")
+        (target / "tool").chmod(0o6755)
+        await mox.copy(f"{bucket}/tool", str(target / "tool"))
+        assert (target / "tool").stat().st_mode & 0o7777 == 0o755
+
+
+class TestLinksInTheTarget:
+    """Links that stand in the target are its owner's: no key can make one."""
+
+    async def test_files_and_folders_that_are_links_are_followed(
+        self, mox: Any, bucket: str, target: Path, tmp_path: Path
+    ) -> None:
+        await mox.write(f"{bucket}/folder/file", b"one")
+        await mox.write(f"{bucket}/link", b"two")
+        (tmp_path / "elsewhere").mkdir()
+        target.mkdir()
+        (target / "folder").symlink_to("../elsewhere")
+        (target / "link").symlink_to("../elsewhere/other")
+        (tmp_path / "elsewhere" / "other").write_text("old")
+        await mox.copy_parallel(bucket, str(target))
+        assert (tmp_path / "elsewhere" / "file").read_text() == "one"
+        assert (tmp_path / "elsewhere" / "other").read_text() == "two"
+        assert (target / "link").is_symlink()
+        assert (target / "folder").is_symlink()
+
+    async def test_no_draft_is_written_through_a_link(
+        self, mox: Any, bucket: str, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await mox.write(f"{bucket}/file", b"evil")
+        target.mkdir()
+        (tmp_path / "precious").write_text("precious")
+        monkeypatch.setattr("secrets.token_hex", lambda count: "0" * 2 * count)
+        (target / f".aioobs-{'0' * 16}.part").symlink_to("../precious")
+        with pytest.raises(OSError, match="exists"):
+            await mox.copy(f"{bucket}/file", str(target / "file"))
+        assert (tmp_path / "precious").read_text() == "precious"
+        assert not (target / "file").exists()
+
+
+FULL = """
+import asyncio, resource, sys
+from aioobs import file, TransferFailed
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    asyncio.run(file.copy_parallel(*sys.argv[1:]))
+except TransferFailed as error:
+    print(*sorted(type(one).__name__ + str(one.errno) + one.filename for one in error.failures))
+"""
+
+
+@pytest.mark.parametrize("size", [200_000, 17 * MIB], ids=["small", "big"])
+async def test_where_there_is_no_room_for_a_file_the_old_one_stays_and_the_rest_is_copied(
+    mox: Any, bucket: str, target: Path, size: int
+) -> None:
+    # The limit of a process stands for a disk that is full: the same call fails the same way.
+    await mox.write(f"{bucket}/large", b"x" * size)
+    await mox.write(f"{bucket}/little", b"y")
+    target.mkdir()
+    (target / "large").write_text("old")
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, bucket, str(target)],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout.strip() == f"OSError27{bucket}/large"
+    assert names_of(target) == ["large", "little"]
+    assert (target / "large").read_text() == "old"
+
+
+class TestNames:
+    """Names that a file system does not take, or takes for one another."""
+
+    @pytest.mark.parametrize("name", ["n" * 300, "/".join(["n" * 200] * 25)], ids=["part", "path"])
+    async def test_a_name_that_is_too_long_is_told_with_its_key_and_the_rest_is_copied(
+        self, target: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def store(request: Received) -> Any:
+            if "list-type" in request.query:
+                return answer(200, listing(name, "short"))
+            return stored(b"x", "e")(request)
+
+        with FaultyServer(always=store) as server:
+            use(server, monkeypatch)
+            with pytest.raises(TransferFailed, match="name too long") as caught:
+                await aioobs.file.copy_parallel("s3://b", str(target))
+        (failure,) = caught.value.failures
+        assert failure.filename == f"{target}/{name}"
+        assert f"s3://b/{name}" in failure.__notes__[0]
+        assert (target / "short").read_text() == "x"
+
+    @pytest.mark.parametrize(
+        ("keys", "fold"),
+        [
+            (["A", "a", "b"], str.lower),
+            (["d/X", "D/x", "b"], str.lower),
+            (["\u00e9", "e\u0301", "b"], lambda name: unicodedata.normalize("NFD", name)),
+        ],
+        ids=["case", "folder", "form"],
+    )
+    async def test_no_key_silently_replaces_another_one(
+        self, tmp_path: Path, keys: list[str], fold: Callable[[str], str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        folding(monkeypatch, tmp_path, fold)
+        contents = {f"/b/{key}": b"%d" % number for number, key in enumerate(keys)}
+
+        def store(request: Received) -> Any:
+            if "list-type" in request.query:
+                return answer(200, listing(*keys))
+            return stored(contents.get(request.path, b""), "e")(request)
+
+        with FaultyServer(always=store) as server:
+            use(server, monkeypatch)
+            with pytest.raises(NameConflict, match="is the same file as") as caught:
+                await aioobs.file.copy_parallel("s3://b", str(tmp_path / "dst"))
+        assert [one.filename for one in caught.value.failures] == [f"s3://b/{keys[1]}"]
+        files = sorted(p.read_bytes() for p in (tmp_path / "dst").rglob("*") if p.is_file())
+        assert files == [b"0", b"2"]
+
+    async def test_where_names_differ_all_are_copied_and_no_probe_is_left(
+        self, mox: Any, bucket: str, target: Path
+    ) -> None:
+        names = sorted(["A", "a", "\u00e9", "e\u0301"])
+        for name in names:
+            await mox.write(f"{bucket}/{name}", b"x")
+        await mox.copy_parallel(bucket, str(target))
+        assert names_of(target.parent) == ["dst", *(f"dst/{name}" for name in names)]
+
+
+def folding(monkeypatch: pytest.MonkeyPatch, root: Path, fold: Callable[[str], str]) -> None:
+    """Let the file system below a folder make no difference of some names, as others do."""
+    top = f"{root}/"
+
+    def folded(path: Any) -> Any:
+        text = path if isinstance(path, str) else ""
+        return top + fold(text[len(top) :]) if text.startswith(top) else path
+
+    for name in ("open", "lstat", "stat", "mkdir", "unlink"):
+        call = getattr(os, name)
+        monkeypatch.setattr(
+            os, name, lambda path, *rest, _call=call, **more: _call(folded(path), *rest, **more)
+        )
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda one, two: replace(folded(one), folded(two)))
+
+
+class TestDurable:
+    """What is on the disk when a draft has been published."""
+
+    def test_the_file_is_there_before_its_name_and_the_name_at_the_end(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[str] = []
+        sync, replace = os.fsync, os.replace
+
+        def fsync(descriptor: int) -> None:
+            seen.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+            sync(descriptor)
+
+        def renamed(one: str, two: str) -> None:
+            seen.append("renamed")
+            replace(one, two)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        monkeypatch.setattr(os, "replace", renamed)
+        folders = local.FolderSync()
+        local.make_folder(str(tmp_path / "a" / "b"), folders)
+        for name in ("one", "two"):
+            draft = local.Draft(str(tmp_path / "a" / "b" / name), folders)
+            draft.open()
+            os.write(draft.descriptor, b"content")
+            seen.append("written")
+            draft.publish()
+        assert [name if ".part" not in name else "file" for name in seen] == (
+            ["written", "file", "renamed"] * 2
+        )
+        seen.clear()
+        folders.finish()
+        assert sorted(seen) == [str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a" / "b")]
