@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from aioobs.config import Config
 from aioobs.errors import (
     AlreadyExists,
-    ObjectChanged,
     ObsError,
-    PreconditionFailed,
-    ProtocolError,
 )
 from aioobs.s3 import xml
 from aioobs.s3.append import append
@@ -20,23 +17,24 @@ from aioobs.s3.conditions import Conditions, condition
 from aioobs.s3.deleting import delete, delete_all
 from aioobs.s3.exchange import Exchange
 from aioobs.s3.listing import Listing
-from aioobs.s3.objects import ObjectInfo, Range, checked_fields
+from aioobs.s3.objects import ObjectInfo, Range
 from aioobs.s3.ranges import fill, huge_memory
 from aioobs.s3.reading import head, is_made_of, read_into
 from aioobs.s3.request import Request, object_headers, source_headers
 from aioobs.s3.retry import Budget
+from aioobs.s3.stream import Order, stream
 from aioobs.s3.uploads import Uploads
+from aioobs.s3.writing import copied, copy_whole, written
 from aioobs.s3.xml import Listed, Page, Upload, UploadedPart
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
     from datetime import timedelta
     from types import TracebackType
 
     from _typeshed import WriteableBuffer
 
     from aioobs.s3.connections import Connections
-    from aioobs.s3.transport import Reply
 
 __all__ = ["Client", "Listed", "ObjectInfo", "Page", "Upload", "UploadedPart"]
 
@@ -224,9 +222,9 @@ class Client:
         request = Request(name, "PUT", bucket, key, headers=headers, body=body)
         wanted = condition(if_match, if_none_match)
         if wanted is None:
-            return await self._etag(request)
+            return await written(self._exchange, request)
         budget = Budget(self._config)
-        send = partial(self._etag, request, budget)
+        send = partial(written, self._exchange, request, budget=budget)
         is_ours = partial(is_made_of, self._exchange, bucket, body)
         return await self._conditions.keep(wanted, request, send, is_ours, budget)
 
@@ -252,18 +250,7 @@ class Client:
         Raises:
             ObjectChanged: the source is not the one with the ETag *if_match*.
         """
-        headers = source_headers(source, if_match)
-        request = Request("copyObject", "PUT", bucket, key, headers=headers)
-        etag = await self._copied(request, source)
-        if not etag:  # some stores keep none
-            made, origin = await self.head_object(bucket, key), await self.head_object(*source)
-            if made.size != origin.size:
-                raise ProtocolError(
-                    f"{origin.size} bytes were to be copied, the copy has {made.size}",
-                    operation=request.operation,
-                    url=request.url,
-                )
-        return etag
+        return await copy_whole(self._exchange, source, bucket, key, if_match)
 
     async def delete_object(self, bucket: str, key: str) -> None:
         """Delete an object; one that does not exist is no error."""
@@ -296,7 +283,8 @@ class Client:
         All parts but the last one need at least 5 MiB.
         """
         query = (("partNumber", str(number)), ("uploadId", upload_id))
-        return await self._etag(Request("uploadPart", "PUT", bucket, key, query, body=body))
+        request = Request("uploadPart", "PUT", bucket, key, query, body=body)
+        return await written(self._exchange, request)
 
     async def upload_part_copy(
         self,
@@ -314,7 +302,8 @@ class Client:
         headers = source_headers(source, if_match)
         headers["x-amz-copy-source-range"] = f"bytes={start}-{stop - 1}"
         query = (("partNumber", str(number)), ("uploadId", upload_id))
-        return await self._copied(Request("copyPart", "PUT", bucket, key, query, headers), source)
+        request = Request("copyPart", "PUT", bucket, key, query, headers)
+        return await copied(self._exchange, request, source)
 
     async def complete_multipart_upload(
         self,
@@ -384,6 +373,13 @@ class Client:
         """Close the connections of the running loop; a later call opens new ones."""
         await self._exchange.aclose()
 
+    async def stream(self, orders: Callable[[], Order | None]) -> None:
+        """Do what *orders* gives, one after the other on one connection, until it gives `None`.
+
+        What the methods of an order raise ends it.
+        """
+        await stream(self._exchange, orders)
+
     async def connections(self) -> Connections:
         """Return what the requests of the running loop share."""
         return await self._exchange.connections()
@@ -408,33 +404,3 @@ class Client:
 
     def __repr__(self) -> str:
         return f"Client({self._config.endpoint or 'no endpoint'!r})"
-
-    async def _etag(self, request: Request, budget: Budget | None = None) -> str:
-        async def receive(reply: Reply) -> str:
-            await reply.read()
-            etag = xml.unquote_etag(reply.headers.get("etag", ""))
-            if not etag:
-                raise ProtocolError("the answer has no ETag; is this an S3 endpoint?")
-            return etag
-
-        return await self._exchange.call(request, receive, budget=budget)
-
-    async def _copied(self, request: Request, source: tuple[str, str]) -> str:
-        """Return the ETag of a copy, whose answer may be an error under the status 200."""
-
-        async def receive(reply: Reply) -> str:
-            found = checked_fields(request, await reply.read())
-            etag = xml.unquote_etag(found.get("ETag", ""))
-            if "ETag" not in found or (not etag and request.operation == "copyPart"):
-                raise ProtocolError("the answer to a copy has no ETag; nothing may be there")
-            return etag
-
-        try:
-            return await self._exchange.call(request, receive)
-        except PreconditionFailed as error:
-            raise ObjectChanged(
-                "the source was replaced while it was being copied",
-                operation=request.operation,
-                url=f"s3://{source[0]}/{source[1]}",
-                resp=error.resp,
-            ) from error

@@ -7,12 +7,12 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
     from aioobs.config import Config
     from aioobs.s3.request import Request
-    from aioobs.s3.transport import Transport
-    from aioobs.s3.wire import LeanTransport
+    from aioobs.s3.transport import Reply
+    from aioobs.s3.wire import LeanTransport, Wire
 
 __all__ = ["Allowance", "Connections"]
 
@@ -49,11 +49,24 @@ class Connections:
         self._all = config.connections
         self._closing: asyncio.Task[None] | None = None
 
-    def transport(self, request: Request) -> Transport | LeanTransport:
-        """Return what is to send *request*."""
-        if self._lean is not None and request.operation in LEAN:
-            return self._lean
-        return self._session
+    def lean(self, request: Request) -> LeanTransport | None:
+        """Return the lean transport if *request* is for that."""
+        return self._lean if request.operation in LEAN else None
+
+    async def send(
+        self,
+        request: Request,
+        url: str,
+        headers: Mapping[str, str],
+        progress: Callable[[], None],
+        wire: Wire | None = None,
+    ) -> Reply:
+        """Send *request*, unless that has been done on a *wire*, and return the answer to it."""
+        lean = self.lean(request)
+        transport = lean or self._session
+        if lean is not None and wire is not None:
+            return await lean.answer(wire, request.method, url, headers, request.body, progress)
+        return await transport.send(request.method, url, headers, request.body, progress)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -80,16 +93,17 @@ class Allowance:
         self._total = self._free = total
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    def hold(self, size: int) -> Holding:
-        """Return a context in which *size* bytes are taken.
+    def has(self, size: int) -> bool:
+        """Tell whether *size* bytes, or all there are, can be had without waiting."""
+        return not self._waiting and min(size, self._total) <= self._free
+
+    async def acquire(self, size: int) -> int:
+        """Wait until *size* bytes are free and take them; return how many were taken.
 
         More than the whole allowance waits for all of it.
         """
-        return Holding(self, min(size, self._total))
-
-    async def acquire(self, size: int) -> None:
-        """Wait until *size* bytes are free and take them."""
-        if self._waiting or size > self._free:
+        size = min(size, self._total)
+        if not self.has(size):
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append((size, turn))
             try:
@@ -103,6 +117,7 @@ class Allowance:
                 raise
         else:
             self._free -= size
+        return size
 
     def release(self, size: int) -> None:
         """Give back what was acquired."""
@@ -115,19 +130,3 @@ class Allowance:
             if not turn.cancelled():
                 self._free -= size
                 turn.set_result(None)
-
-
-class Holding:
-    """A part of an allowance, taken for the time of a block."""
-
-    __slots__ = ("_allowance", "_size")
-
-    def __init__(self, allowance: Allowance, size: int) -> None:
-        self._allowance = allowance
-        self._size = size
-
-    async def __aenter__(self) -> None:
-        await self._allowance.acquire(self._size)
-
-    async def __aexit__(self, *_: object) -> None:
-        self._allowance.release(self._size)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
@@ -29,14 +31,20 @@ from aioobs.s3.signing import Anonymous, Credentials, Signer, SigOBS, SigV2, Sig
 from aioobs.s3.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable
 
     from aioobs.config import Config
     from aioobs.s3.transport import Reply
+    from aioobs.s3.wire import LeanTransport, Wire
 
-__all__ = ["Exchange"]
+    Begun = Wire | ObsError
+    """An attempt whose request has been sent already, or one that has failed."""
+
+__all__ = ["Exchange", "Sign"]
 
 T = TypeVar("T")
+Sign = Callable[[Request], tuple[str, str, dict[str, str]]]
+"""Returns where a request goes, what it asks for there, and with which headers."""
 
 UNSIGNED = "UNSIGNED-PAYLOAD"
 USER_AGENT = "aioobs"
@@ -73,10 +81,12 @@ class Exchange:
         receive: Callable[[Reply], Awaitable[T]],
         *,
         budget: Budget | None = None,
+        begun: Begun | None = None,
     ) -> T:
         """Return what *receive* makes of the first good answer to *request*.
 
-        All attempts together take no longer than the operation's timeout.
+        All attempts together take no longer than the operation's timeout.  The first of them may
+        have *begun* elsewhere.
 
         Raises:
             OperationTimeout: they would.
@@ -85,10 +95,10 @@ class Exchange:
         limit = self.config.timeout(request.operation)
         errors: list[ObsError] = []
         if limit is None:
-            return await self._attempts(request, receive, limit, budget, errors)
+            return await self._attempts(request, receive, limit, budget, errors, begun)
         try:
             async with asyncio.timeout(limit) as timer:
-                return await self._attempts(request, receive, limit, budget, errors)
+                return await self._attempts(request, receive, limit, budget, errors, begun)
         except TimeoutError as exc:
             if not timer.expired():
                 raise
@@ -122,12 +132,14 @@ class Exchange:
         limit: float | None,
         budget: Budget | None,
         errors: list[ObsError],
+        begun: Begun | None,
     ) -> T:
         budget = budget or Budget(self.config)
         learned: set[str] = set()
         while True:
             try:
-                return await self._attempt(request, receive, limit)
+                first, begun = begun, None
+                return await self._attempt(request, receive, limit, first)
             except ObsError as raised:
                 error = raised
                 error.operation = error.operation or request.operation
@@ -145,8 +157,14 @@ class Exchange:
             await asyncio.sleep(wait)
 
     async def _attempt(
-        self, request: Request, receive: Callable[[Reply], Awaitable[T]], limit: float | None
+        self,
+        request: Request,
+        receive: Callable[[Reply], Awaitable[T]],
+        limit: float | None,
+        begun: Begun | None,
     ) -> T:
+        if isinstance(begun, ObsError):
+            raise begun
         loop = asyncio.get_running_loop()
         connections = self._connections.get(loop) or await self.connections()
         idle = min(self.config.idle_timeout, limit / 2 if limit else self.config.idle_timeout)
@@ -154,9 +172,7 @@ class Exchange:
         async with connections.slots:
             url, headers = await self._signed(request)
             with Watch(idle) as watch:
-                reply = await connections.transport(request).send(
-                    request.method, url, headers, request.body, watch.progress
-                )
+                reply = await connections.send(request, url, headers, watch.progress, begun)
                 try:
                     if 200 <= reply.status < 300:
                         return await receive(reply)
@@ -170,21 +186,37 @@ class Exchange:
 
     async def _signed(self, request: Request) -> tuple[str, dict[str, str]]:
         """Return the URL and all headers of an attempt that is made now."""
+        payload = UNSIGNED
+        if not self.signs_unread:
+            request.check()
+            payload = (await digest(request.body, "sha256")).hex()
+        origin, target, headers = self._sign(await self._found_credentials(), payload, request)
+        return origin + target, headers
+
+    @property
+    def signs_unread(self) -> bool:
+        """Whether bodies need not be read to be signed."""
+        return self.config.payload_signing != "sha256" or self.config.anonymous
+
+    async def signing(self) -> Sign:
+        """Return what signs requests whose bodies need not be read, within the next seconds."""
+        return partial(self._sign, await self._found_credentials(), UNSIGNED)
+
+    def _sign(
+        self, credentials: Credentials, payload: str, request: Request
+    ) -> tuple[str, str, dict[str, str]]:
         request.check()
         where = self._address(request.bucket)
         target = where.target(request)
-        payload = UNSIGNED
-        if self.config.payload_signing == "sha256" and not self.config.anonymous:
-            payload = (await digest(request.body, "sha256")).hex()
         headers = self._signer(request.bucket).sign(
-            target, request.headers, payload, await self._found_credentials(), self.now()
+            target, request.headers, payload, credentials, self.now()
         )
         headers["Host"] = where.host
         headers["User-Agent"] = USER_AGENT
         if request.method in ("PUT", "POST"):
             headers["Content-Length"] = str(size_of(request.body))
         query = f"?{target.query}" if target.query else ""
-        return f"{where.origin}{target.path}{query}", headers
+        return where.origin, f"{target.path}{query}", headers
 
     def _address(self, bucket: str) -> Address:
         if found := self._addresses.get(bucket):
@@ -275,6 +307,12 @@ class Exchange:
             target, request.headers, expires, await self._found_credentials(), self.now()
         )
         return f"{where.origin}{target.path}?{query}"
+
+    async def lean(self, request: Request) -> LeanTransport | None:
+        """Return what can send *request* in a row of others; `None`: it has to go by itself."""
+        if self.config.timeout(request.operation) is not None or not self.signs_unread:
+            return None
+        return (await self.connections()).lean(request)
 
     async def connections(self) -> Connections:
         """Return the connections of the running loop, which last until they or it is closed."""

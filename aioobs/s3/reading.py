@@ -13,7 +13,7 @@ from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
     from aioobs.s3.body import Body, Sink
-    from aioobs.s3.exchange import Exchange
+    from aioobs.s3.exchange import Begun, Exchange
     from aioobs.s3.transport import Reply
 
 __all__ = ["head", "is_made_of", "is_stored", "look", "read_into"]
@@ -41,30 +41,38 @@ async def look(exchange: Exchange, bucket: str, key: str) -> ObjectInfo | None:
 
 
 async def read_into(
-    exchange: Exchange, bucket: str, key: str, sink: Sink, wanted: Range
+    exchange: Exchange,
+    bucket: str,
+    key: str,
+    sink: Sink,
+    wanted: Range,
+    *,
+    begun: Begun | None = None,
 ) -> ObjectInfo:
     """Write the wanted bytes into *sink*; read on where a body breaks off.
+
+    The request for them may have *begun* elsewhere.
 
     Raises:
         ObjectChanged: the object is not, or no longer, the one that is wanted.
     """
-    begun, given = sink.received, wanted.etag
+    start, given = sink.received, wanted.etag
     request = Request("getObject", "GET", bucket, key, headers=wanted.headers(0))
 
     async def receive(reply: Reply) -> ObjectInfo:
         before = sink.received
-        size, length = wanted.check(reply, before - begun)
+        size, length = wanted.check(reply, before - start)
         try:
             await reply.pour(sink)
         finally:  # should this break off, the next attempt goes on from here
-            request.headers = wanted.headers(sink.received - begun)
+            request.headers = wanted.headers(sink.received - start)
         if length is not None and sink.received - before != length:
             raise ReadError(f"{length} bytes were announced, {sink.received - before} came")
-        return info_of(key, reply, size if length is not None else sink.received - begun)
+        return info_of(key, reply, size if length is not None else sink.received - start)
 
     budget = Budget(exchange.config)
     try:
-        return await exchange.call(request, receive, budget=budget)
+        return await exchange.call(request, receive, budget=budget, begun=begun)
     except PreconditionFailed as error:
         message = f"the object is no longer the one with the ETag {wanted.etag}"
         raise ObjectChanged(
@@ -72,7 +80,7 @@ async def read_into(
         ) from error
     except ResponseError as error:
         refused = error.resp.status if error.resp else 0
-        if refused != 416 or wanted.start or sink.received != begun:
+        if refused != 416 or wanted.start or sink.received != start:
             raise
     # Of an empty object no range can be had.
     wanted.stop, request.headers = None, Range(etag=given).headers(0)

@@ -7,40 +7,84 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from aioobs.s3.client import Client
+    from aioobs.s3.stream import Order
 
     Task = Callable[[], Awaitable[None]]
 
 __all__ = ["Crew"]
 
-READ_AHEAD = 2000
+READ_AHEAD = 1000
 
 
 class Crew:
-    """So many workers do the files of a job in order, and the parts of big files before new files.
+    """So many workers do parts of big files first, then files by themselves, then short orders.
 
-    A task handles its own failures; one that raises ends the whole run.
+    A task handles its own failures; one that raises ends the whole run.  Orders follow one
+    another on the connection of a worker, and whoever made them tells when each one has ended.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, client: Client, workers: int) -> None:
+        self._client = client
         self._workers = max(workers, 1)
-        self._files: deque[Task] = deque()
         self._parts: deque[Task] = deque()
+        self._files: deque[Task] = deque()
+        self._orders: deque[Order] = deque()
         self._unfinished = 0
         self._all_known = False
         self._idle: deque[asyncio.Future[None]] = deque()
         self._room = asyncio.Event()
+        self._verdict: asyncio.Future[None] | None = None
 
-    async def run(self, files: AsyncIterator[Task]) -> None:
-        """Do all of *files*, which are asked for some way ahead of the work."""
+    async def run(self, feed: Awaitable[None]) -> None:
+        """Do all that *feed* adds, and all that follows from that."""
+        self._verdict = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._judged(self._verdict))
                 for _ in range(self._workers):
                     group.create_task(self._work())
-                await self._feed(files)
+                await feed
+                self._all_known = True
+                self._end_if_done()
         except BaseExceptionGroup as errors:
             error = first_of(errors)
             raise error from error.__cause__
+
+    def fail(self, error: BaseException) -> None:
+        """End the run with *error*."""
+        if self._verdict is not None and not self._verdict.done():
+            self._verdict.set_exception(error)
+
+    async def room(self) -> None:
+        """Wait until so little is unfinished that more can be added."""
+        while self._unfinished >= READ_AHEAD:
+            self._room.clear()
+            await self._room.wait()
+
+    def add(self, task: Task) -> None:
+        """Have a file done."""
+        self.begin()
+        self._files.append(task)
+        self._wake()
+
+    def add_order(self, order: Order) -> None:
+        """Have a short order done, which has been counted with `begin`."""
+        self._orders.append(order)
+        self._wake()
+
+    def begin(self) -> None:
+        """Count something that the end has to wait for."""
+        self._unfinished += 1
+
+    def end(self) -> None:
+        """Count the end of that."""
+        self._unfinished -= 1
+        if self._unfinished <= READ_AHEAD // 2:
+            self._room.set()
+        self._end_if_done()
 
     async def share(self, parts: Iterable[Task]) -> None:
         """Have the whole crew do the parts of a file, and return when the last one is done.
@@ -51,7 +95,9 @@ class Crew:
         batch = Batch(parts)
         share = batch.take
         for _ in range(min(len(batch.waiting), self._workers)):
-            self._add(self._parts, share)
+            self.begin()
+            self._parts.append(share)
+            self._wake()
         try:
             while batch.waiting:
                 await batch.take()
@@ -59,20 +105,6 @@ class Crew:
             batch.waiting.clear()
             await batch.ended()
         batch.check()
-
-    async def _feed(self, files: AsyncIterator[Task]) -> None:
-        async for task in files:
-            while len(self._files) >= READ_AHEAD:
-                self._room.clear()
-                await self._room.wait()
-            self._add(self._files, task)
-        self._all_known = True
-        self._end_if_done()
-
-    def _add(self, line: deque[Task], task: Task) -> None:
-        line.append(task)
-        self._unfinished += 1
-        self._wake()
 
     def _wake(self) -> None:
         while self._idle:
@@ -85,26 +117,29 @@ class Crew:
         if self._all_known and not self._unfinished:
             while self._idle:
                 self._wake()
+            if self._verdict is not None and not self._verdict.done():
+                self._verdict.set_result(None)
+
+    async def _judged(self, verdict: asyncio.Future[None]) -> None:
+        await verdict
 
     async def _work(self) -> None:
-        while task := await self._next():
-            await task()
-            self._unfinished -= 1
-            self._end_if_done()
+        while not (self._all_known and not self._unfinished):
+            if self._parts or self._files:
+                task = self._parts.popleft() if self._parts else self._files.popleft()
+                await task()
+                self.end()
+            elif self._orders:
+                await self._client.stream(self._next_order)
+            else:
+                waiter = asyncio.get_running_loop().create_future()
+                self._idle.append(waiter)
+                await waiter
 
-    async def _next(self) -> Task | None:
-        while True:
-            if self._parts:
-                return self._parts.popleft()
-            if self._files:
-                if len(self._files) <= READ_AHEAD // 2:
-                    self._room.set()
-                return self._files.popleft()
-            if self._all_known and not self._unfinished:
-                return None
-            waiter = asyncio.get_running_loop().create_future()
-            self._idle.append(waiter)
-            await waiter
+    def _next_order(self) -> Order | None:
+        if self._parts or self._files or not self._orders:
+            return None
+        return self._orders.popleft()
 
 
 class Batch:

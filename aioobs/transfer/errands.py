@@ -10,80 +10,67 @@ from aioobs.threads import in_thread, settled
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Errands"]
+__all__ = ["Errand", "Errands"]
 
 T = TypeVar("T")
 
 
+class Errand(Generic[T]):
+    """A blocking function, and who is told what came of it."""
+
+    __slots__ = ("error", "function", "result", "then")
+
+    result: T
+
+    def __init__(self, function: Callable[[], T], then: Callable[[Errand[T]], None]) -> None:
+        self.function = function
+        self.then = then
+        self.error: Exception | None = None
+
+
 class Errands:
-    """Runs blocking functions in a worker thread.
+    """Calls blocking functions in a worker thread.
 
     A trip into a thread costs more than to read or write a small file.  While one is under way,
     what comes up is gathered and goes with the next, so that the busier the loop, the cheaper
     each errand; an errand that comes alone leaves at once.
+
+    Args:
+        broken: Told of what is raised by those who are told.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, broken: Callable[[BaseException], None]) -> None:
+        self._broken = broken
         self._waiting: list[Errand[object]] = []
         self._travelling: asyncio.Task[None] | None = None
 
-    async def run(self, function: Callable[[], T]) -> T:
-        """Return what *function* returns, or raise what it raises.
-
-        A caller that is cancelled still waits for an errand that has begun.
-        """
-        errand: Errand[T] = Errand(function)
-        self._waiting.append(errand)  # type: ignore[arg-type]
+    def post(self, function: Callable[[], T], then: Callable[[Errand[T]], None]) -> None:
+        """Have *function* called, and *then* what is to follow in the event loop."""
+        self._waiting.append(Errand(function, then))  # type: ignore[arg-type]
         if self._travelling is None or self._travelling.done():
             self._travelling = asyncio.create_task(self._travel())
-        try:
-            return await errand.future
-        except asyncio.CancelledError:
-            if errand.trip is None:
-                self._waiting.remove(errand)  # type: ignore[arg-type]
-            else:
-                await settled(errand.trip)
-            raise
+
+    async def aclose(self) -> None:
+        """Drop what waits, and wait for what is under way; nobody is told of it any more."""
+        self._waiting.clear()
+        if self._travelling is not None:
+            self._travelling.cancel()
+            await settled(self._travelling)
 
     async def _travel(self) -> None:
         while self._waiting:
             errands, self._waiting = self._waiting, []
-            trip = asyncio.get_running_loop().create_future()
-            for errand in errands:
-                errand.trip = trip
+            await in_thread(carry_out, errands)
             try:
-                await in_thread(carry_out, errands)
-            finally:
-                trip.set_result(None)
                 for errand in errands:
-                    errand.settle()
-
-
-class Errand(Generic[T]):
-    """One function, and what came of it."""
-
-    __slots__ = ("error", "function", "future", "result", "trip")
-
-    def __init__(self, function: Callable[[], T]) -> None:
-        self.function = function
-        self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self.trip: asyncio.Future[None] | None = None
-        self.result: T | None = None
-        self.error: BaseException | None = None
-
-    def settle(self) -> None:
-        """Tell the caller."""
-        if self.future.done():
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)  # type: ignore[arg-type]
+                    errand.then(errand)
+            except BaseException as error:  # noqa: BLE001 - it ends the whole
+                self._broken(error)
 
 
 def carry_out(errands: list[Errand[object]]) -> None:
     for errand in errands:
         try:
             errand.result = errand.function()
-        except BaseException as error:  # noqa: BLE001 - raised where it was asked for
+        except Exception as error:  # noqa: BLE001 - told where it was asked for
             errand.error = error

@@ -8,10 +8,10 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from aioobs.errors import IsADirectory, NotFound, UnsafeKey
-from aioobs.store.local import LocalStore
+from aioobs.store.local import LocalStore, folding
 from aioobs.store.remote import RemoteStore
 from aioobs.threads import in_thread
-from aioobs.transfer.plan import Job, place_below, split_conflicts, target_of
+from aioobs.transfer.plan import Job, place_below, split_conflicts, split_twins, target_of
 from aioobs.transfer.tree import Found, walk_tree
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ async def listed(
         jobs = objects(client, source, target)
         if isinstance(target, str):
             jobs = split_conflicts(jobs)
+    if isinstance(target, str) and any(folded := await in_thread(folding, target)):
+        jobs = split_twins(jobs, folded.fold)
     empty = True
     async for job in jobs:
         empty = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING
 from aioobs.errors import NotFound, ObjectChanged, ReadError
 from aioobs.s3.body import FilePart, FileSink
 from aioobs.s3.parts import cut, part_size_for
-from aioobs.store.local import READING, Draft, Source, check_regular, local_errors
+from aioobs.store.local import Draft, Source, make_folder
 from aioobs.store.upload import abort_upload, begin_upload
 from aioobs.threads import in_thread
-from aioobs.transfer.errands import Errands
+from aioobs.transfer.failures import told
 from aioobs.transfer.jobs import look
+from aioobs.transfer.small import SmallFiles
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -26,14 +26,13 @@ if TYPE_CHECKING:
     from aioobs.transfer.crew import Crew
     from aioobs.transfer.plan import Job
     from aioobs.transfer.progress import Meter
+    from aioobs.transfer.small import Ended
     from aioobs.url import ObjectURL
 
 __all__ = ["Mover"]
 
-SMALL = 1 << 20  # up to this size a file is held in memory as a whole
 COPY_CHUNK = 64 << 20  # what is copied locally before anybody looks up
 COPIED_PART = 512 << 20  # a part that the store copies by itself
-MOST_FOLDERS = 100_000  # of which it is remembered that they exist
 
 
 class Mover:
@@ -44,40 +43,55 @@ class Mover:
         self.config = client.config
         self.crew = crew
         self.meter = meter
-        self.errands = Errands()
-        self._folders: set[str] = set()
+        self._small = SmallFiles(client, crew, meter, self._add_by_itself)
+
+    async def add(self, job: Job, ended: Ended) -> None:
+        """Have a file copied, once there is room in the line; *ended* is told how that went."""
+        await self.crew.room()
+        if self._small.take(job):
+            await self._small.add(job, ended)
+        else:
+            self._add_by_itself(job, ended)
+
+    async def aclose(self) -> None:
+        """Let go of everything, whether or not it is done."""
+        await self._small.aclose()
+
+    def _add_by_itself(self, job: Job, ended: Ended) -> None:
+        self.crew.add(partial(self._do, job, ended))
+
+    async def _do(self, job: Job, ended: Ended) -> None:
+        try:
+            if job.error is not None:
+                raise job.error
+            if job.size is None:
+                job = await look(self.client, job)
+                self.meter.bytes_total += job.size or 0
+                if self._small.take(job) and await self._small.add(job, ended, wait=False):
+                    return
+            await self.copy(job)
+        except OSError as error:
+            ended(told(error, job))
+        else:
+            ended(None)
 
     async def copy(self, job: Job) -> None:
         """Copy one file, or create one empty folder."""
         source, target = job.source, job.target
         if isinstance(target, str):
-            if job.is_directory:
-                await self._make_folder(target)
-            elif isinstance(source, str):
-                await self._make_folder(os.path.dirname(target))
-                await self._copy_locally(source, target)
-            else:
-                await self._make_folder(os.path.dirname(target))
+            folder = target if job.is_directory else os.path.dirname(target)
+            await in_thread(make_folder, folder)
+            if isinstance(source, str):
+                if not job.is_directory:
+                    await self._copy_locally(source, target)
+            elif not job.is_directory:
                 await self._download(source, target, job)
         elif job.is_directory:
             await self.client.put_object(target.bucket, target.folder, b"")
         elif isinstance(source, str):
-            await self._upload(source, target, job.size or 0)
+            await self._upload(source, target)
         else:
             await self._copy_in_store(source, target, job)
-
-    async def _make_folder(self, path: str) -> None:
-        if path in self._folders or not path:
-            return
-        try:
-            await self.errands.run(partial(os.makedirs, path, exist_ok=True))
-        except (FileExistsError, NotADirectoryError) as error:
-            raise NotADirectoryError(
-                errno.ENOTDIR, "a file stands where a folder is wanted", path
-            ) from error
-        if len(self._folders) >= MOST_FOLDERS:
-            self._folders.clear()
-        self._folders.add(path)
 
     async def _download(self, source: ObjectURL, target: str, job: Job) -> None:
         for _ in range(3):
@@ -95,19 +109,13 @@ class Mover:
         raise changed
 
     async def _download_whole(self, source: ObjectURL, target: str, size: int, etag: str) -> None:
-        if size > SMALL:
-            async with drafted(target) as draft:
-                sink = FileSink(draft.descriptor)
-                await self.client.get_object_into(source.bucket, source.key, sink, if_match=etag)
-                self.meter.moved(sink.received)
-                await in_thread(draft.publish)
-            return
-        async with (await self.client.connections()).memory.hold(size):
-            data = await self.client.get_object(source.bucket, source.key, if_match=etag)
-            if etag and len(data) != size:
-                raise ReadError(f"{size} bytes were listed, {len(data)} came", url=str(source))
-            await self.errands.run(partial(write_whole, target, data))
-        self.meter.moved(len(data))
+        async with drafted(target) as draft:
+            sink = FileSink(draft.descriptor)
+            await self.client.get_object_into(source.bucket, source.key, sink, if_match=etag)
+            if etag and sink.received != size:
+                raise ReadError(f"{size} bytes were listed, {sink.received} came", url=str(source))
+            self.meter.moved(sink.received)
+            await in_thread(draft.publish)
 
     async def _download_parts(self, source: ObjectURL, target: str, size: int, etag: str) -> None:
         counted = 0
@@ -137,14 +145,7 @@ class Mover:
                 raise
             await in_thread(draft.publish)
 
-    async def _upload(self, source: str, target: ObjectURL, size: int) -> None:
-        if size <= SMALL:
-            async with (await self.client.connections()).memory.hold(size):
-                data = await self.errands.run(partial(read_small, source, size))
-                if data is not None:
-                    await self.client.put_object(target.bucket, target.key, data)
-                    self.meter.moved(len(data))
-                    return
+    async def _upload(self, source: str, target: ObjectURL) -> None:
         async with opened(source) as file:
             body = partial(FilePart, file.descriptor, check=file.check)
             if file.size < self.config.multipart_threshold:
@@ -286,31 +287,6 @@ async def opened(path: str) -> AsyncIterator[Source]:
 
 def is_same_file(source: str, target: str) -> bool:
     return os.path.exists(target) and os.path.samefile(source, target)
-
-
-def read_small(path: str, size: int) -> bytes | None:
-    """Return the content of a file, or `None` if it is not of *size* bytes any more."""
-    with local_errors(path):
-        descriptor = os.open(path, READING)
-    try:
-        if not size:  # as a pipe has none
-            check_regular(os.fstat(descriptor), path)
-        data = os.read(descriptor, size + 1)
-    finally:
-        os.close(descriptor)
-    return data if len(data) == size else None
-
-
-def write_whole(target: str, data: bytes) -> None:
-    draft = Draft(target)
-    try:
-        draft.open()
-        view = memoryview(data)
-        while view:
-            view = view[os.write(draft.descriptor, view) :]
-        draft.publish()
-    finally:
-        draft.discard()
 
 
 def copy_some(source: int, target: int, offset: int) -> int:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from aioobs.errors import NameConflict, ObsError, UnsafeKey
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from aioobs.url import ObjectURL
 
-__all__ = ["Job", "place_below", "same_place", "split_conflicts", "target_of"]
+__all__ = ["Job", "place_below", "same_place", "split_conflicts", "split_twins", "target_of"]
 
 
 class Job(NamedTuple):
@@ -82,6 +82,25 @@ def settled(held: tuple[str, Job, bool]) -> Job:
 def clash(job: Job, key: str) -> Job:
     error = NameConflict(f"{key!r} is both a file and a folder", url=str(job.source))
     return job._replace(error=error)
+
+
+async def split_twins(jobs: AsyncIterator[Job], folded: Callable[[str], str]) -> AsyncIterator[Job]:
+    """Yield the jobs, as errors those whose targets are one file with that of an earlier one.
+
+    All targets are remembered: this is for the file systems that make no difference of some names.
+    """
+    taken: dict[str, str] = {}
+    async for job in jobs:
+        if job.error is None and not job.is_directory:
+            target = str(job.target)
+            first = taken.setdefault(folded(target), target)
+            if first != target:
+                error = NameConflict(
+                    f"{target!r} is the same file as {first!r}, where another one was copied to",
+                    url=str(job.source),
+                )
+                job = job._replace(error=error)
+        yield job
 
 
 def same_place(first: ObjectURL | str, second: ObjectURL | str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aioobs.errors import TransferFailed
@@ -20,7 +21,7 @@ __all__ = ["Moved"]
 
 
 class Moved:
-    """What has been copied of a folder."""
+    """What has been copied of a file or a folder."""
 
     def __init__(self) -> None:
         self._names: set[str] = set()  # keys, or local paths
@@ -31,15 +32,17 @@ class Moved:
         self._names.add(source if isinstance(source, str) else source.key)
 
     async def remove(self, client: Client, source: ObjectURL | str) -> None:
-        """Remove it, and the folders that hold nothing any more.
+        """Remove it, a file or of a folder all of it, and the folders that hold nothing any more.
 
         Raises:
             TransferFailed: some objects could not be removed.
         """
         if isinstance(source, str):
-            await in_thread(remove_files, source, self._names)
+            remove = os.unlink if source in self._names else partial(remove_files, self._names)
+            await in_thread(remove, source)
             return
-        self._names.add(source.folder)
+        if source.key not in self._names:
+            self._names.add(source.folder)
         keys = sorted(filter(None, self._names), reverse=True)  # what is deepest comes first
         failures = await client.delete_objects(source.bucket, keys)
         if failures:
@@ -51,7 +54,7 @@ class Moved:
             )
 
 
-def remove_files(root: str, copied: Iterable[str]) -> None:
+def remove_files(copied: Iterable[str], root: str) -> None:
     """Remove files of a tree, links to folders, and the folders that are empty then."""
     for folder, folders, files in os.walk(root, topdown=False):
         for name in files:

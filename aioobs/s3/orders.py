@@ -1,0 +1,148 @@
+"""Short objects that are read, written and copied in a stream of orders."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+from aioobs.errors import ObsError, ReadError
+from aioobs.s3.body import MemorySink
+from aioobs.s3.objects import Range
+from aioobs.s3.reading import read_into
+from aioobs.s3.request import Request
+from aioobs.s3.stream import Order
+from aioobs.s3.writing import copy_request, copy_whole, etag_in, written
+from aioobs.s3.xml import unquote_etag
+
+if TYPE_CHECKING:
+    from aioobs.s3.exchange import Begun, Exchange
+    from aioobs.s3.head import Head
+
+__all__ = ["CopyOrder", "GetOrder", "PutOrder"]
+
+LONGEST_ANSWER = 64 * 1024
+
+
+class Told(Order):
+    """An order whose end is told."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def failed(self, error: OSError) -> None:
+        """Take the error that it could not be done."""
+
+
+class GetOrder(Told):
+    """Reads an object of which size and ETag are known."""
+
+    __slots__ = ("_etag", "_size")
+
+    def __init__(self, bucket: str, key: str, size: int, etag: str) -> None:
+        super().__init__(
+            Request("getObject", "GET", bucket, key, headers=Range(etag=etag).headers(0))
+        )
+        self._size = size
+        self._etag = etag
+
+    def expects(self, head: Head) -> bool:
+        """Tell whether the answer has the object."""
+        etag = unquote_etag(head.headers.get("etag", ""))
+        known = etag or "last-modified" in head.headers
+        return bool(known) and etag == self._etag and head.length == self._size
+
+    def take(self, head: Head, body: list[bytes]) -> bool:
+        """Take the object."""
+        self.came(body)
+        return True
+
+    async def perform(self, exchange: Exchange, begun: Begun | None) -> None:
+        """Read it."""
+        sink, request = MemorySink(), self.request
+        wanted = Range(etag=self._etag)
+        try:
+            await read_into(exchange, request.bucket, request.key, sink, wanted, begun=begun)
+            if sink.received != self._size:
+                raise ReadError(
+                    f"{self._size} bytes were listed, {sink.received} came",
+                    operation=request.operation,
+                    url=request.url,
+                )
+        except OSError as error:
+            self.failed(error)
+        else:
+            self.came([sink.getvalue()])
+
+    @abstractmethod
+    def came(self, body: list[bytes]) -> None:
+        """Take the content of the object."""
+
+
+class PutOrder(Told):
+    """Writes an object."""
+
+    __slots__ = ()
+
+    def __init__(self, bucket: str, key: str, body: bytes) -> None:
+        super().__init__(Request("putContent", "PUT", bucket, key, body=body))
+
+    def expects(self, head: Head) -> bool:
+        """Tell whether the answer is that it is written."""
+        return bool(unquote_etag(head.headers.get("etag", ""))) and head.length == 0
+
+    def take(self, head: Head, body: list[bytes]) -> bool:
+        """Take that it is written."""
+        self.done()
+        return True
+
+    async def perform(self, exchange: Exchange, begun: Begun | None) -> None:
+        """Write it."""
+        try:
+            await written(exchange, self.request, begun=begun)
+        except OSError as error:
+            self.failed(error)
+        else:
+            self.done()
+
+    @abstractmethod
+    def done(self) -> None:
+        """Take that it has been done."""
+
+
+class CopyOrder(Told):
+    """Has the store copy an object."""
+
+    __slots__ = ("_if_match", "_source")
+
+    def __init__(self, source: tuple[str, str], bucket: str, key: str, if_match: str) -> None:
+        super().__init__(copy_request(source, bucket, key, if_match))
+        self._source = source
+        self._if_match = if_match
+
+    def expects(self, head: Head) -> bool:
+        """Tell whether the answer is short."""
+        return (head.length or 0) <= LONGEST_ANSWER
+
+    def take(self, head: Head, body: list[bytes]) -> bool:
+        """Take that it is copied, which the body has to say."""
+        try:
+            if not etag_in(self.request, b"".join(body)):
+                return False
+        except ObsError:
+            return False
+        self.done()
+        return True
+
+    async def perform(self, exchange: Exchange, begun: Begun | None) -> None:
+        """Have it copied."""
+        bucket, key = self.request.bucket, self.request.key
+        try:
+            await copy_whole(exchange, self._source, bucket, key, self._if_match, begun=begun)
+        except OSError as error:
+            self.failed(error)
+        else:
+            self.done()
+
+    @abstractmethod
+    def done(self) -> None:
+        """Take that it has been done."""

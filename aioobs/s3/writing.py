@@ -1,0 +1,108 @@
+"""What the store has to say when an object or a part of one has been written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aioobs.errors import ObjectChanged, PreconditionFailed, ProtocolError
+from aioobs.s3.objects import checked_fields
+from aioobs.s3.reading import head
+from aioobs.s3.request import Request, source_headers
+from aioobs.s3.xml import unquote_etag
+
+if TYPE_CHECKING:
+    from aioobs.s3.exchange import Begun, Exchange
+    from aioobs.s3.retry import Budget
+    from aioobs.s3.transport import Reply
+
+__all__ = ["copied", "copy_request", "copy_whole", "etag_in", "written"]
+
+
+async def written(
+    exchange: Exchange,
+    request: Request,
+    *,
+    budget: Budget | None = None,
+    begun: Begun | None = None,
+) -> str:
+    """Send what *request* has for the store, and return the ETag of that."""
+
+    async def receive(reply: Reply) -> str:
+        await reply.read()
+        etag = unquote_etag(reply.headers.get("etag", ""))
+        if not etag:
+            raise ProtocolError("the answer has no ETag; is this an S3 endpoint?")
+        return etag
+
+    return await exchange.call(request, receive, budget=budget, begun=begun)
+
+
+def copy_request(source: tuple[str, str], bucket: str, key: str, if_match: str) -> Request:
+    """Return the request for a copy of a whole object."""
+    return Request("copyObject", "PUT", bucket, key, headers=source_headers(source, if_match))
+
+
+async def copy_whole(
+    exchange: Exchange,
+    source: tuple[str, str],
+    bucket: str,
+    key: str,
+    if_match: str,
+    *,
+    begun: Begun | None = None,
+) -> str:
+    """Have the store copy a whole object; return the ETag of the copy."""
+    request = copy_request(source, bucket, key, if_match)
+    etag = await copied(exchange, request, source, begun=begun)
+    if not etag:  # some stores keep none
+        made, origin = await head(exchange, bucket, key), await head(exchange, *source)
+        if made.size != origin.size:
+            raise ProtocolError(
+                f"{origin.size} bytes were to be copied, the copy has {made.size}",
+                operation=request.operation,
+                url=request.url,
+            )
+    return etag
+
+
+async def copied(
+    exchange: Exchange,
+    request: Request,
+    source: tuple[str, str],
+    *,
+    begun: Begun | None = None,
+) -> str:
+    """Have the store copy *source* as *request* says; return the ETag of the copy.
+
+    Raises:
+        ObjectChanged: the source is not the one with the ETag that was named.
+    """
+
+    async def receive(reply: Reply) -> str:
+        etag = etag_in(request, await reply.read())
+        if not etag and request.operation == "copyPart":
+            raise ProtocolError("the answer to a copy has no ETag; nothing may be there")
+        return etag
+
+    try:
+        return await exchange.call(request, receive, begun=begun)
+    except PreconditionFailed as error:
+        raise ObjectChanged(
+            "the source was replaced while it was being copied",
+            operation=request.operation,
+            url=f"s3://{source[0]}/{source[1]}",
+            resp=error.resp,
+        ) from error
+
+
+def etag_in(request: Request, document: bytes) -> str:
+    """Return the ETag that the answer to a copy has.
+
+    Raises:
+        ObsError: it is an error under the status 200.
+        ProtocolError: it has none.
+    """
+    found = checked_fields(request, document)
+    if "ETag" not in found:
+        raise ProtocolError("the answer to a copy has no ETag; nothing may be there")
+    return unquote_etag(found["ETag"])

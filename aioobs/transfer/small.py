@@ -1,0 +1,247 @@
+"""Files that are held in memory as a whole, thousands of them in a row.
+
+They are read and written many to a trip into a worker thread, and their requests follow one
+another on a few connections.  At the first sign of trouble a file is left to `Mover.copy`.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+
+from aioobs.errors import NotFound, ObjectChanged
+from aioobs.s3.orders import CopyOrder, GetOrder, PutOrder
+from aioobs.store.local import READING, Draft, check_regular, local_errors, make_folder
+from aioobs.transfer.errands import Errand, Errands
+from aioobs.transfer.failures import told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aioobs.s3.client import Client
+    from aioobs.s3.connections import Allowance
+    from aioobs.transfer.crew import Crew
+    from aioobs.transfer.plan import Job
+    from aioobs.transfer.progress import Meter
+    from aioobs.url import ObjectURL
+
+    Ended = Callable[[OSError | None], None]
+
+__all__ = ["SMALL", "SmallFiles"]
+
+SMALL = 1 << 20  # bytes
+
+
+class SmallFiles:
+    """Copies small files with the help of a crew.
+
+    Args:
+        client: The store.
+        crew: Sends the requests.
+        meter: Counts what has moved.
+        otherwise: Has a file copied that cannot be copied here.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        crew: Crew,
+        meter: Meter,
+        otherwise: Callable[[Job, Ended], None],
+    ) -> None:
+        self.crew = crew
+        self.meter = meter
+        self.otherwise = otherwise
+        self.errands = Errands(crew.fail)
+        self._client = client
+        self._memory: Allowance | None = None
+        self._held = 0
+
+    def take(self, job: Job) -> bool:
+        """Tell whether a file is one of these."""
+        if job.size is None or job.size > SMALL or job.is_directory or job.error is not None:
+            return False
+        if isinstance(job.source, str):
+            return not isinstance(job.target, str)
+        return bool(job.etag) and job.source != job.target
+
+    async def add(self, job: Job, ended: Ended, *, wait: bool = True) -> bool:
+        """Have a file copied, once there is memory for it, or without *wait* only if there is."""
+        source, target, size = job.source, job.target, job.size or 0
+        if not isinstance(source, str) and not isinstance(target, str):
+            self.crew.begin()
+            self.crew.add_order(Copy(File(self, job, 0, ended), source, target))
+            return True
+        if self._memory is None:
+            self._memory = (await self._client.connections()).memory
+        if not (wait or self._memory.has(size)):
+            return False
+        held = await self._memory.acquire(size)
+        self._held += held
+        self.crew.begin()
+        file = File(self, job, held, ended)
+        if isinstance(source, str):
+            self.errands.post(partial(read_small, source, size), file.read)
+        else:
+            self.crew.add_order(Download(file, source, size))
+        return True
+
+    def release(self, held: int) -> None:
+        """Give back the memory of a file."""
+        if held and self._memory is not None:
+            self._held -= held
+            self._memory.release(held)
+
+    async def aclose(self) -> None:
+        """Let go of everything, whether or not it is done."""
+        try:
+            await self.errands.aclose()
+        finally:
+            self.release(self._held)
+
+
+class File:
+    """One small file on its way."""
+
+    __slots__ = ("ended", "held", "job", "line")
+
+    def __init__(self, line: SmallFiles, job: Job, held: int, ended: Ended) -> None:
+        self.line = line
+        self.job = job
+        self.held = held
+        self.ended = ended
+
+    def read(self, errand: Errand[bytes | None]) -> None:
+        """Take what has been read of a local file."""
+        target = self.job.target
+        if errand.error is not None:
+            self.failed(errand.error)
+        elif errand.result is None or isinstance(target, str):
+            self.leave()  # it has another size by now
+        else:
+            self.line.crew.add_order(Upload(self, target, errand.result))
+
+    def came(self, body: list[bytes]) -> None:
+        """Take the content of an object."""
+        self.line.errands.post(partial(write_small, str(self.job.target), body), self.written)
+
+    def written(self, errand: Errand[None]) -> None:
+        """Take that the local file is there."""
+        if errand.error is not None:
+            self.failed(errand.error)
+        else:
+            self.done()
+
+    def done(self) -> None:
+        """Tell that the file is copied."""
+        self.line.release(self.held)
+        self.line.meter.moved(self.job.size or 0)
+        self.ended(None)
+        self.line.crew.end()
+
+    def leave(self) -> None:
+        """Leave the file to others."""
+        self.line.release(self.held)
+        self.line.otherwise(self.job, self.ended)
+        self.line.crew.end()
+
+    def failed(self, error: Exception) -> None:
+        """Tell that the file cannot be copied."""
+        if not isinstance(error, OSError):
+            raise error
+        self.line.release(self.held)
+        self.ended(told(error, self.job))
+        self.line.crew.end()
+
+
+class Download(GetOrder):
+    """A small object that becomes a local file."""
+
+    __slots__ = ("_file",)
+
+    def __init__(self, file: File, source: ObjectURL, size: int) -> None:
+        super().__init__(source.bucket, source.key, size, file.job.etag)
+        self._file = file
+
+    def came(self, body: list[bytes]) -> None:
+        """Have it written."""
+        self._file.came(body)
+
+    def failed(self, error: OSError) -> None:
+        """Have it looked at again if it was replaced since it was listed."""
+        if isinstance(error, ObjectChanged):
+            self._file.leave()
+        else:
+            self._file.failed(error)
+
+
+class Upload(PutOrder):
+    """A small local file that becomes an object."""
+
+    __slots__ = ("_file",)
+
+    def __init__(self, file: File, target: ObjectURL, data: bytes) -> None:
+        super().__init__(target.bucket, target.key, data)
+        self._file = file
+
+    def done(self) -> None:
+        """Tell that it is there."""
+        self._file.done()
+
+    def failed(self, error: OSError) -> None:
+        """Tell that it is not."""
+        self._file.failed(error)
+
+
+class Copy(CopyOrder):
+    """A small object that the store copies."""
+
+    __slots__ = ("_file",)
+
+    def __init__(self, file: File, source: ObjectURL, target: ObjectURL) -> None:
+        origin = source.bucket, source.key
+        super().__init__(origin, target.bucket, target.key, file.job.etag)
+        self._file = file
+
+    def done(self) -> None:
+        """Tell that it is copied."""
+        self._file.done()
+
+    def failed(self, error: OSError) -> None:
+        """Have it looked at again if it was replaced since it was listed, or a folder lacks."""
+        if isinstance(error, ObjectChanged | NotFound):
+            self._file.leave()
+        else:
+            self._file.failed(error)
+
+
+def read_small(path: str, size: int) -> bytes | None:
+    """Return the content of a file, or `None` if it is not of *size* bytes any more."""
+    with local_errors(path):
+        descriptor = os.open(path, READING)
+    try:
+        if not size:  # as a pipe has none
+            check_regular(os.fstat(descriptor), path)
+        data = os.read(descriptor, size + 1)
+    finally:
+        os.close(descriptor)
+    return data if len(data) == size else None
+
+
+def write_small(target: str, body: list[bytes]) -> None:
+    """Write a file, and the folders it stands in if need be."""
+    draft = Draft(target)
+    try:
+        try:
+            draft.open()
+        except (FileNotFoundError, NotADirectoryError):
+            make_folder(os.path.dirname(target))
+            draft.open()
+        for data in body:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(draft.descriptor, view) :]
+        draft.publish()
+    finally:
+        draft.discard()
