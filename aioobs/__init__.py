@@ -35,10 +35,12 @@ from aioobs.errors import (
     SourceError,
     TransferFailed,
     UnsafeKey,
+    WorkerLost,
 )
 
 if TYPE_CHECKING:
     from aioobs import file
+    from aioobs.plans import Plan, plan_copy, run_copy
     from aioobs.s3.body import FilePart
     from aioobs.s3.client import Client, Listed, ObjectInfo, Page
 
@@ -62,6 +64,7 @@ __all__ = [
     "ObsError",
     "OperationTimeout",
     "Page",
+    "Plan",
     "PreconditionFailed",
     "ProtocolError",
     "ReadError",
@@ -69,9 +72,12 @@ __all__ = [
     "SourceError",
     "TransferFailed",
     "UnsafeKey",
+    "WorkerLost",
     "__version__",
     "errors",
     "file",
+    "plan_copy",
+    "run_copy",
 ]
 
 # Whoever wants to see the loggers below "aioobs" configures logging; nothing goes to stderr.
@@ -84,6 +90,9 @@ LATE = {
     "Listed": "aioobs.s3.xml",
     "ObjectInfo": "aioobs.s3.objects",
     "Page": "aioobs.s3.xml",
+    "Plan": "aioobs.plans",
+    "plan_copy": "aioobs.plans",
+    "run_copy": "aioobs.plans",
 }
 
 

@@ -34,6 +34,7 @@ from aioobs.url import ObjectURL, Path, parse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
+    from concurrent.futures import Executor
 
     from aioobs.transfer.progress import ProgressCallback
 
@@ -178,6 +179,7 @@ async def copy_parallel(
     use_queue: bool = True,
     *,
     progress: ProgressCallback | None = None,
+    executor: Executor | None = None,
 ) -> None:
     """Copy what is in the folder *src_url* into the folder *dst_url*, which may exist.
 
@@ -191,11 +193,14 @@ async def copy_parallel(
         src_url: A folder, or a file.
         dst_url: The folder or file that becomes the copy.
         file_list: Copy only these files, given relative to *src_url*.
-        threads: How many requests are under way at the same time; 0 is one.
-        is_processing: Accepted; no processes are started.
+        threads: How many requests are under way at the same time, in each process; 0 is one.
+        is_processing: Whether worker processes may be started: on Linux, when this process has
+            had a core's worth of work for a second and other cores are idle.
         use_queue: Accepted and ignored.
         progress: Called now and then and at the end, in the event loop's thread, with a
             `Progress`; what it raises ends the copy.
+        executor: Any `concurrent.futures.Executor`, whose workers do the copying; a local path
+            is one of theirs then.  `aioobs.run_copy` has more to say to it.
 
     Raises:
         MoxFileNotExistsException: there is nothing at *src_url*.
@@ -211,6 +216,8 @@ async def copy_parallel(
         file_list=file_list,
         workers=threads,
         progress=progress,
+        processes=is_processing,
+        executor=executor,
     )
 
 

@@ -36,12 +36,14 @@ from aioobs.errors import (
     SourceError,
     TransferFailed,
     UnsafeKey,
+    WorkerLost,
 )
 
 if TYPE_CHECKING:
     from aioobs.sync import file
     from aioobs.sync.client import Client
     from aioobs.sync.moxing import install_as_moxing
+    from aioobs.sync.plans import Plan, plan_copy, run_copy
 
 __all__ = [
     "AccessDenied",
@@ -57,6 +59,7 @@ __all__ = [
     "ObjectChanged",
     "ObsError",
     "OperationTimeout",
+    "Plan",
     "PreconditionFailed",
     "ProtocolError",
     "ReadError",
@@ -64,9 +67,12 @@ __all__ = [
     "SourceError",
     "TransferFailed",
     "UnsafeKey",
+    "WorkerLost",
     "errors",
     "file",
     "install_as_moxing",
+    "plan_copy",
+    "run_copy",
 ]
 
 
@@ -79,6 +85,8 @@ def __getattr__(name: str) -> object:
         return import_module("aioobs.sync.client").Client
     if name == "install_as_moxing":
         return import_module("aioobs.sync.moxing").install_as_moxing
+    if name in ("Plan", "plan_copy", "run_copy"):
+        return getattr(import_module("aioobs.sync.plans"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -37,14 +37,15 @@ from aioobs.sync._source import (
 __all__ = ["Unsupported", "blocking_source", "main"]
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = {"aioobs.file": "file", "aioobs.s3.client": "client"}
+MODULES = {"aioobs.file": "file", "aioobs.plans": "plans", "aioobs.s3.client": "client"}
 HANDWRITTEN = {
     "File": "aioobs.sync._io",
     "background_sync_copy": "aioobs.sync.background",
 }
 # What the blocking module has beyond the async one.
 ADDED = {"aioobs.file": {"shift": "aioobs.sync.shift", "shifted": "aioobs.sync.shift"}}
-OMITTED = {("Client", "connections")}  # methods that are of use to other async code alone
+# Methods that are of use to other async code alone.
+OMITTED = {("Client", "connections"), ("Client", "stream")}
 BATCH = {"scan_dir": 1000}  # items to a thread hop; otherwise the two sides move in lockstep
 
 RENAMED = {"__aenter__": "__enter__", "__aexit__": "__exit__", "aclose": "close"}

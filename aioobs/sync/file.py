@@ -24,6 +24,7 @@ from aioobs.sync.shift import shift, shifted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Executor
 
     from aioobs.transfer.progress import ProgressCallback
     from aioobs.url import Path
@@ -106,6 +107,7 @@ def copy_parallel(
     use_queue: bool = True,
     *,
     progress: ProgressCallback | None = None,
+    executor: Executor | None = None,
 ) -> None:
     """Copy what is in the folder *src_url* into the folder *dst_url*, which may exist.
 
@@ -119,11 +121,14 @@ def copy_parallel(
         src_url: A folder, or a file.
         dst_url: The folder or file that becomes the copy.
         file_list: Copy only these files, given relative to *src_url*.
-        threads: How many requests are under way at the same time; 0 is one.
-        is_processing: Accepted; no processes are started.
+        threads: How many requests are under way at the same time, in each process; 0 is one.
+        is_processing: Whether worker processes may be started: on Linux, when this process has
+            had a core's worth of work for a second and other cores are idle.
         use_queue: Accepted and ignored.
         progress: Called now and then and at the end, in the event loop's thread, with a
             `Progress`; what it raises ends the copy.
+        executor: Any `concurrent.futures.Executor`, whose workers do the copying; a local path
+            is one of theirs then.  `aioobs.run_copy` has more to say to it.
 
     Raises:
         MoxFileNotExistsException: there is nothing at *src_url*.
@@ -134,7 +139,14 @@ def copy_parallel(
     """
     run(
         _async.copy_parallel(
-            src_url, dst_url, file_list, threads, is_processing, use_queue, progress=progress
+            src_url,
+            dst_url,
+            file_list,
+            threads,
+            is_processing,
+            use_queue,
+            progress=progress,
+            executor=executor,
         )
     )
 

@@ -7,27 +7,21 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aioobs.errors import (
-    ConfigError,
-    ConnectionFailed,
-    IsADirectory,
-    NameConflict,
-    ObsError,
-    TransferFailed,
-)
+from aioobs.errors import ConfigError, IsADirectory
 from aioobs.s3.body import FilePart, size_of
 from aioobs.store.local import LocalStore, local_errors
 from aioobs.store.remote import RemoteStore, file_url
 from aioobs.threads import in_thread
-from aioobs.transfer.crew import Crew
+from aioobs.transfer.dispatch import do_on
 from aioobs.transfer.jobs import is_folder, listed, look
-from aioobs.transfer.mover import Mover
 from aioobs.transfer.plan import Job, same_place
-from aioobs.transfer.progress import Meter, ReportFailed
 from aioobs.transfer.removal import Moved
+from aioobs.transfer.run import Line, Run
+from aioobs.transfer.workers import reinforced
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from concurrent.futures import Executor
 
     from aioobs.s3.body import Body
     from aioobs.s3.client import Client
@@ -35,9 +29,8 @@ if TYPE_CHECKING:
     from aioobs.transfer.progress import ProgressCallback
     from aioobs.url import ObjectURL
 
-__all__ = ["copy_file", "copy_jobs", "copy_tree", "move", "put"]
+__all__ = ["copy_file", "copy_jobs", "copy_planned", "copy_tree", "move", "planned", "put"]
 
-MOST_NAMED = 20
 PARTS_AT_ONCE = 16
 
 
@@ -76,16 +69,100 @@ async def copy_tree(
     file_list: Sequence[str] | None,
     workers: int,
     progress: ProgressCallback | None = None,
+    processes: bool = False,
+    executor: Executor | None = None,
+    executor_workers: int | None = None,
 ) -> None:
     """Copy what is below *source* to below *target*; see `aioobs.file.copy_parallel`."""
-    if not await is_folder(client, source):
+    folder = await is_folder(client, source)
+    if not folder and executor is None:
         await copy_file(client, source, target, workers=workers, progress=progress)
+        return
+    run = Run(client, workers, progress)
+    await perform(
+        run,
+        source,
+        planned(client, source, target, file_list, folder=folder),
+        threads=workers,
+        processes=processes,
+        executor=executor,
+        executor_workers=executor_workers,
+    )
+
+
+async def planned(
+    client: Client,
+    source: ObjectURL | str,
+    target: ObjectURL | str,
+    file_list: Sequence[str] | None,
+    *,
+    folder: bool,
+) -> AsyncIterator[Job]:
+    """Yield a job for each thing that a copy of a folder, or of a file, has to copy.
+
+    Raises:
+        ConfigError: the folder would be copied into itself.
+    """
+    if not folder:
+        if not isinstance(target, str):
+            file_url(str(target))
+        yield await look(client, Job(source, target))
         return
     if same_place(source, target):
         raise ConfigError(f"a folder cannot be copied into itself: {source} to {target}")
-    run = Run(client, workers, progress)
-    await run.do(listed(client, source, target, file_list))
-    run.raise_failures(source)
+    async for job in listed(client, source, target, file_list):
+        yield job
+
+
+async def perform(
+    run: Run,
+    source: ObjectURL | str,
+    jobs: AsyncIterator[Job],
+    *,
+    threads: int,
+    processes: bool,
+    executor: Executor | None,
+    executor_workers: int | None,
+) -> None:
+    """Do jobs here, here and in processes that are started where that pays, or on an executor."""
+    reason = ""
+    with run.reporting():
+        line = Line(jobs, run.meter)
+        if executor is not None:
+            reason = await do_on(executor, run, line, workers=executor_workers, threads=threads)
+        elif processes:
+            await reinforced(run, line, threads=threads)
+        else:
+            await run.take(line)
+    run.raise_failures(source, reason)
+
+
+async def copy_planned(
+    client: Client,
+    source: ObjectURL | str,
+    jobs: AsyncIterator[Job],
+    *,
+    threads: int,
+    progress: ProgressCallback | None,
+    processes: bool,
+    executor: Executor | None,
+    executor_workers: int | None,
+    move: bool,
+) -> None:
+    """Copy what was planned; see `aioobs.run_copy`."""
+    moved = Moved()
+    run = Run(client, threads, progress, moved.add if move else lambda _: None)
+    await perform(
+        run,
+        source,
+        jobs,
+        threads=threads,
+        processes=processes,
+        executor=executor,
+        executor_workers=executor_workers,
+    )
+    if move:
+        await moved.remove(client, source)
 
 
 async def copy_jobs(
@@ -184,116 +261,14 @@ async def put(
         nonlocal etag
         etag = await run.mover.upload_parts(target, size, partial(slice_of, body), guard, headers)
 
-    async def tasks() -> AsyncIterator[Callable[[], Awaitable[None]]]:
-        yield task
+    async def feed() -> None:
+        run.crew.add(task)
 
-    await run.crew.run(tasks())
+    await run.crew.run(feed())
     return etag
-
-
-class Run:
-    """One copy: its workers, what it has counted, and what has failed."""
-
-    def __init__(
-        self,
-        client: Client,
-        workers: int,
-        progress: ProgressCallback | None,
-        copied: Callable[[Job], None] = lambda _: None,
-    ) -> None:
-        self.client = client
-        self.copied = copied
-        self.crew = Crew(workers)
-        self.meter = Meter(progress)
-        self.mover = Mover(client, self.crew, self.meter)
-        self.failures: list[OSError] = []
-
-    async def do(self, jobs: AsyncIterator[Job]) -> None:
-        """Do all jobs; failures are gathered."""
-        try:
-            await self.crew.run(self._tasks(jobs))
-            self.meter.finish()
-        except ReportFailed as failed:
-            error = failed.__cause__ or failed
-            raise error from error.__cause__
-
-    async def _tasks(
-        self, jobs: AsyncIterator[Job]
-    ) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-        async for job in jobs:
-            self.meter.found(job.size or 0)
-            yield partial(self._do, job)
-        self.meter.totals_known = True
-
-    def raise_failures(self, source: ObjectURL | str) -> None:
-        """Raise one error for all that failed."""
-        if not self.failures:
-            return
-        named = "\n".join(f"  {error}" for error in self.failures[:MOST_NAMED])
-        more = len(self.failures) - MOST_NAMED
-        if more > 0:
-            named += f"\n  and {more} more"
-        conflict = any(isinstance(error, NameConflict) for error in self.failures)
-        kind = NameConflict if conflict else TransferFailed
-        raise kind(
-            f"{len(self.failures)} of {self.meter.files_total} files were not copied:\n{named}",
-            operation="copy_parallel",
-            url=str(source),
-            failures=self.failures,
-        ) from self.failures[0]
-
-    async def _do(self, job: Job) -> None:
-        failed = False
-        try:
-            if job.error is not None:
-                raise job.error
-            if job.size is None:
-                job = await look(self.client, job)
-                self.meter.bytes_total += job.size or 0
-            await self.mover.copy(job)
-        except OSError as error:
-            if concerns_all(error):
-                raise
-            self.failures.append(naming(error, job))
-            failed = True
-        else:
-            self.copied(job)
-        self.meter.ended(failed=failed)
-
-
-def concerns_all(error: OSError) -> bool:
-    """Tell whether no other file of a copy can fare better."""
-    if isinstance(error, ConfigError):
-        return not error.url
-    if isinstance(error, ConnectionFailed):
-        return error.kind in ("refused", "unknown host", "tls", "not http")
-    code = error.resp.code if isinstance(error, ObsError) and error.resp else ""
-    return code in (
-        "ExpiredToken",
-        "InvalidAccessKeyId",
-        "InvalidToken",
-        "NoSuchBucket",
-        "RequestTimeTooSkewed",
-        "SignatureDoesNotMatch",
-        "VirtualHostDomainRequired",
-    )
 
 
 def slice_of(body: Body, offset: int, size: int) -> Body:
     if isinstance(body, FilePart):
         return FilePart(body.descriptor, body.offset + offset, size, body.check)
     return memoryview(body).cast("B")[offset : offset + size]
-
-
-def naming(error: OSError, job: Job) -> OSError:
-    """Return the error with the names of the file that was not copied."""
-    source, target = str(job.source), str(job.target)
-    error.add_note(f"while copying {source} to {target}")
-    if source not in str(error) and target not in str(error):
-        if isinstance(error, ObsError):
-            error.url = source
-        else:
-            error.filename, error.filename2 = source, error.filename or target
-    if isinstance(error, ObsError):
-        error.filename = error.url or None
-    return error

@@ -1,0 +1,100 @@
+"""Copies in two steps: what there is to copy, and the copying, on one machine or on many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aioobs.file import place
+from aioobs.session import current_client
+from aioobs.transfer import engine
+from aioobs.transfer.jobs import is_folder
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+    from concurrent.futures import Executor
+
+    from aioobs.transfer.plan import Job
+    from aioobs.transfer.progress import ProgressCallback
+    from aioobs.url import ObjectURL, Path
+
+__all__ = ["Plan", "plan_copy", "run_copy"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What there is to copy, as it was when it was planned; can be iterated over and pickled."""
+
+    source: ObjectURL | str
+    target: ObjectURL | str
+    jobs: Sequence[Job] = field(repr=False)
+    """A job has `source`, `target` and `size`, which is `None` where nobody has looked yet."""
+
+    @property
+    def bytes(self) -> int:
+        """The sizes that are known, together."""
+        return sum(job.size or 0 for job in self.jobs)
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self.jobs)
+
+
+async def plan_copy(src_url: Path, dst_url: Path, file_list: Sequence[str] | None = None) -> Plan:
+    """Return what `aioobs.file.copy_parallel` would copy; nothing is copied yet.
+
+    A plan is held in memory, some 500 bytes for a file; `copy_parallel` is not.
+
+    Raises:
+        MoxFileNotExistsException: there is nothing at *src_url*.
+        ValueError: the target lies within the source.
+    """
+    client, source, target = current_client(), place(src_url), place(dst_url)
+    folder = await is_folder(client, source)
+    jobs = engine.planned(client, source, target, file_list, folder=folder)
+    return Plan(source, target, tuple([job async for job in jobs]))
+
+
+async def run_copy(
+    plan: Plan,
+    *,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    threads: int = 16,
+    is_processing: bool = True,
+    move: bool = False,
+    progress: ProgressCallback | None = None,
+) -> None:
+    """Copy what was planned.
+
+    Args:
+        plan: What `plan_copy` has returned.
+        executor: Any `concurrent.futures.Executor`, whose workers do the copying.
+        workers: How many workers it has, if it does not say so itself; each is given two batches.
+        threads: How many requests are under way at the same time, in each process; 0 is one.
+        is_processing: Without an executor: see `aioobs.file.copy_parallel`.
+        move: Remove what was copied from the source, when all of it has been.
+        progress: As for `aioobs.file.copy_parallel`.
+
+    Raises:
+        TransferFailed: some files failed; `failures` has an exception for each.
+        WorkerLost: no worker could do anything.
+    """
+
+    async def jobs() -> AsyncIterator[Job]:
+        for job in plan.jobs:
+            yield job
+
+    await engine.copy_planned(
+        current_client(),
+        plan.source,
+        jobs(),
+        threads=threads,
+        progress=progress,
+        processes=is_processing,
+        executor=executor,
+        executor_workers=workers,
+        move=move,
+    )

@@ -1,0 +1,118 @@
+"""Some of the jobs of a copy, done by another process: what travels there and back.
+
+Everything here can be pickled and done twice.  A worker makes its own client of the `Config`, and
+finds credentials that are not in it by its own environment, files and services.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
+
+from aioobs.errors import ConfigError
+from aioobs.s3.client import Client
+from aioobs.transfer.crew import Crew
+from aioobs.transfer.failures import told
+from aioobs.transfer.mover import Mover
+from aioobs.transfer.pieces import Piece, move_piece
+from aioobs.transfer.plan import Job
+from aioobs.transfer.progress import Meter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aioobs.config import Config
+
+__all__ = ["Item", "Outcome", "Result", "do_batch", "run_batch", "weight"]
+
+Item = Job | Piece
+
+Result = dict[int, str] | OSError | None
+"""ETags of the parts that were sent, which a whole file has none of; why it failed; not done."""
+
+
+class Outcome(NamedTuple):
+    """What came of a batch."""
+
+    results: list[Result]
+    """One for each item."""
+    error: Exception | None = None
+    """What ended it before its end, and has to end the whole copy."""
+
+
+def weight(item: Item) -> int:
+    """Return the bytes that a worker moves for an item."""
+    job = item.job if isinstance(item, Piece) else item
+    if isinstance(job.source, str) or isinstance(job.target, str):
+        return item.size or 0
+    return 0  # the store does it
+
+
+async def do_batch(client: Client, items: Sequence[Item], threads: int) -> Outcome:
+    """Do a batch with so many requests at a time; raises nothing but a cancellation."""
+    results: list[Result] = [None] * len(items)
+    crew, meter = Crew(client, threads), Meter(None)
+    mover = Mover(client, crew, meter)
+
+    async def move(number: int, piece: Piece) -> None:
+        try:
+            results[number] = await move_piece(client, crew, meter, piece)
+        except OSError as error:
+            results[number] = told(error, piece.job)
+
+    def ended(number: int, error: OSError | None) -> None:
+        results[number] = {} if error is None else error
+
+    async def feed() -> None:
+        for number, item in enumerate(items):
+            if isinstance(item, Piece):
+                crew.add(partial(move, number, item))
+            else:
+                await mover.add(item, partial(ended, number))
+
+    error: Exception | None = None
+    try:
+        await crew.run(feed())
+    except Exception as failed:  # noqa: BLE001 - raised by the driver
+        error = portable(failed)
+    finally:
+        await mover.aclose()
+    # The driver has seen to the names: it is this worker that is wrong, also for what follows.
+    return Outcome(results, error or next(filter(is_misfit, results), None))
+
+
+def is_misfit(result: Result) -> TypeGuard[ConfigError]:
+    return isinstance(result, ConfigError)
+
+
+def portable(error: Exception) -> Exception:
+    """Return the error, or if it cannot be pickled one that says the same."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    except Exception:  # noqa: BLE001 - whatever keeps it from being pickled
+        return RuntimeError(f"in a worker: {error!r}")
+    return error
+
+
+def run_batch(config: Config, items: Sequence[Item], threads: int) -> Outcome:
+    """Do a batch on a worker of an executor."""
+    return asyncio.run(do_batch(client_of(config), items, threads))
+
+
+class Held:
+    """The last client of this process: what it has learnt, its credentials too, serves again."""
+
+    process = 0
+    client: Client | None = None
+
+
+def client_of(config: Config) -> Client:
+    """Return a client of this process."""
+    client = Held.client
+    if client is None or Held.process != os.getpid() or client.config != config:
+        client = Held.client = Client(config)
+        Held.process = os.getpid()
+    return client

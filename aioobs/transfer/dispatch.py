@@ -1,0 +1,308 @@
+"""Hands the jobs of a copy to other processes, in batches, and takes what comes back.
+
+A job is known to be done when its result has come back.  A batch that got lost is sent again;
+to do a job twice does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from aioobs.errors import ObjectChanged, WorkerLost
+from aioobs.threads import in_thread, to_its_end
+from aioobs.transfer.batches import Outcome, run_batch, weight
+from aioobs.transfer.crew import first_of
+from aioobs.transfer.failures import told
+from aioobs.transfer.jobs import look
+from aioobs.transfer.pieces import Piece, is_big, whole_of
+from aioobs.transfer.plan import Job
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from concurrent.futures import Executor, Future
+
+    from aioobs.config import Config
+    from aioobs.transfer.batches import Item, Result
+    from aioobs.transfer.pieces import Whole
+    from aioobs.transfer.run import Line, Run
+
+    Entry = tuple[Item, Whole | None]
+
+__all__ = ["BATCHES_AHEAD", "Dispatch", "Helper", "do_on"]
+
+BATCHES_AHEAD = 2  # batches of each worker that are under way
+FEWEST, MOST = 50, 1000  # files in a batch
+MOST_BYTES = 64 << 20  # in a batch
+SENDS = 3  # of a batch
+LOOKS = 64  # at files of a list, at the same time
+PATIENCE = 30.0  # seconds that batches which nobody wants any more are waited for
+UNKNOWN = 16  # workers of an executor that does not say how many it has
+
+
+class Helper(Protocol):
+    """Who does batches elsewhere."""
+
+    is_usable: bool
+
+    async def do(self, items: Sequence[Item]) -> Outcome:
+        """Do a batch.
+
+        Raises:
+            WorkerLost: it has to be sent again.
+        """
+
+
+class Dispatch:
+    """The part of a copy that others do."""
+
+    def __init__(self, run: Run, line: Line, *, slots: int, shared: bool) -> None:
+        self._run = run
+        self._slots = slots
+        self._shared = shared
+        self._taken = self._returned = 0
+        self._wholes: set[Whole] = set()
+        self._one_at_a_time = asyncio.Lock()
+        self._entries = self._prepared(line)
+
+    async def serve(self, helper: Helper) -> None:
+        """Hand batches to a helper, one at a time, until none is left."""
+        while helper.is_usable and (entries := await self._take()):
+            outcome = await self._send(helper, [item for item, _ in entries])
+            for (item, whole), result in zip(entries, outcome.results, strict=True):
+                if isinstance(item, Piece) and whole is not None:
+                    await self._piece_ended(item, whole, result)
+                elif isinstance(item, Job):
+                    self._ended(item, result)
+            if outcome.error is not None:
+                raise outcome.error
+
+    async def close(self) -> None:
+        """Leave nothing half done; nobody serves any more."""
+        await to_its_end(self._close())
+
+    async def _close(self) -> None:
+        await self._entries.aclose()
+        for whole in self._wholes:
+            await whole.give_up()
+
+    def unfinished(self) -> list[Job]:
+        """Return the big files that were begun and not ended."""
+        return [whole.job for whole in self._wholes]
+
+    async def _take(self) -> list[Entry]:
+        entries: list[Entry] = []
+        size = 0
+        async with self._one_at_a_time:
+            # They grow, so that a short line is shared by all and a long one costs little.
+            most = min(max(FEWEST, self._taken // (2 * self._slots)), MOST)
+            async for entry in self._entries:
+                entries.append(entry)
+                size += weight(entry[0])
+                if len(entries) >= most or size >= MOST_BYTES:
+                    break
+            self._taken += len(entries)
+        return entries
+
+    async def _prepared(self, line: Line) -> AsyncGenerator[Entry, None]:
+        """Yield what can be handed out: files of known size, big ones in pieces."""
+        async for job in self._with_sizes(line):
+            if job.error is not None:
+                self._run.ended(job, told(job.error, job))
+            elif not is_big(job, self._run.client, shared=self._shared):
+                yield job, None
+            else:
+                whole = whole_of(job, self._run.client)
+                self._wholes.add(whole)
+                try:
+                    pieces = await whole.begin()
+                except OSError as error:
+                    whole.error, pieces = told(error, job), []
+                if not pieces and whole.error is None:
+                    self._wholes.discard(whole)
+                    await whole.give_up()
+                    yield job, None
+                    continue
+                for piece in pieces:
+                    whole.under_way += 1
+                    whole.all_given = piece is pieces[-1]
+                    yield piece, whole
+                    if whole.error is not None:
+                        break
+                whole.all_given = True
+                await self._settle(whole)
+
+    async def _with_sizes(self, line: Line) -> AsyncIterator[Job]:
+        unknown: list[Job] = []
+        async for job in line:
+            if job.size is not None or job.error is not None:
+                yield job
+                continue
+            unknown.append(job)
+            if len(unknown) == LOOKS:
+                for found in await asyncio.gather(*map(self._look, unknown)):
+                    yield found
+                unknown.clear()
+        for found in await asyncio.gather(*map(self._look, unknown)):
+            yield found
+
+    async def _look(self, job: Job) -> Job:
+        try:
+            found = await look(self._run.client, job)
+        except OSError as error:
+            return job._replace(error=error)
+        self._run.meter.bytes_total += found.size or 0
+        return found
+
+    async def _send(self, helper: Helper, items: list[Item]) -> Outcome:
+        for _ in range(SENDS):
+            try:
+                outcome = await helper.do(items)
+            except WorkerLost as error:
+                lost = error
+                if not helper.is_usable:
+                    break
+            else:
+                self._returned += 1
+                return outcome
+        if helper.is_usable and not self._returned:  # nobody can, for all that is known
+            raise lost from lost.__cause__
+        return Outcome([lost_with(item, lost) for item in items])
+
+    def _ended(self, job: Job, result: Result) -> None:
+        if isinstance(result, OSError):
+            self._run.ended(job, result)
+        elif result is not None:
+            self._run.meter.moved(job.size or 0)
+            self._run.ended(job)
+
+    async def _piece_ended(self, piece: Piece, whole: Whole, result: Result) -> None:
+        if result is None:
+            return
+        if not isinstance(result, OSError):
+            self._run.meter.moved(piece.size)
+        whole.returned(piece, result)
+        await self._settle(whole)
+
+    async def _settle(self, whole: Whole) -> None:
+        """End a big file of which nothing is under way any more."""
+        if whole.under_way or not whole.all_given or whole not in self._wholes:
+            return
+        run, job, error = self._run, whole.job, whole.error
+        self._wholes.discard(whole)
+        try:
+            if error is None:
+                await whole.finish()
+            elif isinstance(error, ObjectChanged) and isinstance(job.target, str):
+                run.meter.moved(-whole.moved)  # it all begins anew
+                await run.mover.copy(await look(run.client, job))
+                error = None
+        except OSError as failed:
+            error = told(failed, job)
+        finally:
+            await whole.give_up()
+        run.ended(job, error)
+
+
+def lost_with(item: Item, lost: WorkerLost) -> WorkerLost:
+    """Return the error that a file was lost with its batch."""
+    job = item.job if isinstance(item, Piece) else item
+    error = WorkerLost(lost.message, url=str(job.source))
+    error.__cause__ = lost.__cause__
+    return error
+
+
+async def do_on(
+    executor: Executor, run: Run, line: Line, *, workers: int | None, threads: int
+) -> str:
+    """Have an executor do the jobs of a line; return why it could not do all of them, if so."""
+    helper = OnExecutor(executor, run.client.config, threads)
+    slots = BATCHES_AHEAD * (workers or workers_of(executor))
+    local = isinstance(executor, (ProcessPoolExecutor, ThreadPoolExecutor))
+    dispatch = Dispatch(run, line, slots=slots, shared=local)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(slots):
+                group.create_task(dispatch.serve(helper))
+    except BaseExceptionGroup as errors:
+        error = first_of(errors)
+        raise error from error.__cause__
+    finally:
+        await dispatch.close()
+    if helper.is_usable:
+        return ""
+    for job in dispatch.unfinished():
+        run.ended(job, WorkerLost("its other parts were lost", url=str(job.source)))
+    copied = run.meter.files - run.meter.failed
+    return (
+        f"{helper.reason}: {copied} files were copied; whether those were that were under way, "
+        "which follow, is not known; nothing else was begun"
+    )
+
+
+def workers_of(executor: Executor) -> int:
+    """Return how many workers an executor has, if it says so."""
+    for name in ("_max_workers", "num_workers"):
+        if isinstance(count := getattr(executor, name, None), int) and count > 0:
+            return count
+    return UNKNOWN
+
+
+class OnExecutor:
+    """Has an executor do batches."""
+
+    def __init__(self, executor: Executor, config: Config, threads: int) -> None:
+        self.is_usable = True
+        self.reason = ""
+        self._executor = executor
+        self._config = config
+        self._threads = threads
+
+    async def do(self, items: Sequence[Item]) -> Outcome:
+        """Do a batch; see `Helper`."""
+        futures: list[Future[Outcome]] = []
+
+        def submit() -> None:
+            call = partial(run_batch, self._config, items, self._threads)
+            futures.append(self._executor.submit(call))
+
+        try:
+            await in_thread(submit)  # it may take its time
+            await ended(futures[0])
+            return futures[0].result()
+        except BrokenExecutor as error:
+            self.is_usable = False
+            self.reason = f"the executor cannot go on ({error})"
+            raise WorkerLost(self.reason) from error
+        except asyncio.CancelledError as error:
+            if futures and futures[0].done() and not is_cancelled():
+                raise WorkerLost("an executor cancelled a batch") from error
+            for future in futures:
+                if not future.cancel():  # it may be sending parts: let it come to its end
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(PATIENCE):
+                            await ended(future)
+            raise
+        except Exception as error:  # run_batch returns its own: this is the executor's
+            raise WorkerLost(f"an executor lost a batch: {error!r}") from error
+
+
+def is_cancelled() -> bool:
+    """Tell whether somebody wants this task to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def ended(future: Future[Outcome]) -> None:
+    """Wait until a future of an executor is done, whatever comes of it."""
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell(_: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(done.set)
+
+    future.add_done_callback(tell)
+    await done.wait()

@@ -1,0 +1,321 @@
+"""Worker processes that a copy starts by itself where one process is what it waits for.
+
+A copy begins in this process.  Now and then it looks whether the processor time of this process
+is the bottleneck and other cores are idle; then it starts a process for each of these and hands
+them batches from the same line, and goes on working itself.  What no batch can help, a slow store
+or a short copy, starts nothing.
+
+The processes are our own program, started afresh: neither forked, as this process has threads, nor
+those of `multiprocessing`, which would import the main module of the user a second time.  They
+speak over a socket and end when it does, however their parent ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from aioobs.errors import ConfigError
+from aioobs.s3.client import Client
+from aioobs.tasks import Tasks
+from aioobs.threads import in_thread, settled, to_its_end
+from aioobs.transfer.batches import do_batch
+from aioobs.transfer.crew import first_of
+from aioobs.transfer.dispatch import BATCHES_AHEAD, Dispatch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aioobs.transfer.batches import Item, Outcome
+    from aioobs.transfer.run import Line, Run
+
+__all__ = ["main", "reinforced"]
+
+VARIABLE = "AIOOBS_PROCESSES"
+PROGRAM = "from aioobs.transfer.workers import main; main()"
+INTERVAL = 1.0  # seconds from one look to the next
+BUSY = 0.75  # of a core, from which on this process is the bottleneck
+MOST = 7  # processes
+PATIENCE = 5.0  # seconds to end in, before a process is killed
+HEADER = 8  # bytes of a frame that say how long it is
+
+log = logging.getLogger("aioobs.transfer")
+
+
+async def reinforced(run: Run, line: Line, *, threads: int) -> None:
+    """Do the jobs of a line here, and in worker processes once they pay."""
+    helpers = Reinforcements(run, line, threads)
+    if not can_start():
+        await run.take(line)
+        return
+    try:
+        async with asyncio.TaskGroup() as group:
+            helping = group.create_task(helpers.join())
+            await run.take(line, others=True)
+            if not helpers.are_there:
+                helping.cancel()
+    except BaseExceptionGroup as errors:
+        error = first_of(errors)
+        raise error from error.__cause__
+
+
+class Reinforcements:
+    """Worker processes that come when they are needed."""
+
+    def __init__(self, run: Run, line: Line, threads: int) -> None:
+        self.are_there = False
+        self._run = run
+        self._line = line
+        self._threads = threads
+
+    async def join(self) -> None:
+        """Wait until processes pay, start them, and have them work until the line is at its end."""
+        count = wanted()
+        while not count:
+            count = min(await idle_cores(), MOST)
+        workers = [Worker(self._run.client, self._threads) for _ in range(count)]
+        slots = BATCHES_AHEAD * len(workers)
+        dispatch = Dispatch(self._run, self._line, slots=slots, shared=True)
+        log.info("starting %d worker processes", len(workers))
+        try:
+            for worker in workers:
+                await worker.start()
+            self.are_there = True
+            async with asyncio.TaskGroup() as group:
+                for worker in workers * BATCHES_AHEAD:
+                    group.create_task(dispatch.serve(worker))
+        except OSError as error:
+            if self.are_there:
+                raise
+            log.warning("no worker processes can be started: %s", error)
+        finally:
+            await to_its_end(dismiss(workers, dispatch))
+
+
+async def dismiss(workers: Sequence[Worker], dispatch: Dispatch) -> None:
+    """End processes, and then what they have not finished."""
+    await asyncio.gather(*(worker.end() for worker in workers))
+    await dispatch.close()
+
+
+class Worker:
+    """A process that does batches; when it dies they are done here."""
+
+    def __init__(self, client: Client, threads: int) -> None:
+        self.is_usable = False
+        self._client = client
+        self._threads = max(threads // BATCHES_AHEAD, 1)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._awaited: dict[int, asyncio.Future[Outcome]] = {}
+        self._sent = 0
+
+    async def start(self) -> None:
+        """Start it."""
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                await in_thread(self._launch, theirs.fileno())
+            reader, self._writer = await asyncio.open_connection(sock=ours)
+        except BaseException:
+            ours.close()
+            raise
+        self._listening = asyncio.create_task(self._listen(reader))
+        send(self._writer, (self._client.config, self._threads))
+        self.is_usable = True
+
+    def _launch(self, descriptor: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", PROGRAM, str(descriptor), str(os.getpid())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            pass_fds=[descriptor],
+            start_new_session=True,  # Ctrl-C is for the parent
+        )
+
+    async def do(self, items: Sequence[Item]) -> Outcome:
+        """Do a batch."""
+        if self.is_usable and self._writer is not None:
+            self._sent += 1
+            outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+            self._awaited[self._sent] = outcome
+            try:
+                send(self._writer, (self._sent, tuple(items)))
+                await self._writer.drain()
+                return await outcome
+            except ConnectionError as error:
+                log.warning("a worker process died, its work is done here: %r", error)
+        return await do_batch(self._client, items, self._threads)
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        reason: BaseException = ConnectionResetError("its connection ended")
+        try:
+            while True:
+                number, outcome = await receive(reader)
+                self._awaited.pop(number).set_result(outcome)
+        except asyncio.IncompleteReadError:
+            pass
+        except Exception as error:  # noqa: BLE001 - what it says makes no sense
+            reason = ConnectionResetError(repr(error))
+        finally:
+            self.is_usable = False
+            for future in self._awaited.values():
+                if not future.done():
+                    future.set_exception(reason)
+
+    async def end(self) -> None:
+        """End it, kill it if need be, and wait until it is gone."""
+        if self._writer is not None:
+            with suppress(OSError, RuntimeError):  # a forked process may have the socket, too
+                self._writer.write_eof()
+            self._writer.close()
+        if self._listening is not None:
+            self._listening.cancel()
+            await settled(asyncio.gather(self._listening, return_exceptions=True))
+        if self._process is not None:
+            await in_thread(self._reap, self._process)
+
+    def _reap(self, process: subprocess.Popen[bytes]) -> None:
+        try:
+            process.wait(PATIENCE if self._sent else 0)  # it has nothing to clean up then
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def send(writer: asyncio.StreamWriter, message: tuple[object, object]) -> None:
+    data = pickle.dumps(message)
+    writer.write(len(data).to_bytes(HEADER) + data)
+
+
+async def receive(reader: asyncio.StreamReader) -> tuple[Any, Any]:
+    """Return the next message; raise `IncompleteReadError` if there is none."""
+    size = int.from_bytes(await reader.readexactly(HEADER))
+    one, other = pickle.loads(await reader.readexactly(size))  # noqa: S301 - our own process
+    return one, other
+
+
+# In the worker
+
+
+def main() -> None:
+    """Be a worker process."""
+    descriptor, parent = map(int, sys.argv[1:])
+    try:
+        import uvloop
+    except ImportError:
+        new_loop = asyncio.new_event_loop
+    else:
+        new_loop = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=new_loop) as runner, suppress(asyncio.CancelledError):
+        runner.run(serve(socket.socket(fileno=descriptor), parent))
+
+
+async def serve(connection: socket.socket, parent: int) -> None:
+    """Do what comes, until nothing comes any more or the parent is gone."""
+    me = asyncio.current_task()
+    assert me is not None
+    watching = asyncio.create_task(outlived(parent, me))
+    reader, writer = await asyncio.open_connection(sock=connection)
+    batches = Tasks()
+
+    async def answer(number: int, items: Sequence[Item]) -> None:
+        send(writer, (number, await do_batch(client, items, threads)))
+        await writer.drain()
+
+    with suppress(asyncio.IncompleteReadError, ConnectionError):
+        config, threads = await receive(reader)
+        async with Client(config) as client:
+            try:
+                while True:
+                    number, items = await receive(reader)
+                    await batches.start(answer(number, items), at_most=BATCHES_AHEAD)
+            finally:
+                await batches.cancel()
+    watching.cancel()
+    writer.close()
+
+
+async def outlived(parent: int, task: asyncio.Task[None]) -> None:
+    """Cancel a task when the parent is gone but somebody still has its end of the socket."""
+    while os.getppid() == parent:  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(INTERVAL)
+    task.cancel()
+
+
+# Whether processes pay
+
+
+def can_start() -> bool:
+    """Tell whether processes can be started here, and may be."""
+    if sys.platform != "linux" or not sys.executable or getattr(sys, "frozen", False):
+        return False
+    # Whoever starts processes has decided how many there are.
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+        return False
+    count = wanted()
+    return usable_cores() >= 2 if count is None else count > 0
+
+
+def wanted() -> int | None:
+    """Return how many processes the environment wants; `None`: as many as pay.
+
+    Raises:
+        ConfigError: it does not say a number.
+    """
+    text = os.environ.get(VARIABLE, "").strip()
+    if not text:
+        return None
+    if text.isascii() and text.isdigit() and int(text) < 1000:
+        return int(text)
+    raise ConfigError(f"the environment variable {VARIABLE}={text!r} is not a number of processes")
+
+
+async def idle_cores() -> int:
+    """Watch for a while; return how many cores are idle if this process needs more than its own."""
+    began, used, idle = time.monotonic(), time.process_time(), idle_seconds()
+    await asyncio.sleep(INTERVAL)
+    passed = time.monotonic() - began
+    if time.process_time() - used < BUSY * passed:
+        return 0
+    free = (idle_seconds() - idle) / passed
+    return max(min(round(free), round(usable_cores()) - 1), 0)
+
+
+def idle_seconds() -> float:
+    """Return for how long the cores that this process may use have had nothing to do."""
+    mine = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    ticks = 0
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            for line in file:
+                name, *times = line.split()
+                if name in mine:
+                    ticks += int(times[3]) + int(times[4])  # idle, and waiting for a disk
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def usable_cores() -> float:
+    """Return how many cores this process may use, by its affinity and its control group."""
+    cores = float(len(os.sched_getaffinity(0)))
+    try:
+        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
+            quota, period = file.read().split()
+        if quota != "max":
+            cores = min(cores, int(quota) / int(period))
+    except (OSError, ValueError):
+        pass
+    return cores

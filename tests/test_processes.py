@@ -1,0 +1,613 @@
+"""Copies in several processes: on executors, and in workers that a copy starts by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import aioobs
+from aioobs import Client, Config
+from aioobs.errors import ConfigError, NotFound, ObsError, SourceError, TransferFailed, WorkerLost
+from aioobs.transfer import engine, pieces
+from aioobs.url import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from aioobs.file import Progress
+    from aioobs.testing import LocalServer
+
+MIB = 1 << 20
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@pytest.fixture(scope="module")
+def store(obs_server: LocalServer) -> Iterator[None]:
+    """Have the environment of processes that start now lead to the server."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in obs_server.environment.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def pool(store: None) -> Iterator[ProcessPoolExecutor]:
+    """Give a pool of two processes of this machine."""
+    with ProcessPoolExecutor(2, mp_context=SPAWN) as executor:
+        list(executor.map(abs, range(8)))
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def dask(store: None) -> Iterator[Any]:
+    """Give the client of a cluster of two processes."""
+    distributed = pytest.importorskip("distributed", reason="is for systems that have it")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture(params=["pool", "dask"])
+def executor(request: pytest.FixtureRequest, obs_bucket: str) -> Executor:
+    """Give each kind of executor."""
+    found = request.getfixturevalue(request.param)
+    return found if request.param == "pool" else dask_executor(found)
+
+
+def dask_executor(client: Any) -> Executor:
+    found: Executor = client.get_executor(pure=False)
+    return found
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Give a local folder with a big file, a folder with nothing in it, and many small files."""
+    root = tmp_path / "src"
+    plant(root, 300)
+    (root / "empty" / "folder").mkdir(parents=True)
+    (root / "big").write_bytes(random.Random(1).randbytes(40 * MIB + 1))
+    return root
+
+
+@pytest.fixture
+async def client(obs_bucket: str) -> Any:
+    """Give a client of the store."""
+    async with Client(Config.from_env()) as found:
+        yield found
+
+
+def plant(root: Path, count: int) -> None:
+    for number in range(count):
+        path = root / str(number % 7) / str(number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(str(number))
+
+
+def content(root: Path) -> dict[str, str]:
+    """Return what is below a folder."""
+    return {
+        str(path.relative_to(root)): sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        for path in root.rglob("*")
+    }
+
+
+async def uploads(client: Client, bucket: str) -> list[str]:
+    name = bucket.removeprefix("s3://")
+    return [upload.key async for upload in client.list_multipart_uploads(name)]
+
+
+def workers_of(parent: int) -> list[int]:
+    """Return the processes that a copy of *parent* has started by itself."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if any(b"aioobs.transfer.workers" in word for word in words) and words[-2] == (
+                str(parent).encode()
+            ):
+                found.append(int(entry.name))
+    return found
+
+
+def gone(pids: list[int]) -> bool:
+    """Tell whether none of these processes is there any more, waiting for a while."""
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+# Executors
+
+
+async def test_a_tree_goes_up_across_and_down(
+    executor: Executor,
+    source: Path,
+    obs_bucket: str,
+    client: Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pieces, "PIECE", 16 * MIB)
+    reports: list[Progress] = []
+    await aioobs.file.copy_parallel(
+        source, f"{obs_bucket}/up", executor=executor, progress=reports.append
+    )
+    await aioobs.file.copy_parallel(f"{obs_bucket}/up", f"{obs_bucket}/over", executor=executor)
+    await aioobs.file.copy_parallel(f"{obs_bucket}/over", tmp_path / "down", executor=executor)
+
+    assert content(tmp_path / "down") == content(source)
+    last = reports[-1]
+    assert (last.files, last.files_total, last.totals_known) == (302, 302, True)
+    assert last.bytes == last.bytes_total > 40 * MIB
+    assert await uploads(client, obs_bucket) == []
+
+
+async def test_the_store_copies_big_objects_in_parts_for_many(
+    pool: Executor, obs_bucket: str, client: Client
+) -> None:
+    name, data = obs_bucket.removeprefix("s3://"), random.Random(2).randbytes(13 * MIB)
+    await client.put_object(name, "src/one", data, metadata={"author": "me"})
+    async with Client(replace(Config.from_env(), largest_copy=6 * MIB)) as small:
+        await engine.copy_tree(
+            small,
+            parse(f"{obs_bucket}/src"),
+            parse(f"{obs_bucket}/dst"),
+            file_list=None,
+            workers=4,
+            executor=pool,
+        )
+
+    info = await client.head_object(name, "dst/one")
+    assert info.etag.endswith("-3")
+    assert info.metadata == {"author": "me"}
+    assert await client.get_object(name, "dst/one") == data
+
+
+async def test_a_single_file_is_planned_and_moved(
+    pool: Executor, source: Path, obs_bucket: str
+) -> None:
+    big = (source / "big").read_bytes()
+    plan = await aioobs.plan_copy(source / "big", f"{obs_bucket}/deep/copy")
+    assert (len(plan), plan.bytes) == (1, 40 * MIB + 1)
+    await aioobs.run_copy(plan, executor=pool, move=True)
+
+    assert not (source / "big").exists()
+    assert (source / "0" / "0").exists()
+    plan = await aioobs.plan_copy(f"{obs_bucket}/deep/copy", source / "back")
+    await aioobs.run_copy(plan, executor=pool, move=True)
+    assert (source / "back").read_bytes() == big
+    assert await aioobs.file.exists(f"{obs_bucket}/deep/copy") is False
+
+
+async def test_failures_have_names_and_all_else_is_copied(
+    executor: Executor, source: Path, obs_bucket: str, tmp_path: Path
+) -> None:
+    await aioobs.file.copy_parallel(source, f"{obs_bucket}/src", file_list=["0/0", "1/1"])
+    names = ["0/0", "missing", "1/1", "no/where"]
+    with pytest.raises(TransferFailed) as caught:
+        await aioobs.file.copy_parallel(
+            f"{obs_bucket}/src", tmp_path / "dst", file_list=names, executor=executor
+        )
+
+    failed = sorted(str(error.filename).rpartition("/")[2] for error in caught.value.failures)
+    assert failed == ["missing", "where"]
+    assert sorted(content(tmp_path / "dst")) == ["0", "0/0", "1", "1/1"]
+
+
+async def test_what_a_worker_says_of_a_file_arrives(
+    pool: Executor, source: Path, obs_bucket: str, tmp_path: Path
+) -> None:
+    await aioobs.file.copy_parallel(source, f"{obs_bucket}/src", file_list=["0/0", "1/1"])
+    (tmp_path / "dst").mkdir()
+    (tmp_path / "dst" / "0").write_text("in the way")
+    with pytest.raises(TransferFailed) as caught:
+        await aioobs.file.copy_parallel(f"{obs_bucket}/src", tmp_path / "dst", executor=pool)
+
+    (failure,) = caught.value.failures
+    assert isinstance(failure, NotADirectoryError)
+    assert f"while copying {obs_bucket}/src/0/0 to" in failure.__notes__[0]
+
+
+async def test_what_ends_a_copy_in_a_worker_ends_it_all(
+    pool: Executor, source: Path, obs_bucket: str
+) -> None:
+    wrong = replace(Config.from_env(), access_key="nobody", secret_key="wrong")
+    async with Client(wrong) as client:
+        with pytest.raises(PermissionError, match="InvalidAccessKeyId"):
+            await engine.copy_tree(
+                client,
+                str(source),
+                parse(f"{obs_bucket}/dst"),
+                file_list=[f"{number % 7}/{number}" for number in range(100)],
+                workers=4,
+                executor=pool,
+            )
+
+
+async def test_credentials_travel_only_if_they_were_given(
+    obs_server: LocalServer, source: Path, obs_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    with ProcessPoolExecutor(1, mp_context=SPAWN) as bare:
+        bare.submit(abs, 1).result()
+        monkeypatch.setenv("ACCESS_KEY_ID", obs_server.access_key)
+        monkeypatch.setenv("SECRET_ACCESS_KEY", obs_server.secret_key)
+        with pytest.raises(ConfigError, match="credentials"):
+            await aioobs.file.copy_parallel(source / "0", f"{obs_bucket}/dst", executor=bare)
+        given = replace(
+            Config.from_env(), access_key=obs_server.access_key, secret_key=obs_server.secret_key
+        )
+        assert obs_server.secret_key not in repr(given)
+        async with Client(given) as client:
+            await engine.copy_tree(
+                client,
+                str(source / "0"),
+                parse(f"{obs_bucket}/dst"),
+                file_list=None,
+                workers=4,
+                executor=bare,
+            )
+    assert len(await aioobs.file.list_directory(f"{obs_bucket}/dst")) == 43
+
+
+async def test_a_move_removes_what_was_copied_and_nothing_else(
+    executor: Executor, source: Path, obs_bucket: str, tmp_path: Path
+) -> None:
+    await aioobs.file.copy_parallel(source, f"{obs_bucket}/src")
+    plan = await aioobs.plan_copy(f"{obs_bucket}/src", tmp_path / "dst")
+    await aioobs.file.write(f"{obs_bucket}/src/0/late", "late")
+    await aioobs.run_copy(pickle.loads(pickle.dumps(plan)), executor=executor, move=True)
+
+    assert content(tmp_path / "dst") == content(source)
+    left = await aioobs.file.list_directory(f"{obs_bucket}/src", recursive=True, skip_dir=True)
+    assert left == ["0/late"]
+
+
+async def test_a_move_that_fails_removes_nothing(
+    pool: Executor, source: Path, obs_bucket: str
+) -> None:
+    before = content(source)
+    plan = await aioobs.plan_copy(source, f"{obs_bucket}/dst", ["0/0", "missing"])
+    with pytest.raises(TransferFailed):
+        await aioobs.run_copy(plan, executor=pool, move=True)
+    assert content(source) == before
+
+
+async def test_a_file_that_changes_between_its_pieces_is_not_published(
+    pool: Executor,
+    source: Path,
+    obs_bucket: str,
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pieces, "PIECE", 8 * MIB)
+    big = source / "big"
+    os.truncate(big, 400 * MIB)
+
+    def change(_: Progress) -> None:
+        os.utime(big)
+
+    with pytest.raises(TransferFailed) as caught:
+        await aioobs.file.copy_parallel(
+            source, f"{obs_bucket}/dst", file_list=["big"], executor=pool, progress=change
+        )
+    assert isinstance(caught.value.failures[0], SourceError)
+    assert await uploads(client, obs_bucket) == []
+    assert await aioobs.file.exists(f"{obs_bucket}/dst/big") is False
+
+
+async def test_a_pool_that_breaks_says_what_is_done_and_the_rest_can_follow(
+    store: None, source: Path, obs_bucket: str, client: Client, tmp_path: Path
+) -> None:
+    plant(source, 3000)
+    with ProcessPoolExecutor(2, mp_context=SPAWN) as executor:
+        pids = [executor.submit(os.getpid).result() for _ in range(8)]
+
+        def kill(progress: Progress) -> None:
+            if progress.files > 100:
+                for pid in pids:
+                    os.kill(pid, signal.SIGKILL)
+                pids.clear()
+
+        with pytest.raises(TransferFailed, match=r"\d+ files were copied") as caught:
+            await aioobs.file.copy_parallel(
+                source, f"{obs_bucket}/dst", executor=executor, progress=kill
+            )
+    assert pids == []
+    assert {type(error) for error in caught.value.failures} == {WorkerLost}
+    assert await uploads(client, obs_bucket) == []
+
+    with ProcessPoolExecutor(2, mp_context=SPAWN) as executor:
+        await aioobs.file.copy_parallel(source, f"{obs_bucket}/dst", executor=executor)
+    await aioobs.file.copy_parallel(f"{obs_bucket}/dst", tmp_path / "back")
+    assert content(tmp_path / "back") == content(source)
+
+
+@pytest.mark.slow
+async def test_a_cluster_loses_a_worker_and_nothing_else(
+    dask: Any, source: Path, obs_bucket: str, client: Client, tmp_path: Path
+) -> None:
+    plant(source, 3000)
+    pids = list(dask.run(os.getpid).values())
+    reports: list[Progress] = []
+
+    def kill(progress: Progress) -> None:
+        reports.append(progress)
+        if progress.files > 100 and len(pids) > 1:
+            os.kill(pids.pop(), signal.SIGKILL)
+
+    await aioobs.file.copy_parallel(
+        source, f"{obs_bucket}/dst", executor=dask_executor(dask), progress=kill
+    )
+    assert len(pids) == 1
+    assert reports[-1].files == reports[-1].files_total == 3002
+    assert await uploads(client, obs_bucket) == []
+    await aioobs.file.copy_parallel(f"{obs_bucket}/dst", tmp_path / "back")
+    assert content(tmp_path / "back") == content(source)
+
+
+class Deaf(Executor):
+    """An executor whose workers all die."""
+
+    calls = 0
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+        """Fail."""
+        self.calls += 1
+        raise OSError("no worker")
+
+
+async def test_an_executor_that_can_do_nothing_is_not_asked_for_ever(
+    source: Path, obs_bucket: str
+) -> None:
+    deaf = Deaf()
+    plan = await aioobs.plan_copy(source, f"{obs_bucket}/dst")
+    with pytest.raises(WorkerLost, match="no worker"):
+        await aioobs.run_copy(plan, executor=deaf, workers=1)
+    assert 3 <= deaf.calls <= 6
+
+
+async def test_a_cancelled_copy_leaves_no_upload(
+    pool: Executor, source: Path, obs_bucket: str, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "PIECE", 8 * MIB)
+    os.truncate(source / "big", 400 * MIB)
+    begun = asyncio.Event()
+    copy = asyncio.create_task(
+        aioobs.file.copy_parallel(
+            source,
+            f"{obs_bucket}/dst",
+            file_list=["big"],
+            executor=pool,
+            progress=lambda _: begun.set(),
+        )
+    )
+    await begun.wait()
+    assert await uploads(client, obs_bucket) == ["dst/big"]
+    copy.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await copy
+    assert await uploads(client, obs_bucket) == []
+
+
+async def test_a_cancelled_download_leaves_no_draft(
+    pool: Executor, obs_bucket: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "PIECE", 8 * MIB)
+    os.truncate(source / "big", 400 * MIB)
+    await aioobs.file.copy(source / "big", f"{obs_bucket}/src/big")
+    seen: list[list[str]] = []
+    begun = asyncio.Event()
+
+    def begin(_: Progress) -> None:
+        seen.append(os.listdir(tmp_path / "dst"))
+        begun.set()
+
+    copy = asyncio.create_task(
+        aioobs.file.copy_parallel(
+            f"{obs_bucket}/src", tmp_path / "dst", executor=pool, progress=begin
+        )
+    )
+    await begun.wait()
+    copy.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await copy
+    assert len(seen[0]) == 1
+    assert seen[0][0].startswith(".aioobs-")
+    assert os.listdir(tmp_path / "dst") == []
+
+
+# Workers of our own
+
+
+@pytest.mark.slow
+async def test_workers_share_a_copy_with_this_process(
+    source: Path, obs_bucket: str, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(source, 3000)
+    monkeypatch.setenv("AIOOBS_PROCESSES", "2")
+    seen: set[int] = set()
+    reports: list[Progress] = []
+
+    def look(progress: Progress) -> None:
+        reports.append(progress)
+        seen.update(workers_of(os.getpid()))
+
+    for one, other in (
+        (str(source), f"{obs_bucket}/up"),
+        (f"{obs_bucket}/up", f"{obs_bucket}/over"),
+        (f"{obs_bucket}/over", str(tmp_path / "down")),
+    ):
+        seen.clear()
+        await aioobs.file.copy_parallel(one, other, progress=look)
+        assert len(seen) == 2
+        assert reports[-1].files == reports[-1].files_total == 3002
+        assert workers_of(os.getpid()) == []
+    assert content(tmp_path / "down") == content(source)
+    assert await uploads(client, obs_bucket) == []
+
+
+@pytest.mark.slow
+async def test_what_a_killed_worker_had_is_done_here(
+    source: Path, obs_bucket: str, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(source, 3000)
+    monkeypatch.setenv("AIOOBS_PROCESSES", "2")
+    killed: list[int] = []
+    reports: list[Progress] = []
+
+    def kill(progress: Progress) -> None:
+        reports.append(progress)
+        if not killed and progress.files > 300 and len(found := workers_of(os.getpid())) == 2:
+            killed.extend(found)
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+
+    await aioobs.file.copy_parallel(source, f"{obs_bucket}/dst", progress=kill)
+    assert len(killed) == 2
+    assert reports[-1].files == reports[-1].files_total == 3002
+    assert await uploads(client, obs_bucket) == []
+    monkeypatch.setenv("AIOOBS_PROCESSES", "0")
+    await aioobs.file.copy_parallel(f"{obs_bucket}/dst", tmp_path / "back")
+    assert content(tmp_path / "back") == content(source)
+
+
+async def test_a_cancelled_copy_leaves_no_process(
+    source: Path, obs_bucket: str, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(source, 3000)
+    monkeypatch.setenv("AIOOBS_PROCESSES", "2")
+    started = asyncio.Event()
+
+    def look(_: Progress) -> None:
+        if len(workers_of(os.getpid())) == 2:
+            started.set()
+
+    copy = asyncio.create_task(
+        aioobs.file.copy_parallel(source, f"{obs_bucket}/dst", progress=look)
+    )
+    await started.wait()
+    copy.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await copy
+    assert workers_of(os.getpid()) == []
+    assert await uploads(client, obs_bucket) == []
+
+
+async def test_nothing_is_started_where_that_is_not_wanted(
+    source: Path, obs_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIOOBS_PROCESSES", "2")
+    seen: list[int] = []
+    await aioobs.file.copy_parallel(
+        source,
+        f"{obs_bucket}/dst",
+        is_processing=False,
+        progress=lambda _: seen.extend(workers_of(os.getpid())),
+    )
+    assert seen == []
+
+
+async def test_a_wrong_number_of_processes_is_an_error(
+    source: Path, obs_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIOOBS_PROCESSES", "many")
+    with pytest.raises(ConfigError, match="AIOOBS_PROCESSES='many'"):
+        await aioobs.file.copy_parallel(source, f"{obs_bucket}/dst")
+
+
+SCRIPT = """
+import os, sys
+print("body", flush=True)
+from aioobs.sync import file
+file.copy_parallel(sys.argv[1], sys.argv[2], progress=lambda now: print(now.files, flush=True))
+"""
+
+
+@pytest.mark.slow
+async def test_a_script_without_a_guard_runs_once(
+    source: Path, obs_bucket: str, tmp_path: Path
+) -> None:
+    plant(source, 3000)
+    (tmp_path / "train.py").write_text(SCRIPT)
+    with script(tmp_path, str(source), f"{obs_bucket}/dst") as running:
+        seen: set[int] = set()
+        lines = []
+        for line in running.stdout or ():
+            lines.append(line.strip())
+            seen.update(workers_of(running.pid))
+    assert running.returncode == 0
+    assert lines.count("body") == 1
+    assert lines[-1] == "3002"
+    assert len(seen) == 2
+    assert gone(list(seen))
+
+
+def script(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "train.py", *arguments],
+        cwd=folder,
+        env={
+            **os.environ,
+            "AIOOBS_PROCESSES": "2",
+            "PYTHONPATH": str(Path(__file__).parent.parent),
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+async def test_workers_end_with_their_parent(
+    source: Path, obs_bucket: str, tmp_path: Path, end: signal.Signals
+) -> None:
+    plant(source, 3000)
+    (tmp_path / "train.py").write_text(SCRIPT)
+    with script(tmp_path, str(source), f"{obs_bucket}/dst") as running:
+        for _ in running.stdout or ():
+            if len(pids := workers_of(running.pid)) == 2:
+                break
+        running.send_signal(end)
+        running.communicate()
+    assert running.returncode != 0
+    assert gone(pids)
+
+
+def test_errors_come_back_from_a_worker_as_they_were() -> None:
+    error = NotFound("gone", operation="getObject", url="s3://b/k")
+    error.add_note("while copying")
+    plain = PermissionError(13, "no", "/a", None, "/b")
+    plain.add_note("while copying")
+    for one in (error, plain, WorkerLost("lost", url="s3://b/k")):
+        back = pickle.loads(pickle.dumps(one))
+        assert type(back) is type(one)
+        assert str(back) == str(one)
+        assert back.filename == one.filename
+        assert getattr(back, "__notes__", None) == getattr(one, "__notes__", None)
+        assert isinstance(back, ObsError) == isinstance(one, ObsError)
