@@ -45,6 +45,10 @@ class ObjectURL(NamedTuple):
         """The folder that holds this one; the bucket is its own parent."""
         return self.with_key(self.key.rstrip("/").rpartition("/")[0])
 
+    def is_same(self, other: ObjectURL) -> bool:
+        """Tell whether both name one object; what the scheme is makes no difference."""
+        return self[:2] == other[:2]
+
     def with_key(self, key: str) -> ObjectURL:
         """Return another key of the same bucket."""
         return ObjectURL(self.bucket, key, self.scheme)

@@ -85,7 +85,7 @@ def loop_of_blocking_calls(request: pytest.FixtureRequest, monkeypatch: pytest.M
     """Run blocking calls on the loop that was asked for, unless the test chooses one."""
     chooses = not {"loop", "loop_thread"}.isdisjoint(request.fixturenames)
     if request.config.getoption("--loop") == "asyncio" and not chooses:
-        monkeypatch.setattr(_loop, "_new_event_loop", asyncio.new_event_loop)
+        monkeypatch.setattr(_loop, "new_event_loop", asyncio.new_event_loop)
 
 
 @pytest.fixture(scope="session")

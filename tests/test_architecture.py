@@ -20,13 +20,13 @@ PACKAGE = Path(aioobs.__file__).parent
 # A module imports from its own group and from those above it; a name is a module or a package.
 GROUPS = """
 errors
-url config threads tasks
+url config threads tasks loops
 s3
 session
 store
 transfer
 io
-file background
+file background plans
 testing
 sync
 filesystem cli __main__
@@ -49,7 +49,7 @@ FOREIGN = {
     "upath": {"filesystem.paths"},
     "pytest": {"testing"},
     "trustme": {"testing"},
-    "uvloop": {"cli", "sync._loop"},
+    "uvloop": {"loops"},
 }
 EVERYWHERE = {"anyio", "aiofiles", "crc32c", "_typeshed"}
 

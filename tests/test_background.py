@@ -188,13 +188,14 @@ async def test_twenty_thousand_files_that_do_not_change_cost_no_request(
     for name in files:
         (folder / name).write_text("x")
         os.utime(folder / name, (1e9, 1e9))
-    server = FaultyServer(
-        *(
-            answer(body=listing(*files[at : at + 1000], following=f"{at}"))
-            for at in range(0, 19_000, 1000)
-        ),
-        answer(body=listing(*files[19_000:])),
-    )
+
+    def page(received: Received) -> Answer:
+        after = received.query.get("continuation-token") or received.query.get("start-after", "")
+        rest = [name for name in files if name > after] if after else files
+        following = rest[999] if len(rest) > 1000 else ""
+        return answer(body=listing(*rest[:1000], following=following))
+
+    server = FaultyServer(always=page)
     with server:
         monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
         monkeypatch.setenv("ACCESS_KEY_ID", "test-access-key")
@@ -203,7 +204,8 @@ async def test_twenty_thousand_files_that_do_not_change_cost_no_request(
             await copy.sync_now()
             await copy.sync_now()
         assert (copy.rounds, copy.failed_rounds) == (4, 0)
-        assert [each.method for each in server.requests] == ["GET"] * 20
+        assert {each.method for each in server.requests} == {"GET"}
+        assert len(server.requests) < 50
 
 
 async def test_a_file_that_is_being_written_to_is_left_to_the_next_round(
@@ -290,7 +292,7 @@ async def test_a_file_that_vanishes_before_it_is_sent_is_no_failure(
     await copy.sync_now()
     door.puts()
     for name in ("three", "four"):
-        (folder / name).write_text(name)
+        (folder / name).write_bytes(b"x" * 2 * MIB)  # too long to be read ahead
     door.way = take_away
     await copy.stop()
     assert len(door.puts()) == 1

@@ -16,7 +16,6 @@ from aioobs.cli.parser import parse
 
 if TYPE_CHECKING:
     import argparse
-    from asyncio import AbstractEventLoop
     from collections.abc import Callable, Coroutine, Sequence
 
     from aioobs.cli.tally import Tally
@@ -107,6 +106,8 @@ def in_loop(command: Coroutine[object, object, int]) -> int:
     """Run a command in an event loop; SIGINT and SIGTERM cancel it, and its clean-up is awaited."""
     import asyncio
 
+    from aioobs.loops import new_event_loop
+
     terminated = False
 
     async def cancellable() -> int:
@@ -122,21 +123,12 @@ def in_loop(command: Coroutine[object, object, int]) -> int:
         return await command
 
     try:
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             return runner.run(cancellable())
     except asyncio.CancelledError:
         if not terminated:
             raise
         raise Terminated from None
-
-
-def loop_factory() -> Callable[[], AbstractEventLoop] | None:
-    """Return what makes the faster event loop, if it is installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 def silenced() -> int:

@@ -19,6 +19,8 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
 from typing import Any, Generic, TypeVar
 
+from aioobs.loops import new_event_loop
+
 T = TypeVar("T")
 
 CLEANUP_TIMEOUT = 10.0  # seconds for the cleanups that are under way when the loop is stopped
@@ -160,7 +162,7 @@ class LoopThread:
     def _start(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None or self._loop.is_closed():
-                loop, stopping = _new_event_loop(), asyncio.Event()
+                loop, stopping = new_event_loop(), asyncio.Event()
                 thread = threading.Thread(
                     target=self._serve, args=(loop, stopping), name="aioobs", daemon=True
                 )
@@ -314,20 +316,12 @@ def _is_from_outside(record: logging.LogRecord) -> bool:
     return not inside.get() and not loop_thread.is_current()
 
 
-def _new_event_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
-
-
 def _start_threads_of_libuv() -> None:
     """Start them again in a forked child, where none of the parent's are.
 
     libuv waits for them in the end, and without them hangs or crashes.
     """
-    loop = _new_event_loop()
+    loop = new_event_loop()
     loop.run_until_complete(loop.getaddrinfo("127.0.0.1", 1))
     loop.close()
 

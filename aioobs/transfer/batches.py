@@ -63,7 +63,7 @@ async def do_batch(client: Client, items: Sequence[Item], threads: int) -> Outco
         except OSError as error:
             results[number] = told(error, piece.job)
 
-    def ended(number: int, error: OSError | None) -> None:
+    def ended(number: int, job: Job, error: OSError | None) -> None:
         results[number] = {} if error is None else error
 
     async def feed() -> None:

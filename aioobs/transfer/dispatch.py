@@ -7,7 +7,7 @@ to do a job twice does no harm.
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -219,6 +219,8 @@ async def do_on(
     executor: Executor, run: Run, line: Line, *, workers: int | None, threads: int
 ) -> str:
     """Have an executor do the jobs of a line; return why it could not do all of them, if so."""
+    from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor  # slow to import
+
     helper = OnExecutor(executor, run.client.config, threads)
     slots = BATCHES_AHEAD * (workers or workers_of(executor))
     local = isinstance(executor, (ProcessPoolExecutor, ThreadPoolExecutor))

@@ -12,12 +12,10 @@ from aioobs.s3.body import FilePart, size_of
 from aioobs.store.local import LocalStore, local_errors
 from aioobs.store.remote import RemoteStore, file_url
 from aioobs.threads import in_thread
-from aioobs.transfer.dispatch import do_on
 from aioobs.transfer.jobs import is_folder, listed, look
 from aioobs.transfer.plan import Job, same_place
 from aioobs.transfer.removal import Moved
 from aioobs.transfer.run import Line, Run
-from aioobs.transfer.workers import reinforced
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -129,8 +127,12 @@ async def perform(
     with run.reporting():
         line = Line(jobs, run.meter)
         if executor is not None:
+            from aioobs.transfer.dispatch import do_on  # slow to import, and seldom needed
+
             reason = await do_on(executor, run, line, workers=executor_workers, threads=threads)
         elif processes:
+            from aioobs.transfer.workers import reinforced
+
             await reinforced(run, line, threads=threads)
         else:
             await run.take(line)
@@ -216,9 +218,9 @@ def is_same(source: ObjectURL | str, target: ObjectURL | str, *, folder: bool) -
     """Tell whether two places are one, of a file or of a folder."""
     if isinstance(source, str) or isinstance(target, str):
         return False
-    if source.bucket != target.bucket:
-        return False
-    return source.folder == target.folder if folder else source.key == target.key
+    if folder:
+        return source.bucket == target.bucket and source.folder == target.folder
+    return source.is_same(target)
 
 
 async def check_replaceable(client: Client, target: ObjectURL | str, *, by_folder: bool) -> None:

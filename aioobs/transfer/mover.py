@@ -71,9 +71,9 @@ class Mover:
                     return
             await self.copy(job)
         except OSError as error:
-            ended(told(error, job))
+            ended(job, told(error, job))
         else:
-            ended(None)
+            ended(job, None)
 
     async def copy(self, job: Job) -> None:
         """Copy one file, or create one empty folder."""
@@ -174,9 +174,9 @@ class Mover:
         return await self._multipart(target, size, self.config.part_size, send, guard, check=check)
 
     async def _copy_in_store(self, source: ObjectURL, target: ObjectURL, job: Job) -> None:
-        origin = (source.bucket, source.key)
-        if origin == (target.bucket, target.key):
+        if source.is_same(target):
             return
+        origin = (source.bucket, source.key)
         size = job.size or 0
         if size <= self.config.largest_copy:
             copy = partial(

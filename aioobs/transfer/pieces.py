@@ -58,8 +58,7 @@ def is_big(job: Job, client: Client, *, shared: bool) -> bool:
         return shared and bool(job.etag) and not isinstance(job.source, str) and size > 2 * PIECE
     if isinstance(job.source, str):
         return size >= config.multipart_threshold
-    same = (job.source.bucket, job.source.key) == (job.target.bucket, job.target.key)
-    return size > config.largest_copy and not same
+    return size > config.largest_copy and not job.source.is_same(job.target)
 
 
 def whole_of(job: Job, client: Client) -> Whole:

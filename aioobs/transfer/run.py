@@ -95,12 +95,12 @@ class Run:
             size = job.size or 0
             self._held += 1
             self._held_bytes += size
-            await self.mover.add(job, partial(self._ended, job, size))
+            await self.mover.add(job, partial(self._ended, size))
             while others and self._held_bytes > AHEAD and self._held > 2 * self._workers:
                 self._room.clear()
                 await self._room.wait()
 
-    def _ended(self, job: Job, size: int, error: OSError | None) -> None:
+    def _ended(self, size: int, job: Job, error: OSError | None) -> None:
         self._held -= 1
         self._held_bytes -= size
         self._room.set()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aioobs.transfer.progress import Meter
     from aioobs.url import ObjectURL
 
-    Ended = Callable[[OSError | None], None]
+    Ended = Callable[[Job, OSError | None], None]
 
 __all__ = ["SMALL", "SmallFiles"]
 
@@ -64,7 +64,9 @@ class SmallFiles:
             return False
         if isinstance(job.source, str):
             return not isinstance(job.target, str)
-        return bool(job.etag) and job.source != job.target
+        if not job.etag:
+            return False
+        return isinstance(job.target, str) or not job.source.is_same(job.target)
 
     async def add(self, job: Job, ended: Ended, *, wait: bool = True) -> bool:
         """Have a file copied, once there is memory for it, or without *wait* only if there is."""
@@ -137,7 +139,7 @@ class File:
         """Tell that the file is copied."""
         self.line.release(self.held)
         self.line.meter.moved(self.job.size or 0)
-        self.ended(None)
+        self.ended(self.job, None)
         self.line.crew.end()
 
     def leave(self) -> None:
@@ -151,7 +153,7 @@ class File:
         if not isinstance(error, OSError):
             raise error
         self.line.release(self.held)
-        self.ended(told(error, self.job))
+        self.ended(self.job, told(error, self.job))
         self.line.crew.end()
 
 

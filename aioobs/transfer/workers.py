@@ -24,6 +24,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from aioobs.errors import ConfigError
+from aioobs.loops import new_event_loop
 from aioobs.s3.client import Client
 from aioobs.tasks import Tasks
 from aioobs.threads import in_thread, settled, to_its_end
@@ -211,13 +212,7 @@ async def receive(reader: asyncio.StreamReader) -> tuple[Any, Any]:
 def main() -> None:
     """Be a worker process."""
     descriptor, parent = map(int, sys.argv[1:])
-    try:
-        import uvloop
-    except ImportError:
-        new_loop = asyncio.new_event_loop
-    else:
-        new_loop = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=new_loop) as runner, suppress(asyncio.CancelledError):
+    with asyncio.Runner(loop_factory=new_event_loop) as runner, suppress(asyncio.CancelledError):
         runner.run(serve(socket.socket(fileno=descriptor), parent))
 
 

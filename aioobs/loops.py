@@ -1,0 +1,16 @@
+"""The event loops of those who have a choice."""
+
+from __future__ import annotations
+
+import asyncio
+
+__all__ = ["new_event_loop"]
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Return a loop of uvloop, if that is installed, which is the faster one."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
