@@ -87,9 +87,9 @@ logging.getLogger("aioobs").addHandler(logging.NullHandler())
 LATE = {
     "Client": "aioobs.s3.client",
     "FilePart": "aioobs.s3.body",
-    "Listed": "aioobs.s3.xml",
+    "Listed": "aioobs.s3.page",
     "ObjectInfo": "aioobs.s3.objects",
-    "Page": "aioobs.s3.xml",
+    "Page": "aioobs.s3.page",
     "Plan": "aioobs.plans",
     "plan_copy": "aioobs.plans",
     "run_copy": "aioobs.plans",

@@ -285,13 +285,15 @@ async def list_directory(
         NotADirectoryError: it is a file.
     """
     store, path = store_of(url)
-    found = await store.list_directory(path, recursive=recursive)
-    slash = "" if remove_sep else "/"
-    return [
-        name + (slash if folder else "")
-        for name, folder in found
-        if not (skip_dir if folder else skip_file)
-    ]
+    files, folders = await store.list_directory(path, recursive=recursive)
+    if skip_file:
+        files = []
+    if skip_dir:
+        folders = set()
+    if remove_sep:
+        return sorted([*files, *folders])
+    found = [*((name, "") for name in files), *((name, "/") for name in folders)]
+    return [name + slash for name, slash in sorted(found)]
 
 
 async def make_dirs(url: Path) -> None:

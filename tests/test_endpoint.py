@@ -87,7 +87,7 @@ async def test_pages_follow_each_other_and_fold_at_the_delimiter(
     assert keys == [f"many/{number:08}" for number in range(2500)]
     assert pages[0].objects[0].size == 7
     (folded,) = [page async for page in client.list_pages("bucket", delimiter="/")]
-    assert (folded.objects, folded.prefixes) == ([], ["many/", "other/"])
+    assert (list(folded.objects), folded.prefixes) == ([], ["many/", "other/"])
     (inner,) = [page async for page in client.list_pages("bucket", "other/", delimiter="/")]
     assert inner.prefixes == ["other/a&b/"]
     server.clear("bucket")

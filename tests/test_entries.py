@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from aioobs import ProtocolError
 from aioobs.s3 import xml
 from aioobs.s3.entries import read_entries
+from aioobs.s3.page import Listed, Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,14 +44,14 @@ def page(entries: str, after: str = "") -> str:
     )
 
 
-def outcome(document: str) -> xml.Page | type[Exception]:
+def outcome(document: str) -> Page | type[Exception]:
     try:
         return xml.parse_page(document.encode(), version=2)
     except ProtocolError as error:
         return type(error)
 
 
-def as_a_tree(document: str) -> xml.Page | type[Exception]:
+def as_a_tree(document: str) -> Page | type[Exception]:
     """Return what the page says to those who have to read it as a tree."""
     document = document.replace("</ListBucketResult>", "<!-- a tree --></ListBucketResult>")
     assert "<!--" not in document or read_entries(document) is None
@@ -67,8 +68,8 @@ def test_pages_are_read_by_the_pattern_of_their_first_entry(style: str) -> None:
     assert "Contents" not in rest
     read = outcome(document)
     assert read == as_a_tree(document)
-    assert isinstance(read, xml.Page)
-    assert read.objects[3] == xml.Listed("a b/3", 3000, "e7", 1_767_323_045_678_000_000)
+    assert isinstance(read, Page)
+    assert read.objects[3] == Listed("a b/3", 3000, "e7", 1_767_323_045_678_000_000)
 
 
 DIFFERENCES: dict[str, Callable[[str], str]] = {

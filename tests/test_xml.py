@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,9 @@ from hypothesis import strategies as st
 
 from aioobs import ProtocolError
 from aioobs.s3 import xml
+
+if TYPE_CHECKING:
+    from aioobs.s3.page import Page
 
 NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 HOSTILE = [
@@ -25,7 +29,7 @@ HOSTILE = [
 ]
 
 
-def page(inner: str, version: int = 2) -> xml.Page:
+def page(inner: str, version: int = 2) -> Page:
     return xml.parse_page(
         f"<ListBucketResult {NAMESPACE}>{inner}</ListBucketResult>".encode(), version=version
     )
@@ -108,7 +112,8 @@ def test_a_time_that_is_none_is_refused() -> None:
 
 
 def test_the_last_page_has_no_next() -> None:
-    assert page("") == ([], [], "")
+    objects, prefixes, following = page("")
+    assert (list(objects), prefixes, following) == ([], [], "")
     assert page("<IsTruncated>false</IsTruncated><NextMarker>x</NextMarker>").next == ""
 
 

@@ -211,7 +211,7 @@ async def remove_empty(client: Client, url: ObjectURL) -> None:
         await client.delete_bucket(url.bucket)
         return
     page = await client.list_objects(url.bucket, url.folder, limit=2)
-    keys = {*page.prefixes, *(item.key for item in page.objects)}
+    keys = {*page.prefixes, *page.objects.keys}
     if keys - {url.folder}:
         raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(url))
     if not keys:

@@ -18,6 +18,7 @@ from aioobs.s3.deleting import delete, delete_all
 from aioobs.s3.exchange import Exchange
 from aioobs.s3.listing import Listing
 from aioobs.s3.objects import ObjectInfo, Range
+from aioobs.s3.page import Listed, Page
 from aioobs.s3.ranges import fill, huge_memory
 from aioobs.s3.reading import head, is_made_of, read_into
 from aioobs.s3.request import Request, object_headers, source_headers
@@ -25,7 +26,7 @@ from aioobs.s3.retry import Budget
 from aioobs.s3.stream import Order, stream
 from aioobs.s3.uploads import Uploads
 from aioobs.s3.writing import copied, copy_whole, written
-from aioobs.s3.xml import Listed, Page, Upload, UploadedPart
+from aioobs.s3.xml import Upload, UploadedPart
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
     from aioobs.s3.exchange import Exchange
+    from aioobs.s3.page import Page
     from aioobs.s3.transport import Reply
-    from aioobs.s3.xml import Page
 
 __all__ = ["Circles", "Listing"]
 

@@ -51,7 +51,7 @@ class GetOrder(Told):
         known = etag or "last-modified" in head.headers
         return bool(known) and etag == self._etag and head.length == self._size
 
-    def take(self, head: Head, body: list[bytes]) -> bool:
+    def take(self, head: Head, body: list[memoryview]) -> bool:
         """Take the object."""
         self.came(body)
         return True
@@ -71,10 +71,10 @@ class GetOrder(Told):
         except OSError as error:
             self.failed(error)
         else:
-            self.came([sink.getvalue()])
+            self.came([memoryview(sink.getvalue())])
 
     @abstractmethod
-    def came(self, body: list[bytes]) -> None:
+    def came(self, body: list[memoryview]) -> None:
         """Take the content of the object."""
 
 
@@ -90,7 +90,7 @@ class PutOrder(Told):
         """Tell whether the answer is that it is written."""
         return bool(unquote_etag(head.headers.get("etag", ""))) and head.length == 0
 
-    def take(self, head: Head, body: list[bytes]) -> bool:
+    def take(self, head: Head, body: list[memoryview]) -> bool:
         """Take that it is written."""
         self.done()
         return True
@@ -123,7 +123,7 @@ class CopyOrder(Told):
         """Tell whether the answer is short."""
         return (head.length or 0) <= LONGEST_ANSWER
 
-    def take(self, head: Head, body: list[bytes]) -> bool:
+    def take(self, head: Head, body: list[memoryview]) -> bool:
         """Take that it is copied, which the body has to say."""
         try:
             if not etag_in(self.request, b"".join(body)):

@@ -140,6 +140,8 @@ def check_headers(headers: dict[str, str]) -> None:
     for name, value in headers.items():
         if not HEADER_NAME.fullmatch(name):
             raise ConfigError(f"{name!r} cannot be the name of a header")
+        if value.isascii() and value.isprintable():
+            continue
         if FORBIDDEN_IN_HEADERS.search(value):
             raise ConfigError(f"the header {name!r} holds a line break or a NUL, or the like")
         if not is_text(value):

@@ -10,6 +10,7 @@ Everything here is a pure function of its arguments: the clock comes in as `now`
 from __future__ import annotations
 
 import hmac
+import re
 import time
 from binascii import b2a_base64
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from aioobs.config import REGION
 from aioobs.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
 __all__ = [
     "UNSIGNED_PAYLOAD",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+UNRESERVED = re.compile(r"[A-Za-z0-9._~/-]*")
 V4_LONGEST_EXPIRES = 7 * 24 * 3600
 
 # Hop-by-hop and conditional headers are left out: a proxy or a cache may change them on the way.
@@ -382,14 +384,16 @@ class Anonymous:
 
 def quote_path(key: str) -> str:
     """Percent-encode the UTF-8 of a key, all but slashes and the unreserved of RFC 3986."""
-    return quote(key, safe="/")
+    return key if UNRESERVED.fullmatch(key) else quote(key, safe="/")
 
 
-def encode_query(pairs: Iterable[tuple[str, str | None]]) -> str:
+def encode_query(pairs: Collection[tuple[str, str | None]]) -> str:
     """Return the query string of `pairs`, sorted by name; a space becomes ``%20``.
 
     A value of None gives a name without an equals sign, as in ``?uploads``.
     """
+    if not pairs:
+        return ""
     encoded = sorted(
         (quote(name, safe=""), "" if value is None else "=" + quote(value, safe=""))
         for name, value in pairs

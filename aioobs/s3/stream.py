@@ -47,7 +47,7 @@ class Order(ABC):
         """Tell whether a good answer is the one that was hoped for."""
 
     @abstractmethod
-    def take(self, head: Head, body: list[bytes]) -> bool:
+    def take(self, head: Head, body: list[memoryview]) -> bool:
         """Take the whole answer; return whether it is what was hoped for."""
 
     @abstractmethod
@@ -126,7 +126,7 @@ class Lane:
         self._sign = sign
         self._seconds = seconds  # without a byte, after which an order is given up
         self._raw = b""  # of the head, or what has come of it
-        self._body: list[bytes] = []
+        self._body: list[memoryview] = []
         self._missing = -1  # bytes of the body; -1: the head has not come as a whole
         self._stopped: asyncio.Future[Stopped | None] = self._loop.create_future()
         self._last = self._until = 0.0
@@ -158,7 +158,7 @@ class Lane:
             return
         head, body = head_of(request.method, target, headers), request.body
         assert not isinstance(body, FilePart)
-        self._lent.transport.write(head + body if body else head)
+        self._lent.transport.writelines((head, body) if body else (head,))
 
     def _leave(self, stopped: Stopped | None) -> None:
         """Give the connection back, for all that was asked on it has been answered."""
@@ -191,8 +191,7 @@ class Lane:
     def _hand_over(self) -> Wire:
         """Have somebody else see what there is to be made of the answer."""
         wire = self._lean.wire(self._lent, self._order.request.method)
-        for data in (self._raw, *self._body):
-            wire.data_received(data)
+        wire.data_received(b"".join((self._raw, *self._body)))
         self._stopped.set_result((self._order, wire))
         return wire
 
@@ -216,15 +215,18 @@ class Lane:
             if end < 4 and len(data) < LONGEST_HEAD and data.startswith(PLAIN[: len(data)]):
                 self._raw = data
                 return
-            self._raw, data = data[:end], data[end:]
+            self._raw = data[:end]
+            rest = memoryview(data)[end:]
             head = parse_head(self._raw)
             if head is None or not self._is_plain(head):
-                self._body = [data]
+                self._body = [rest]
                 self._hand_over()
                 return
             self._head, self._missing = head, head.length or 0
-        self._body.append(data)
-        self._missing -= len(data)
+        else:
+            rest = memoryview(data)
+        self._body.append(rest)
+        self._missing -= len(rest)
         if self._missing > 0:
             return
         unsent = self._order.request.body and self._lent.transport.get_write_buffer_size()

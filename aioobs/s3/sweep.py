@@ -21,7 +21,7 @@ from aioobs.threads import settled
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 
-    from aioobs.s3.xml import Page
+    from aioobs.s3.page import Page
 
 __all__ = ["Sweep"]
 
@@ -118,9 +118,8 @@ class Sweep:
                 return None
             if lane.pages:
                 start = lane.pages[0].objects[0].key
-                for place, item in enumerate(page.objects):
-                    if item.key == start:
-                        return place
+                if start in page.objects.keys:
+                    return page.objects.keys.index(start)
                 self._give_up()
                 return None
             await self._change()  # the lane gets its first page, or is dropped
@@ -191,8 +190,9 @@ class Sweep:
     def _take(self, lane: Lane, page: Page) -> None:
         begins = not lane.first
         if page.objects:
-            lane.first, lane.last = page.objects[0].key, page.objects[-1].key
-            self._scale.learn(item.key[len(self._prefix) :] for item in page.objects[::SAMPLED])
+            keys = page.objects.keys
+            lane.first, lane.last = keys[0], keys[-1]
+            self._scale.learn(key[len(self._prefix) :] for key in keys[::SAMPLED])
         if begins and lane is not self._lanes[0]:
             stop = self._stop(self._lanes.index(lane))
             if not page.objects or (stop is not None and lane.first > stop):

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 
 from aioobs.errors import ProtocolError
 from aioobs.s3.dates import nanoseconds
-from aioobs.s3.entries import read_entries
+from aioobs.s3.entries import Columns, read_entries
+from aioobs.s3.page import Objects, Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from xml.etree import ElementTree
 
-    from aioobs.s3.entries import Columns
-
 __all__ = [
-    "Listed",
-    "Page",
     "complete_document",
     "delete_document",
     "fields",
@@ -42,27 +38,6 @@ MOST_TAGS = 1 << 18  # ten times what the longest answer has; its tree takes som
 
 Following = tuple[tuple[str, str], ...]
 """What to add to a query for the next page; empty after the last one."""
-
-
-class Listed(NamedTuple):
-    """An object as a listing shows it."""
-
-    key: str
-    size: int
-    etag: str
-    """Without quotes; only the MD5 of the content where the object was put in one piece."""
-    mtime_nsec: int
-    """Nanoseconds since 1970."""
-
-
-class Page(NamedTuple):
-    """One answer of a listing."""
-
-    objects: list[Listed]
-    prefixes: list[str]
-    """What ends in the delimiter: the folders."""
-    next: str
-    """Where the next page begins; empty: this is the last one."""
 
 
 class Upload(NamedTuple):
@@ -135,19 +110,7 @@ def parse_page(document: bytes, *, version: int) -> Page:
     root = parse(document, "ListBucketResult")
     plain = text(root, "EncodingType").lower() != "url"
     decode = str if plain else unquoted
-    objects = (
-        listed(columns, decode)
-        if columns
-        else [
-            Listed(
-                decode(text(item, "Key")),
-                number(item, "Size"),
-                unquote_etag(text(item, "ETag")),
-                nanoseconds(text(item, "LastModified")),
-            )
-            for item in root.iterfind("Contents")
-        ]
-    )
+    objects = listed(columns or columns_of(root), decode)
     prefixes = [decode(text(item, "Prefix")) for item in root.iterfind("CommonPrefixes")]
     following = ""
     if text(root, "IsTruncated").lower() == "true":
@@ -172,16 +135,26 @@ def next_token(document: bytes) -> str:
     return "" if b"&" in token else token.decode("utf-8", "replace")
 
 
-def listed(columns: Columns, decode: Callable[[str], str]) -> list[Listed]:
+def columns_of(root: ElementTree.Element) -> Columns:
+    """Return what varies in the entries of a page, read of its tree."""
+    items = root.findall("Contents")
+    return Columns(
+        [text(item, "Key") for item in items],
+        [text(item, "LastModified") for item in items],
+        [unquote_etag(text(item, "ETag")) for item in items],
+        [str(number(item, "Size")) for item in items],
+    )
+
+
+def listed(columns: Columns, decode: Callable[[str], str]) -> Objects:
     """Return what the columns of a page say; no loop here is one of Python."""
-    keys: Iterable[str] = columns.keys
-    together = "".join(columns.keys)
+    keys = columns.keys
+    together = "".join(keys)
     if "%" in together or "+" in together:
-        keys = map(decode, keys)
+        keys = [*map(decode, keys)]
     moments = {time: nanoseconds(time) for time in set(columns.times)}
-    times = map(moments.__getitem__, columns.times)
-    rows = zip(keys, map(int, columns.sizes), columns.etags, times, strict=True)
-    return [*map(partial(tuple.__new__, Listed), rows)]
+    times = [*map(moments.__getitem__, columns.times)]
+    return Objects(keys, [*map(int, columns.sizes)], columns.etags, times)
 
 
 def unquoted(key: str) -> str:
@@ -198,10 +171,10 @@ def entries_of(document: bytes) -> tuple[Columns | None, bytes]:
 
 
 def next_marker(
-    marker: str, decode: Callable[[str], str], objects: Sequence[Listed], prefixes: Sequence[str]
+    marker: str, decode: Callable[[str], str], objects: Objects, prefixes: Sequence[str]
 ) -> str:
     """Return where a listing of version 1 goes on: at its marker, or after the greatest name."""
-    names = [*(item.key for item in objects[-1:]), *prefixes[-1:]]
+    names = [*objects.keys[-1:], *prefixes[-1:]]
     if not marker:
         return max(names, default="")
     return marker if marker in names else decode(marker)  # some stores encode all but the marker

@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 SCAN_BATCH = 1000
+IN_THE_WAY = "a file stands where a folder is wanted"
 CLOSE_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
 READING = os.O_RDONLY | CLOSE_ON_EXEC | os.O_NONBLOCK  # or else a pipe is waited for
 
@@ -86,8 +87,8 @@ class LocalStore:
 
         return await in_thread(look)
 
-    async def list_directory(self, path: str, *, recursive: bool) -> list[tuple[str, bool]]:
-        """Return the names below a folder, each with whether it is a folder, in order."""
+    async def list_directory(self, path: str, *, recursive: bool) -> tuple[list[str], set[str]]:
+        """Return the names of the files and of the folders below a folder."""
         return await in_thread(list_names, path, recursive=recursive)
 
     async def make_dirs(self, path: str) -> None:
@@ -155,19 +156,22 @@ def total_size(path: str) -> int:
     return total
 
 
-def list_names(path: str, *, recursive: bool) -> list[tuple[str, bool]]:
-    found = []
+def list_names(path: str, *, recursive: bool) -> tuple[list[str], set[str]]:
+    files: list[str] = []
+    folders: set[str] = set()
     pending = [""]
     while pending:
         below = pending.pop()
         with local_errors(path), os.scandir(os.path.join(path, below)) as scan:
             for entry in scan:
                 name = f"{below}{entry.name}"
-                folder = entry.is_dir()
-                found.append((name, folder))
-                if recursive and folder and not entry.is_symlink():
+                if not entry.is_dir():
+                    files.append(name)
+                    continue
+                folders.add(name)
+                if recursive and not entry.is_symlink():
                     pending.append(f"{name}/")
-    return sorted(found)
+    return files, folders
 
 
 def remove(path: str, *, recursive: bool) -> None:
@@ -196,8 +200,8 @@ def take_entries(scan: Iterator[os.DirEntry[str]]) -> list[Entry]:
     return batch
 
 
-def make_folder(path: str, folders: FolderSync | None = None) -> None:
-    """Create a folder and those above it; one that is there is no error.
+def make_folder(path: str, folders: FolderSync | None = None) -> bool:
+    """Create a folder and those above it; return whether it was not there before.
 
     Raises:
         NotADirectoryError: there is a file in the place of one of them.
@@ -209,11 +213,14 @@ def make_folder(path: str, folders: FolderSync | None = None) -> None:
             new = os.path.dirname(new) or "."
             folders.add(new)
     try:
-        os.makedirs(path, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise NotADirectoryError(
-            errno.ENOTDIR, "a file stands where a folder is wanted", path
-        ) from error
+        os.makedirs(path)
+    except FileExistsError as error:
+        if not os.path.isdir(path):
+            raise NotADirectoryError(errno.ENOTDIR, IN_THE_WAY, path) from error
+        return False
+    except NotADirectoryError as error:
+        raise NotADirectoryError(errno.ENOTDIR, IN_THE_WAY, path) from error
+    return True
 
 
 class FolderSync:
@@ -297,14 +304,18 @@ class Draft:
         target: The path that it is to have.
         folders: Given to have it on the disk before it has its name; its folder is added there,
             for the name to follow.
+        alone: Whether nothing of that name was there when its folder was made, a moment ago.
     """
 
-    def __init__(self, target: str, folders: FolderSync | None = None) -> None:
+    def __init__(
+        self, target: str, folders: FolderSync | None = None, *, alone: bool = False
+    ) -> None:
         self.target = target
         self.descriptor = -1
         self._path = ""
         self._mode: int | None = None
         self._folders = folders
+        self._alone = alone
 
     @property
     def path(self) -> str:
@@ -313,12 +324,8 @@ class Draft:
 
     def open(self) -> None:
         """Create it, empty."""
-        with suppress(FileNotFoundError):
-            mode = os.lstat(self.target).st_mode
-            if modes.S_ISLNK(mode):
-                self.target = os.path.realpath(self.target)
-                mode = os.stat(self.target).st_mode
-            self._mode = mode
+        if not self._alone:
+            self._look()
         if self._mode is not None and modes.S_ISDIR(self._mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.target)
         if self._mode is not None and not modes.S_ISREG(self._mode):
@@ -332,6 +339,15 @@ class Draft:
         # Never more than the file will have: the one that it replaces may be a private one.
         self.descriptor = os.open(path, flags, 0o666 if self._mode is None else 0o600)
         self._path = path
+
+    def _look(self) -> None:
+        """See what stands in its place."""
+        with suppress(FileNotFoundError):
+            mode = os.lstat(self.target).st_mode
+            if modes.S_ISLNK(mode):
+                self.target = os.path.realpath(self.target)
+                mode = os.stat(self.target).st_mode
+            self._mode = mode
 
     def publish(self) -> None:
         """Give the file its name."""

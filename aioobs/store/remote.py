@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from aioobs.s3.client import Client
     from aioobs.s3.objects import ObjectInfo
-    from aioobs.s3.xml import Listed
+    from aioobs.s3.page import Listed
 
 __all__ = ["RemoteStore", "file_url"]
 
@@ -110,28 +110,24 @@ class RemoteStore:
         marker = await self._head(url.with_key(url.folder))
         return Stat(0, marker.mtime_nsec if marker else 0, is_directory=True)
 
-    async def list_directory(self, path: str, *, recursive: bool) -> list[tuple[str, bool]]:
-        """Return the names below a folder, each with whether it is a folder, in order."""
+    async def list_directory(self, path: str, *, recursive: bool) -> tuple[list[str], set[str]]:
+        """Return the names of the files and of the folders below a folder."""
         url = object_url(path)
-        files: list[tuple[str, bool]] = []
+        files: list[str] = []
         folders: set[str] = set()
-        marked, start, before = False, len(url.folder), ""
+        marked, start = False, len(url.folder)
         delimiter = "" if recursive else "/"
         async for page in self.client.list_pages(url.bucket, url.folder, delimiter=delimiter):
             marked = marked or bool(page.objects)
             folders.update(prefix[start:].rstrip("/") for prefix in page.prefixes)
-            for item in page.objects:
-                name = item.key[start:]
-                above, _, last = name.rpartition("/")
-                if above != before:
-                    before = above
-                    folders.update(folders_of(name))
-                if last:
-                    files.append((name, False))
+            names = [key[start:] for key in page.objects.keys]
+            for above in {name.rpartition("/")[0] for name in names} - folders:
+                folders.update(folders_of(f"{above}/"))
+            files += [name for name in names if name and name[-1] != "/"]
         folders.discard("")
         if not (files or folders or marked):
             await self._require_folder(url)
-        return sorted([*files, *((name, True) for name in folders)])
+        return files, folders
 
     async def make_dirs(self, path: str) -> None:
         """Create a folder and those above it; one that is there is no error."""
@@ -180,7 +176,7 @@ class RemoteStore:
     async def _remove_folder(self, url: ObjectURL) -> None:
         failures: list[ObsError] = []
         async for page in self.client.list_pages(url.bucket, url.folder):
-            keys = [item.key for item in reversed(page.objects)]  # what is deepest comes first
+            keys = reversed(page.objects.keys)  # what is deepest comes first
             failures += await self.client.delete_objects(url.bucket, keys)
         # A parallel file system refuses a folder whose content stands on a later page.
         again = [error.url.partition("://")[2].partition("/")[2] for error in failures]
@@ -269,7 +265,7 @@ class RemoteStore:
         else:
             prefix = base.folder + literal_prefix(patterns[0])
             async for page in self.client.list_pages(base.bucket, prefix, delimiter="/"):
-                names = [(item.key, False) for item in page.objects]
+                names = [(key, False) for key in page.objects.keys]
                 names += [(folder.rstrip("/"), True) for folder in page.prefixes]
                 for key, folder in names:
                     name = key[len(base.folder) :]
@@ -285,8 +281,8 @@ class RemoteStore:
         self, base: ObjectURL, patterns: list[str], found: set[str], *, only_folders: bool
     ) -> None:
         async for page in self.client.list_pages(base.bucket, base.folder):
-            for item in page.objects:
-                for name, folder in relative_names(item.key[len(base.folder) :]):
+            for key in page.objects.keys:
+                for name, folder in relative_names(key[len(base.folder) :]):
                     if folder or not only_folders:
                         names = name.split("/") if name else []
                         if path_matches(names, patterns):
@@ -313,7 +309,7 @@ class RemoteStore:
     async def _is_only_folder(self, url: ObjectURL) -> bool:
         """Tell whether a listing shows a folder, but no object of that name."""
         page = await self.client.list_objects(url.bucket, url.key, delimiter="/", limit=1)
-        if any(item.key == url.key for item in page.objects):
+        if url.key in page.objects.keys:
             return False
         return await self._is_folder(url)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Crew"]
 
-READ_AHEAD = 1000
+READ_AHEAD = 100
 
 
 class Crew:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["SMALL", "SmallFiles"]
 
 SMALL = 1 << 20  # bytes
+MOST_FOLDERS = 10_000
 
 
 class SmallFiles:
@@ -57,6 +58,8 @@ class SmallFiles:
         self._client = client
         self._memory: Allowance | None = None
         self._held = 0
+        self.new_folders: set[str] = set()
+        """Some of those that were made for this."""
 
     def take(self, job: Job) -> bool:
         """Tell whether a file is one of these."""
@@ -124,9 +127,11 @@ class File:
         else:
             self.line.crew.add_order(Upload(self, target, errand.result))
 
-    def came(self, body: list[bytes]) -> None:
+    def came(self, body: list[memoryview]) -> None:
         """Take the content of an object."""
-        self.line.errands.post(partial(write_small, str(self.job.target), body), self.written)
+        self.line.errands.post(
+            partial(write_small, str(self.job.target), body, self.line.new_folders), self.written
+        )
 
     def written(self, errand: Errand[None]) -> None:
         """Take that the local file is there."""
@@ -166,7 +171,7 @@ class Download(GetOrder):
         super().__init__(source.bucket, source.key, size, file.job.etag)
         self._file = file
 
-    def came(self, body: list[bytes]) -> None:
+    def came(self, body: list[memoryview]) -> None:
         """Have it written."""
         self._file.came(body)
 
@@ -231,17 +236,20 @@ def read_small(path: str, size: int) -> bytes | None:
     return data if len(data) == size else None
 
 
-def write_small(target: str, body: list[bytes]) -> None:
-    """Write a file, and the folders it stands in if need be."""
-    draft = Draft(target)
+def write_small(target: str, body: list[memoryview], new_folders: set[str]) -> None:
+    """Write a file, and make the folders it stands in if need be."""
+    folder = os.path.dirname(target)
+    draft = Draft(target, alone=folder in new_folders)
     try:
         try:
             draft.open()
         except (FileNotFoundError, NotADirectoryError):
-            make_folder(os.path.dirname(target))
+            if make_folder(folder):
+                if len(new_folders) >= MOST_FOLDERS:
+                    new_folders.clear()
+                new_folders.add(folder)
             draft.open()
-        for data in body:
-            view = memoryview(data)
+        for view in body:
             while view:
                 view = view[os.write(draft.descriptor, view) :]
         draft.publish()

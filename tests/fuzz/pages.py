@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 from hypothesis import strategies as st
 
 from aioobs.errors import ProtocolError
 from aioobs.s3 import xml
+
+if TYPE_CHECKING:
+    from aioobs.s3.page import Page
 
 TEXTS = ["", "1", "a b", "%41+", "&lt;", "]]>", "é", "\x85", "\u2028", "\r\n", "\t", "&#13;", "07"]
 ENTRY = (
@@ -25,7 +29,7 @@ PUT = [
 ]  # fmt: skip
 
 
-def outcome(document: bytes) -> xml.Page | type[ProtocolError]:
+def outcome(document: bytes) -> Page | type[ProtocolError]:
     try:
         return xml.parse_page(document, version=2)
     except ProtocolError as error:
