@@ -734,7 +734,7 @@ def test_the_verbs_and_the_client_work_on_a_store(obs_bucket: str) -> None:
         assert asyncio.run(inside_a_loop()) == b"ext"
 
 
-def test_importing_is_cheap_and_loads_nothing_heavy() -> None:
+def test_importing_is_cheap_and_loads_nothing_heavy(tmp_path: Path) -> None:
     script = """
 import sys, time
 start = time.process_time()
@@ -746,9 +746,14 @@ print((time.process_time() - middle) / (middle - start))
 heavy = {"aiohttp", "aiofiles", "anyio", "botocore", "uvloop"} & {*sys.modules}
 assert not heavy, heavy
 """
+    # Compiled before, as what is installed is; the first run does that.
+    compiled = os.environ | {"PYTHONPYCACHEPREFIX": str(tmp_path)}
+    compiled.pop("PYTHONDONTWRITEBYTECODE", None)
     runs = [
-        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-        for _ in range(3)
+        subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=compiled
+        )
+        for _ in range(4)
     ]
     # Compared with asyncio, which everybody has: that is independent of the machine and its load.
-    assert min(float(run.stdout) for run in runs) < 2.5
+    assert min(float(run.stdout) for run in runs[1:]) < 2

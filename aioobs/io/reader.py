@@ -64,7 +64,7 @@ class ObjectReader:
 
     What is read in order is asked for ahead of its use, in several requests at once: twice as
     much whenever the reader had to wait, up to 32 MiB.  After a jump no more than is wanted is
-    asked for.  A replaced object is an error.
+    asked for, straight into the buffer of whoever wants it.  A replaced object is an error.
     """
 
     readable = True
@@ -84,7 +84,8 @@ class ObjectReader:
         if wanted <= 0:
             return 0
         self._forget_other_loops()
-        if wanted > LARGEST_BLOCK and not self._is_asked_for():
+        jumped = self._position != self._stop
+        if not self._is_asked_for() and (jumped or wanted > LARGEST_BLOCK):
             count = await self._fill(buffer[:wanted])
         else:
             await self._ask(wanted)
@@ -106,10 +107,8 @@ class ObjectReader:
     async def _ask(self, wanted: int) -> None:
         """Ask for what is wanted, and for more if the object is read in order."""
         if not self._is_asked_for():
-            if self._blocks and self._position == self._stop:
+            if self._blocks:
                 self._grow()
-            else:
-                await self._drop()
             self._request(max(wanted, self._block_size if self._ahead else 0))
         size = self._block_size
         while self._stop + size <= self._position + self._ahead and self._stop < self._info.size:

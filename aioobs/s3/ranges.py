@@ -53,6 +53,9 @@ async def read_ranges(
         if sink.received != length:
             raise ReadError(f"{length} bytes were wanted, {sink.received} came")
 
+    if size <= part_size:
+        await read_part(0, size)
+        return
     async with Tasks() as tasks:
         for part in cut(size, part_size):
             await tasks.start(read_part(part.offset, part.size), at_most=RANGES_AT_ONCE)
