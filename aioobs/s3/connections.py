@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
+from aioobs.s3.slots import Slots
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
 
@@ -44,9 +46,8 @@ class Connections:
         self._session = Transport(config)
         lean = config.transport == "lean" and config.proxy is None
         self._lean = LeanTransport(self._session, config) if lean else None
-        self.slots = asyncio.Semaphore(config.connections)
+        self.slots = Slots(config.connections)
         self.memory = Allowance(config.bytes_in_flight)
-        self._all = config.connections
         self._closing: asyncio.Task[None] | None = None
 
     def lean(self, request: Request) -> LeanTransport | None:
@@ -79,10 +80,7 @@ class Connections:
         self._closing = asyncio.create_task(self._close_when_idle())
 
     async def _close_when_idle(self) -> None:
-        for _ in range(self._all):
-            await self.slots.acquire()
-        for _ in range(self._all):
-            self.slots.release()
+        await self.slots.all_left()
         await self.guard.aclose()
 
 

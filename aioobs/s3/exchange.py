@@ -26,7 +26,7 @@ from aioobs.s3.connections import Connections
 from aioobs.s3.credentials import CredentialChain
 from aioobs.s3.dates import http_time
 from aioobs.s3.request import Address, Request, address
-from aioobs.s3.retry import Budget
+from aioobs.s3.retry import Budget, asks_to_slow_down
 from aioobs.s3.signing import Anonymous, Credentials, Signer, SigOBS, SigV2, SigV4
 from aioobs.s3.watch import Watch
 
@@ -169,7 +169,7 @@ class Exchange:
         connections = self._connections.get(loop) or await self.connections()
         idle = min(self.config.idle_timeout, limit / 2 if limit else self.config.idle_timeout)
 
-        async with connections.slots:
+        async with connections.slots as since:
             url, headers = await self._signed(request)
             with Watch(idle) as watch:
                 reply = await connections.send(request, url, headers, watch.progress, begun)
@@ -177,6 +177,8 @@ class Exchange:
                     if 200 <= reply.status < 300:
                         return await receive(reply)
                     resp = await error_response(reply)
+                    if asks_to_slow_down(resp):
+                        connections.slots.slow_down(since)
                 except ReadError as error:
                     error.resp = response_of(reply, b"")
                     raise

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aioobs.config import Config
     from aioobs.errors import ErrorResponse, ObsError
 
-__all__ = ["Budget", "attempts_for"]
+__all__ = ["Budget", "asks_to_slow_down", "attempts_for"]
 
 ALWAYS = 1 << 30  # as often as the budget has it
 NEVER = 1
@@ -37,6 +37,16 @@ CODES = {
     "TooManyRequests": ALWAYS,
     "XAmzContentSHA256Mismatch": 3,
 }
+TOO_MANY = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "RequestLimitExceeded",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequests",
+    }
+)
 # Nothing listens there or nobody knows the name: more attempts only keep the user waiting.
 CONNECTIONS = {"refused": 5, "unknown host": 3, "not http": 3, "proxy": 3, "tls": NEVER}
 
@@ -53,6 +63,11 @@ def attempts_for(error: ObsError) -> int:
         code = CODES.get(error.resp.code)
         return code if code is not None else STATUSES.get(error.resp.status, NEVER)
     return NEVER
+
+
+def asks_to_slow_down(resp: ErrorResponse) -> bool:
+    """Tell whether a store refuses a request because there are too many."""
+    return resp.status in (429, 503) or resp.code in TOO_MANY
 
 
 class Budget:

@@ -1,0 +1,79 @@
+"""How many requests are under way at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+__all__ = ["Slots"]
+
+
+class Slots:
+    """A number of slots, fewer while the store asks to slow down.
+
+    When it does there are half as many as were in use; refusals of requests that had been sent by
+    then change nothing more.  From then on there is one more whenever as many as there are have
+    been used well.  That is how TCP finds out what a network bears.
+    """
+
+    __slots__ = ("_idle", "_limit", "_most", "_refused", "_round", "_taken", "_waiting")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._limit = float(most)
+        self._taken = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._round = 0
+        self._refused = 0
+        self._idle: asyncio.Future[None] | None = None
+
+    async def __aenter__(self) -> int:
+        """Take a slot; return the round that `slow_down` wants to know of."""
+        if self._taken < self._limit and not self._waiting:
+            self._taken += 1
+            return self._round
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except BaseException:
+            if turn.done() and not turn.cancelled():
+                self._leave()
+            else:
+                self._waiting.remove(turn)
+                self._wake()
+            raise
+        return self._round
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._refused:
+            self._refused -= 1
+        elif self._limit < self._most:
+            self._limit = min(self._limit + 1 / self._limit, self._most)
+        self._leave()
+
+    def slow_down(self, since: int) -> None:
+        """Do as a store says that has refused what was sent in a slot of the round *since*."""
+        self._refused += 1
+        if since == self._round:
+            self._round += 1
+            self._limit = max(min(self._limit, self._taken) / 2, 1.0)
+
+    async def all_left(self) -> None:
+        """Wait until no slot is taken."""
+        while self._taken or self._waiting:
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle
+
+    def _leave(self) -> None:
+        self._taken -= 1
+        self._wake()
+        if not self._taken and self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    def _wake(self) -> None:
+        while self._waiting and self._taken < self._limit:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._taken += 1
+                turn.set_result(None)

@@ -1,0 +1,75 @@
+"""Fewer requests at a time while the store asks to slow down."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+from faulty import Answer, FaultyServer, Received, connect, refusal, stored
+
+from aioobs import Client, ObsError
+
+WORK = 0.01  # seconds that the store needs for a request
+
+
+class Narrow:
+    """A store that does so many requests at a time and refuses all others."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.refused = 0
+        self.most = 0
+        self._there = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, received: Received) -> Answer:
+        with self._lock:
+            if self._there >= self.room:
+                self.refused += 1
+                return refusal(503, "SlowDown")
+            self._there += 1
+            self.most = max(self.most, self._there)
+        try:
+            time.sleep(WORK)
+            return stored(b"x")(received)
+        finally:
+            with self._lock:
+                self._there -= 1
+
+
+async def reads(client: Client, count: int) -> list[bytes]:
+    return await asyncio.gather(*(client.get_object("b", f"{i}") for i in range(count)))
+
+
+async def test_a_store_that_can_do_two_at_a_time_is_soon_asked_for_no_more() -> None:
+    store = Narrow(2)
+    with FaultyServer(always=store) as server:
+        async with connect(server.endpoint, connections=32, attempts=10) as client:
+            assert await reads(client, 300) == [b"x"] * 300
+    assert store.refused < 400  # it is not often that more is tried
+
+
+async def test_once_the_store_can_do_more_it_is_asked_for_more() -> None:
+    store = Narrow(1)
+    with FaultyServer(always=store) as server:
+        async with connect(server.endpoint, connections=16, attempts=10) as client:
+            await reads(client, 40)
+            store.room, store.most = 16, 0
+            await reads(client, 400)
+    assert store.most >= 8
+
+
+async def test_those_who_are_cancelled_while_they_wait_leave_their_places() -> None:
+    with FaultyServer(always=Narrow(100)) as server:
+        async with connect(server.endpoint, connections=1, attempts=1) as client:
+            for _ in range(5):
+                tasks = [asyncio.create_task(client.get_object("b", "k")) for _ in range(8)]
+                await asyncio.sleep(0)
+                for task in tasks[::2]:
+                    task.cancel()
+                with pytest.raises((asyncio.CancelledError, ObsError)):
+                    await tasks[0]
+                await asyncio.gather(*tasks, return_exceptions=True)
+            assert await client.get_object("b", "k") == b"x"
