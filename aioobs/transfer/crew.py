@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Crew"]
 
-READ_AHEAD = 100
+AHEAD = 4  # files for each worker that are known and not done: more would only take memory
+FEWEST = 100
 
 
 class Crew:
@@ -29,6 +30,7 @@ class Crew:
     def __init__(self, client: Client, workers: int) -> None:
         self._client = client
         self._workers = max(workers, 1)
+        self._most = max(AHEAD * workers, FEWEST)
         self._parts: deque[Task] = deque()
         self._files: deque[Task] = deque()
         self._orders: deque[Order] = deque()
@@ -60,7 +62,7 @@ class Crew:
 
     async def room(self) -> None:
         """Wait until so little is unfinished that more can be added."""
-        while self._unfinished >= READ_AHEAD:
+        while self._unfinished >= self._most:
             self._room.clear()
             await self._room.wait()
 
@@ -82,7 +84,7 @@ class Crew:
     def end(self) -> None:
         """Count the end of that."""
         self._unfinished -= 1
-        if self._unfinished <= READ_AHEAD // 2:
+        if self._unfinished <= self._most // 2:
             self._room.set()
         self._end_if_done()
 

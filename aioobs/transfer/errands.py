@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from aioobs.threads import in_thread, settled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 __all__ = ["Errand", "Errands"]
 
+TRIP = 0.005  # seconds in the thread before those who wait are told
 SHORT = 0.0003  # seconds for an errand; where they take longer a thread has something to do
-LONG = 0.005  # seconds that none may take in the event loop
-STRETCH = 0.001  # seconds of them before the event loop goes on
-CAUTION = 1.0  # seconds in the thread after a long one
+STRETCH = 0.001  # seconds of short ones before the event loop goes on
+LONG = 0.005  # seconds that none of them may take
+CAUTION = 1.0  # seconds in the thread after one that did
 
 T = TypeVar("T")
 
@@ -38,11 +39,11 @@ class Errand(Generic[T]):
 class Errands:
     """Calls blocking functions.
 
-    They are called in a worker thread, those that come up while a trip is under way together with
-    the next one.  Still, to read or write a small file that the system has in memory takes less
-    time than two threads take from each other that both want the interpreter's lock.  So those that
-    have proved short are called in the event loop, for a moment at a time and while the store is
-    busy with what was just sent; one that is not sends them all into the thread again.
+    They are called in a worker thread, many to a trip, for a trip costs more than one of them.
+    Still, to read or write a small file that the system has in memory takes less time than two
+    threads take from each other that both want the interpreter's lock.  So those that have proved
+    short are called in the event loop, for a moment at a time and while the store is busy with what
+    was just sent; one that is not sends them all into the thread again.
 
     Args:
         broken: Told of what is raised by those who are told.
@@ -71,40 +72,37 @@ class Errands:
     async def _travel(self) -> None:
         while self._waiting:
             if self._are_short:
-                errands = self._stretch()
+                done, longest = carry_out(self._waiting, STRETCH)
+                if longest > LONG:
+                    self._are_short, self._caution_until = False, time.monotonic() + CAUTION
                 await asyncio.sleep(0)
             else:
-                errands = await self._trip()
+                began = time.monotonic()
+                done, _ = await in_thread(carry_out, self._waiting, TRIP)
+                now = time.monotonic()
+                self._are_short = now - began < SHORT * len(done) and now > self._caution_until
             try:
-                for errand in errands:
+                for errand in done:
                     errand.then(errand)
             except BaseException as error:  # noqa: BLE001 - it ends the whole
                 self._broken(error)
 
-    async def _trip(self) -> Iterable[Errand[object]]:
-        errands, self._waiting = self._waiting, deque()
-        taken = await in_thread(carry_out, errands)
-        self._are_short = taken < SHORT * len(errands) and time.monotonic() > self._caution_until
-        return errands
 
-    def _stretch(self) -> Iterable[Errand[object]]:
-        done: list[Errand[object]] = []
-        left = STRETCH
-        while self._waiting and left > 0:
-            done.append(self._waiting.popleft())
-            taken = carry_out(done[-1:])
-            left -= taken
-            if taken > LONG:
-                self._are_short, self._caution_until = False, time.monotonic() + CAUTION
-        return done
-
-
-def carry_out(errands: Iterable[Errand[object]]) -> float:
-    """Call the functions; return the seconds that took."""
-    began = time.monotonic()
-    for errand in errands:
+def carry_out(waiting: deque[Errand[object]], seconds: float) -> tuple[list[Errand[object]], float]:
+    """Call functions for a while; return what was done, and the seconds of what took longest."""
+    done: list[Errand[object]] = []
+    longest, now = 0.0, time.monotonic()
+    end = now + seconds
+    while now < end:
+        try:
+            errand = waiting.popleft()
+        except IndexError:  # it may be emptied meanwhile
+            break
         try:
             errand.result = errand.function()
         except Exception as error:  # noqa: BLE001 - told where it was asked for
             errand.error = error
-    return time.monotonic() - began
+        done.append(errand)
+        before, now = now, time.monotonic()
+        longest = max(longest, now - before)
+    return done, longest
