@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -103,8 +104,10 @@ class Client:
         Raises:
             ProtocolError: the listing does not come to an end.
         """
-        async for page in self._listing.pages(bucket, prefix, delimiter, start_after):
-            yield page
+        listing = self._listing.pages(bucket, prefix, delimiter, start_after)
+        async with aclosing(listing) as pages:  # who has enough need not wait for a collector
+            async for page in pages:
+                yield page
 
     async def list_objects(
         self,

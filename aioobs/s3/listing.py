@@ -15,7 +15,7 @@ from aioobs.s3.sweep import Sweep
 from aioobs.threads import settled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncGenerator, Callable, Coroutine
 
     from aioobs.s3.exchange import Exchange
     from aioobs.s3.page import Page
@@ -38,7 +38,7 @@ class Listing:
 
     async def pages(
         self, bucket: str, prefix: str, delimiter: str, start_after: str
-    ) -> AsyncIterator[Page]:
+    ) -> AsyncGenerator[Page, None]:
         """Yield all pages; a listing that does not come to an end is an error.
 
         The next page is asked for while the caller is busy with one.  A long listing without a

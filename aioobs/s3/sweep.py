@@ -83,7 +83,8 @@ class Sweep:
         self._take(lane, page)
         self._extend()
         try:
-            while lane.pages or lane.chain.marker or lane.error:
+            # The chain knows that it has ended a moment before its last page is here.
+            while lane.pages or lane.task or lane.chain.marker or lane.error:
                 while not lane.pages:
                     if lane.error:
                         raise lane.error
@@ -101,6 +102,7 @@ class Sweep:
                         yield page._replace(objects=page.objects[:cut])
                 self._useful += 1
         finally:
+            self._lanes.clear()  # what arrives now is for nobody
             for task in self._tasks:
                 task.cancel()
             if self._tasks:
