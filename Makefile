@@ -1,6 +1,8 @@
 # Everything runs in .venv, which is made by itself and made anew when pyproject.toml changes.
 PYTHON ?= python3
 URL ?=
+# Processes that share the tests: one more than there are processors, as some tests only wait.
+TEST_PROCESSES ?= $(shell expr $$(nproc 2>/dev/null || echo 1) + 1)
 export FUZZ_SECONDS ?= 60
 
 VENV := .venv
@@ -9,6 +11,7 @@ READY := $(VENV)/.ready
 # Apart, for some of the other clients want older versions of what the tests use.
 BENCH_VENV := .venv-bench
 READY_TO_BENCH := $(BENCH_VENV)/.ready
+SHARED := --numprocesses $(TEST_PROCESSES) --dist worksteal
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -21,10 +24,10 @@ demo: $(READY) ## see it work: on a local server, or make demo URL=s3://bucket/p
 	$(BIN)/python -m benchmarks.demo $(URL)
 
 test: $(READY) ## run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SHARED)
 
 test-session: $(READY) ## run what moves data on aiohttp's own session, and on the other event loop
-	$(BIN)/python -m pytest --transport session --loop uvloop -m "not slow" \
+	$(BIN)/python -m pytest $(SHARED) --transport session --loop uvloop -m "not slow" \
 	    $(patsubst %,tests/test_%.py,client copy file folders reading verbs)
 
 test-cpython: $(READY) ## run CPython's own tests with a shift and without, in three minutes

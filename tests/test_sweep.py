@@ -140,7 +140,7 @@ async def test_who_has_enough_leaves_nothing_behind() -> None:
     with FaultyServer(always=Store(numbered(100 * PAGE), str.encode)) as server:
         async with connect(server.endpoint, page_size=PAGE, list_version=2) as client:
             pages = client.list_pages("b", "p/")
-            for _ in range(12):
+            for _ in range(16):
                 await anext(pages)
             await pages.aclose()  # type: ignore[attr-defined]
             assert requests() == []

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Circles", "Listing"]
 
 
-LONG = 4  # pages, after which a listing may be continued from several places at once
+LONG = 10  # pages, after which a listing may be continued from several places at once
 SLOW = 0.005  # seconds for a page; what is faster than this would not become faster
 
 

@@ -358,7 +358,11 @@ class Draft:
             os.fsync(self.descriptor)
         self._close()
         if self._path:
-            os.replace(self._path, self.target)
+            try:
+                os.replace(self._path, self.target)
+            except OSError as error:
+                error.filename, error.filename2 = self.target, None  # nobody knows the other name
+                raise
             self._path = ""
             if self._folders is not None:
                 self._folders.add(os.path.dirname(self.target))
