@@ -34,7 +34,7 @@ PATIENCE = 120.0  # seconds without any progress, after which the last round is 
 
 Look = tuple[int, int]  # size, and nanoseconds of the last change
 
-log = logging.getLogger("aioobs.background")
+log: logging.Logger = logging.getLogger("aioobs.background")
 
 
 def background_sync_copy(

@@ -76,7 +76,7 @@ VARIABLES = (*ENDPOINTS, *REGIONS, *AUTHORITIES, *SWITCHES, *PROXIES, "AIOOBS_TR
 """What `Config.from_env` reads."""
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
-CHOICES = {
+CHOICES: Mapping[str, tuple[object, ...]] = {
     "addressing": get_args(Addressing),
     "signature": get_args(Signature),
     "payload_signing": get_args(PayloadSigning),

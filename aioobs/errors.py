@@ -117,7 +117,7 @@ class ObsError(OSError):
         self.operation = operation
         self.url = url
         self.resp = resp
-        self.errno = self.default_errno
+        self.errno: int | None = self.default_errno
 
     @property
     def url(self) -> str:
@@ -127,7 +127,7 @@ class ObsError(OSError):
     @url.setter
     def url(self, url: str) -> None:
         self._url = url
-        self.filename = url or None
+        self.filename: str | None = url or None
 
     def __str__(self) -> str:
         where = " ".join(filter(None, (self.operation, self.url)))
@@ -147,19 +147,19 @@ def _rebuild(cls: type[ObsError], message: str, state: dict[str, object]) -> Obs
 class ConfigError(ObsError, ValueError):
     """Something about the configuration or a credential is missing or wrong."""
 
-    default_errno = errno.EINVAL
+    default_errno: int | None = errno.EINVAL
 
 
 class NotFound(ObsError, FileNotFoundError):
     """There is no such object, folder, bucket or local file."""
 
-    default_errno = errno.ENOENT
+    default_errno: int | None = errno.ENOENT
 
 
 class IsADirectory(ObsError, IsADirectoryError):
     """The path is a folder where one file is wanted."""
 
-    default_errno = errno.EISDIR
+    default_errno: int | None = errno.EISDIR
 
 
 class ConnectionFailed(ObsError, ConnectionError):
@@ -184,13 +184,13 @@ class ConnectionFailed(ObsError, ConnectionError):
 class OperationTimeout(ObsError, TimeoutError):
     """An operation with all of its attempts took longer than its timeout."""
 
-    default_errno = errno.ETIMEDOUT
+    default_errno: int | None = errno.ETIMEDOUT
 
 
 class ReadError(ObsError):
     """An answer that began well broke off, or is not what was asked for."""
 
-    default_errno = errno.EIO
+    default_errno: int | None = errno.EIO
 
 
 class ObjectChanged(ReadError):
@@ -200,25 +200,25 @@ class ObjectChanged(ReadError):
 class ProtocolError(ObsError):
     """The answer is not one that an S3-compatible store gives."""
 
-    default_errno = errno.EPROTO
+    default_errno: int | None = errno.EPROTO
 
 
 class ResponseError(ObsError):
     """The store refused the request; `resp` has the status, the code and the request id."""
 
-    default_errno = errno.EIO
+    default_errno: int | None = errno.EIO
 
 
 class AccessDenied(ResponseError, PermissionError):
     """The credentials do not allow this, or are not valid."""
 
-    default_errno = errno.EACCES
+    default_errno: int | None = errno.EACCES
 
 
 class AlreadyExists(ResponseError, FileExistsError):
     """The bucket that was to be created, or the object that was to be new, is there already."""
 
-    default_errno = errno.EEXIST
+    default_errno: int | None = errno.EEXIST
 
 
 class NotAppendable(ResponseError):
@@ -232,19 +232,19 @@ class PreconditionFailed(ResponseError):
 class UnsafeKey(ObsError, ValueError):
     """The key has no safe place below the target directory."""
 
-    default_errno = errno.EINVAL
+    default_errno: int | None = errno.EINVAL
 
 
 class SourceError(ObsError):
     """A local file changed, or could not be read, while it was being sent: nothing is published."""
 
-    default_errno = errno.EIO
+    default_errno: int | None = errno.EIO
 
 
 class WorkerLost(ObsError):
     """A process that was to copy this died: whether the file was copied is not known."""
 
-    default_errno = errno.EIO
+    default_errno: int | None = errno.EIO
 
 
 class TransferFailed(ObsError):
@@ -253,7 +253,7 @@ class TransferFailed(ObsError):
     `failures` has one exception for each failed file, with its `url`.
     """
 
-    default_errno = errno.EIO
+    default_errno: int | None = errno.EIO
 
     def __init__(
         self,
@@ -265,13 +265,13 @@ class TransferFailed(ObsError):
         failures: Sequence[OSError] = (),
     ) -> None:
         super().__init__(message, operation=operation, url=url, resp=resp)
-        self.failures = tuple(failures)
+        self.failures: tuple[OSError, ...] = tuple(failures)
 
 
 class NameConflict(TransferFailed, FileExistsError):
     """Keys that are both a file and a folder, which no local directory can hold."""
 
-    default_errno = errno.EEXIST
+    default_errno: int | None = errno.EEXIST
 
 
 NOT_FOUND_CODES = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchUpload", "NoSuchVersion"})

@@ -12,7 +12,7 @@ from aioobs.errors import ConfigError
 from aioobs.s3.client import Client
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = ["current_client", "set_auth"]
 
@@ -87,8 +87,8 @@ def fingerprint() -> tuple[object, ...]:
     return tuple(map(os.environ.get, VARIABLES))
 
 
-session = Session()
-current_client = session.client
+session: Session = Session()
+current_client: Callable[[], Client] = session.client
 
 
 def set_auth(

@@ -86,8 +86,8 @@ class LocalServer:
     ca_file: str | None = None
 
     def __init__(self, *, tls: bool = False) -> None:
-        self.access_key = secrets.token_hex(10)
-        self.secret_key = secrets.token_hex(20)
+        self.access_key: str = secrets.token_hex(10)
+        self.secret_key: str = secrets.token_hex(20)
         self._tls = tls
         self._directory: Path | None = None
         self._keeper: subprocess.Popen[bytes] | None = None

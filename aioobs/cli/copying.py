@@ -151,8 +151,10 @@ class Copy:
         self.given = given
         self.tally = tally
         self.pairs = found
-        self.wanted = Filter(given.include, given.exclude)
-        self.patterns = {str(pair.source) for pair in found if pair.by_pattern and not pair.folder}
+        self.wanted: Filter = Filter(given.include, given.exclude)
+        self.patterns: set[str] = {
+            str(pair.source) for pair in found if pair.by_pattern and not pair.folder
+        }
 
     async def run(self, departure: Departure | None) -> int:
         """Copy, and have *departure* remove what was copied; return the exit status."""

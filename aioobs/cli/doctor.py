@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from aioobs.cli.tally import Tally
+    from aioobs.config import Config
     from aioobs.url import ObjectURL
 
 __all__ = ["doctor"]
@@ -53,9 +54,9 @@ class Visit:
 
     def __init__(self, client: Client, url: ObjectURL | None, *, as_json: bool) -> None:
         self.client = client
-        self.config = client.config
+        self.config: Config = client.config
         self.url = url
-        self.status = 0
+        self.status: int = 0
         self._as_json = as_json
         self._clock: float | None = None
         self._sample: ObjectURL | None = None

@@ -28,7 +28,7 @@ class Row:
     def __init__(
         self, name: str, path: str, *, size: int = 0, mtime_nsec: int = 0, folder: bool = False
     ) -> None:
-        self.name = f"{name}/" if folder else name
+        self.name: str = f"{name}/" if folder else name
         self.path = path
         self.size = size
         self.mtime_nsec = mtime_nsec

@@ -31,7 +31,7 @@ class Departure:
         self._tally = tally
         self._folders = folders
         self._copied: list[Job] = []
-        self.failed = False
+        self.failed: bool = False
 
     def add(self, job: Job) -> None:
         """Take a file that has been copied."""

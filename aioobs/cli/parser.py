@@ -11,7 +11,7 @@ from aioobs.cli.show import age, size_of
 from aioobs.config import Addressing, Signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["build", "parse"]
 
@@ -52,7 +52,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return given
 
 
-REACH_DEFAULTS = {
+REACH_DEFAULTS: Mapping[str, str | bool | None] = {
     "endpoint": None,
     "region": None,
     "addressing": None,

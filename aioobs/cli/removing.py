@@ -80,8 +80,8 @@ class Removal:
     def __init__(self, given: argparse.Namespace, tally: Tally) -> None:
         self.given = given
         self.tally = tally
-        self.bar = Bar(wanted=not (given.no_progress or given.verbose or given.dry_run))
-        self.failed = False
+        self.bar: Bar = Bar(wanted=not (given.no_progress or given.verbose or given.dry_run))
+        self.failed: bool = False
         self._batch: dict[str, int] = {}  # sizes by path
         self._again: dict[str, int] = {}
 

@@ -83,7 +83,7 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):  # type: ignore[misc]
         ConfigError: an option is not known, or its value not valid.
     """
 
-    protocol = ("obs", "s3", "s3a")
+    protocol: tuple[str, ...] = ("obs", "s3", "s3a")
     mirror_sync_methods = False  # see add_blocking
 
     def __init__(

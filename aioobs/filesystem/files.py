@@ -90,7 +90,7 @@ def reopened(fs: FileSystem, path: str, position: int) -> Reading:
 class Changing(Open):
     """An object that is written: it appears when it is closed, or at the end of a transaction."""
 
-    held = False
+    held: bool = False
     """Whether closing it leaves that to `commit`."""
 
     @property
@@ -225,9 +225,9 @@ class AsyncFile:
         self.fs = fs
         self.path = path
         self.mode = mode
-        self.size = size
-        self.loc = 0 if raw.readable else size
-        self.closed = False
+        self.size: int = size
+        self.loc: int = 0 if raw.readable else size
+        self.closed: bool = False
         self._raw = raw
         self._stream = ByteStream(raw)
 

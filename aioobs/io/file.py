@@ -75,7 +75,7 @@ class File:
         flush_interval: float = 0,
     ) -> None:
         parse(name)
-        self.name = os.fspath(name)
+        self.name: str = os.fspath(name)
         self.mode = mode
         letter, updates, binary = split_mode(mode)
         check_options(

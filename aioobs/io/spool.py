@@ -60,7 +60,7 @@ class Spool:
     """
 
     def __init__(self, client: Client, url: ObjectURL, base: Stored | None, *, new: bool) -> None:
-        self.descriptor = -1
+        self.descriptor: int = -1
         self._client = client
         self._url = url
         self._base = base

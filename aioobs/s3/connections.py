@@ -46,8 +46,8 @@ class Connections:
         self._session = Transport(config)
         lean = config.transport == "lean" and config.proxy is None
         self._lean = LeanTransport(self._session, config) if lean else None
-        self.slots = Slots(config.connections)
-        self.memory = Allowance(config.bytes_in_flight)
+        self.slots: Slots = Slots(config.connections)
+        self.memory: Allowance = Allowance(config.bytes_in_flight)
         self._closing: asyncio.Task[None] | None = None
 
     def lean(self, request: Request) -> LeanTransport | None:

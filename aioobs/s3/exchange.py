@@ -53,7 +53,7 @@ LONGEST_ERROR = 256 * 1024
 LARGEST_SKEW = 300.0  # seconds; a store refuses from 900 on
 REDIRECTS = (301, 302, 307, 308)
 
-log = logging.getLogger("aioobs.request")
+log: logging.Logger = logging.getLogger("aioobs.request")
 
 
 class Exchange:

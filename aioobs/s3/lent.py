@@ -24,7 +24,7 @@ __all__ = ["Lender", "Lent"]
 
 LENT_IDLE = 1.0  # seconds without a request, after which a connection goes back to aiohttp
 
-log = logging.getLogger("aioobs.request")
+log: logging.Logger = logging.getLogger("aioobs.request")
 
 
 class Lender:
@@ -162,9 +162,9 @@ class Lent(asyncio.Protocol):
             AttributeError, TypeError: its parts are not what they are in the aiohttp known here.
         """
         self.user: User | None = None
-        self.idle_since = 0.0
-        self.connection = connection
-        self.origin = origin
+        self.idle_since: float = 0.0
+        self.connection: Connection = connection
+        self.origin: str = origin
         self._poll: select.poll | None = None
         self._spoiled = False
         try:
@@ -176,7 +176,7 @@ class Lent(asyncio.Protocol):
         except BaseException:
             connection.close()
             raise
-        self.handler = handler
+        self.handler: ResponseHandler = handler
         self.transport: asyncio.Transport = transport
 
     def is_good(self) -> bool:

@@ -133,7 +133,7 @@ class Chain:
         self._ask = ask
         self._after = after
         self._circles = Circles("listObjects", url)
-        self.marker = ""
+        self.marker: str = ""
         """Where the next page begins; empty: at the beginning, or nowhere."""
 
     def ask(

@@ -31,7 +31,7 @@ class Objects(Sequence[Listed]):
     def __init__(
         self, keys: list[str], sizes: list[int], etags: list[str], times: list[int]
     ) -> None:
-        self.keys = keys
+        self.keys: list[str] = keys
         self._sizes = sizes
         self._etags = etags
         self._times = times
@@ -55,8 +55,6 @@ class Objects(Sequence[Listed]):
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"Objects({list(self)})"

@@ -56,12 +56,12 @@ class Pump:
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._report = progress
         self._error: BaseException | None = None
-        self.socket = Plain(fileno=os.dup(descriptor))
+        self.socket: Plain = Plain(fileno=os.dup(descriptor))
         self.socket.setblocking(False)  # or else socket.setdefaulttimeout() is heard
         self.channel: Plain | Tunnel = self.socket if tls is None else Tunnel(tls, self.socket)
         self.count = 0
         """Bytes that have moved."""
-        self.stopped = False
+        self.stopped: bool = False
 
     async def run(self, work: Callable[[Pump], None]) -> None:
         """Run *work* in the thread; who is cancelled stops it and waits for its end."""

@@ -122,7 +122,7 @@ class Comparison:
     """A sink that takes the bytes of a body and no others."""
 
     def __init__(self, body: Body) -> None:
-        self.received = 0
+        self.received: int = 0
         self._body = body
 
     async def write(self, chunk: bytes) -> None:

@@ -80,8 +80,8 @@ class Budget:
     __slots__ = ("_longest_wait", "_wait", "attempts", "made")
 
     def __init__(self, config: Config) -> None:
-        self.attempts = config.attempts
-        self.made = 0
+        self.attempts: int = config.attempts
+        self.made: int = 0
         self._wait = config.retry_wait
         self._longest_wait = config.retry_wait_max
 

@@ -345,7 +345,7 @@ class SigOBS(SigV2):
     scheme = "OBS"
     prefix = "x-obs-"
     access_key_name = "AccessKeyId"
-    subresources = SUBRESOURCES_OBS
+    subresources: ClassVar[frozenset[str]] = SUBRESOURCES_OBS
 
     def _renamed(self, headers: Mapping[str, str]) -> dict[str, str]:
         return {

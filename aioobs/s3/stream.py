@@ -40,7 +40,7 @@ class Order(ABC):
     __slots__ = ("request",)
 
     def __init__(self, request: Request) -> None:
-        self.request = request
+        self.request: Request = request
 
     @abstractmethod
     def expects(self, head: Head) -> bool:

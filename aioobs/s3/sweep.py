@@ -52,12 +52,14 @@ class Lane:
     __slots__ = ("after", "chain", "error", "first", "last", "pages", "task")
 
     def __init__(self, chain: Chain, after: str) -> None:
-        self.chain = chain
-        self.after = after
+        self.chain: Chain = chain
+        self.after: str = after
         self.pages: deque[Page] = deque()
         self.task: asyncio.Task[Page] | None = None
         self.error: BaseException | None = None
-        self.first = self.last = ""  # keys of the page that came last
+        # Keys of the page that came last.
+        self.first: str = ""
+        self.last: str = ""
 
 
 class Sweep:

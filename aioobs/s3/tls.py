@@ -194,7 +194,7 @@ class Tunnel:
     """A socket over which a worker thread speaks TLS."""
 
     def __init__(self, tls: SharedTLS, connection: socket.socket) -> None:
-        self.unsent = memoryview(b"")
+        self.unsent: memoryview = memoryview(b"")
         """What has been encrypted and not been sent."""
         self._tls = tls
         self._socket = connection

@@ -42,7 +42,7 @@ AUTOMATIC_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 SENT_AT_ONCE = 256 * 1024  # a longer body is handed over piece by piece
 PRIVATE_NAMES = (".local", ".localhost", ".internal", ".lan", ".home.arpa", ".test")
 
-log = logging.getLogger("aioobs.request")
+log: logging.Logger = logging.getLogger("aioobs.request")
 warned: set[str] = set()
 
 
@@ -163,7 +163,7 @@ class Outgoing:
         rest: AsyncIterator[bytes | memoryview],
         progress: Callable[[], None],
     ) -> None:
-        self.sent = False
+        self.sent: bool = False
         """Whether all of it has been handed over."""
         self._first = first
         self._rest = rest
@@ -212,13 +212,13 @@ class SessionReply:
     def __init__(self, response: aiohttp.ClientResponse, progress: Callable[[], None]) -> None:
         self._response = response
         self._progress = progress
-        self.status = response.status
-        self.reason = response.reason or ""
+        self.status: int = response.status
+        self.reason: str = response.reason or ""
         self.headers: Mapping[str, str] = {
             name.lower(): ", ".join(response.headers.getall(name)) for name in response.headers
         }
         length = self.headers.get("content-length", "")
-        self.length = int(length) if length.isascii() and length.isdigit() else None
+        self.length: int | None = int(length) if length.isascii() and length.isdigit() else None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it arrives."""

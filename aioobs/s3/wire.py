@@ -44,7 +44,7 @@ class LeanTransport:
 
     def __init__(self, session: Transport, config: Config) -> None:
         self._session = session
-        self.lender = Lender(session, config)
+        self.lender: Lender = Lender(session, config)
 
     async def send(
         self,
@@ -147,7 +147,7 @@ class Wire:
         self._loop = asyncio.get_running_loop()
         self._lender = lender
         self._lent: Lent | None = lent
-        self.transport = lent.transport
+        self.transport: asyncio.Transport = lent.transport
         self._origin = lent.origin
         self.progress: Callable[[], None] = nothing
         self._body_expected = method != "HEAD"
@@ -162,7 +162,7 @@ class Wire:
         self._keep = True
         self._strange = False
         self._chunked = False
-        self.remaining = -1  # bytes of the body that have not arrived; -1: nor has the head
+        self.remaining: int = -1  # bytes of the body that have not arrived; -1: nor has the head
         lent.user = self
 
     def _place(self) -> Place | None:
@@ -427,10 +427,10 @@ class LeanReply:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self.status = wire.answer.status
-        self.reason = wire.answer.reason
+        self.status: int = wire.answer.status
+        self.reason: str = wire.answer.reason
         self.headers: Mapping[str, str] = wire.answer.headers
-        self.length = wire.answer.length
+        self.length: int | None = wire.answer.length
 
     async def read(self, limit: int | None = None) -> bytes:
         """Return the body."""

@@ -26,7 +26,7 @@ __all__ = ["Composition", "Stored", "append", "stored"]
 MOST_TRIES = 20  # to append while others do
 LONGEST_PAUSE = 2.0  # seconds between them
 
-log = logging.getLogger("aioobs.file")
+log: logging.Logger = logging.getLogger("aioobs.file")
 
 
 class Stored(NamedTuple):

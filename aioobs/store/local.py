@@ -37,7 +37,7 @@ IN_THE_WAY = "a file stands where a folder is wanted"
 CLOSE_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
 READING = os.O_RDONLY | CLOSE_ON_EXEC | os.O_NONBLOCK  # or else a pipe is waited for
 
-log = logging.getLogger("aioobs.file")
+log: logging.Logger = logging.getLogger("aioobs.file")
 
 
 @contextmanager
@@ -267,8 +267,8 @@ class Source:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.descriptor = -1
-        self.size = 0
+        self.descriptor: int = -1
+        self.size: int = 0
         self._mtime_nsec = 0
 
     def open(self) -> None:
@@ -310,8 +310,8 @@ class Draft:
     def __init__(
         self, target: str, folders: FolderSync | None = None, *, alone: bool = False
     ) -> None:
-        self.target = target
-        self.descriptor = -1
+        self.target: str = target
+        self.descriptor: int = -1
         self._path = ""
         self._mode: int | None = None
         self._folders = folders

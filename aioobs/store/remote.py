@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RemoteStore", "file_url"]
 
-log = logging.getLogger("aioobs.file")
+log: logging.Logger = logging.getLogger("aioobs.file")
 
 
 class RemoteStore:

@@ -21,7 +21,7 @@ __all__ = ["Guard", "Headers", "Upload", "abort_upload", "begin_upload"]
 CLEANUP_TIMEOUT = 5.0
 BYTES_AT_ONCE = 32 << 20  # of parts that are on their way
 
-log = logging.getLogger("aioobs.transfer")
+log: logging.Logger = logging.getLogger("aioobs.transfer")
 
 
 class Guard(TypedDict, total=False):
@@ -47,8 +47,8 @@ class Upload:
     """
 
     def __init__(self, client: Client, url: ObjectURL) -> None:
-        self.size = 0
-        self.parts = 0
+        self.size: int = 0
+        self.parts: int = 0
         self._client = client
         self._url = url
         self._id = ""

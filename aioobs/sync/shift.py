@@ -141,7 +141,7 @@ def supported_by(function: object) -> list[set[object]]:
     return [group for group in (getattr(os, name) for name in SUPPORTS) if function in group]
 
 
-switch = _Switch()
+switch: _Switch = _Switch()
 
 
 def shift(old: str, new: str) -> None:

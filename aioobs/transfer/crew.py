@@ -148,7 +148,7 @@ class Batch:
     """The parts of one file."""
 
     def __init__(self, parts: Iterable[Task]) -> None:
-        self.waiting = deque(parts)
+        self.waiting: deque[Task] = deque(parts)
         self._running = 0
         self._error: Exception | None = None
         self._all_ended: asyncio.Future[None] | None = None

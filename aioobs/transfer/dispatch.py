@@ -257,8 +257,8 @@ class OnExecutor:
     """Has an executor do batches."""
 
     def __init__(self, executor: Executor, config: Config, threads: int) -> None:
-        self.is_usable = True
-        self.reason = ""
+        self.is_usable: bool = True
+        self.reason: str = ""
         self._executor = executor
         self._config = config
         self._threads = threads

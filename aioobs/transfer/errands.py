@@ -31,8 +31,8 @@ class Errand(Generic[T]):
     result: T
 
     def __init__(self, function: Callable[[], T], then: Callable[[Errand[T]], None]) -> None:
-        self.function = function
-        self.then = then
+        self.function: Callable[[], T] = function
+        self.then: Callable[[Errand[T]], None] = then
         self.error: Exception | None = None
 
 

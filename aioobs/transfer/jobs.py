@@ -24,7 +24,7 @@ __all__ = ["is_folder", "job_of", "listed", "look", "take"]
 
 TREE_BATCH = 500
 
-log = logging.getLogger("aioobs.transfer")
+log: logging.Logger = logging.getLogger("aioobs.transfer")
 
 
 async def is_folder(client: Client, source: ObjectURL | str) -> bool:

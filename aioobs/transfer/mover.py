@@ -20,6 +20,7 @@ from aioobs.transfer.small import SmallFiles
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
+    from aioobs.config import Config
     from aioobs.s3.body import Body
     from aioobs.s3.client import Client
     from aioobs.store.upload import Guard, Headers
@@ -40,7 +41,7 @@ class Mover:
 
     def __init__(self, client: Client, crew: Crew, meter: Meter) -> None:
         self.client = client
-        self.config = client.config
+        self.config: Config = client.config
         self.crew = crew
         self.meter = meter
         self._small = SmallFiles(client, crew, meter, self._add_by_itself)

@@ -72,8 +72,8 @@ class Whole:
     def __init__(self, client: Client, job: Job) -> None:
         self.job = job
         self.error: OSError | None = None
-        self.under_way = 0  # pieces
-        self.moved = 0  # bytes
+        self.under_way: int = 0  # pieces
+        self.moved: int = 0  # bytes
         self.all_given = False
         self._client = client
         self._etags: dict[int, str] = {}

@@ -34,8 +34,12 @@ class Meter:
     def __init__(self, report: ProgressCallback | None) -> None:
         self._report = report
         self._next = 0.0
-        self.files = self.files_total = self.bytes = self.bytes_total = self.failed = 0
-        self.totals_known = False
+        self.files: int = 0
+        self.files_total: int = 0
+        self.bytes: int = 0
+        self.bytes_total: int = 0
+        self.failed: int = 0
+        self.totals_known: bool = False
 
     def found(self, size: int) -> None:
         """Count a file that is to be copied."""

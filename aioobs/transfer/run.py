@@ -60,9 +60,9 @@ class Run:
     ) -> None:
         self.client = client
         self.copied = copied
-        self.crew = Crew(client, workers)
-        self.meter = Meter(progress)
-        self.mover = Mover(client, self.crew, self.meter)
+        self.crew: Crew = Crew(client, workers)
+        self.meter: Meter = Meter(progress)
+        self.mover: Mover = Mover(client, self.crew, self.meter)
         self.failures: list[OSError] = []
         self._workers = workers
         self._held = self._held_bytes = 0

@@ -54,7 +54,7 @@ class SmallFiles:
         self.crew = crew
         self.meter = meter
         self.otherwise = otherwise
-        self.errands = Errands(crew.fail)
+        self.errands: Errands = Errands(crew.fail)
         self._client = client
         self._memory: Allowance | None = None
         self._held = 0
@@ -112,10 +112,10 @@ class File:
     __slots__ = ("ended", "held", "job", "line")
 
     def __init__(self, line: SmallFiles, job: Job, held: int, ended: Ended) -> None:
-        self.line = line
-        self.job = job
-        self.held = held
-        self.ended = ended
+        self.line: SmallFiles = line
+        self.job: Job = job
+        self.held: int = held
+        self.ended: Ended = ended
 
     def read(self, errand: Errand[bytes | None]) -> None:
         """Take what has been read of a local file."""

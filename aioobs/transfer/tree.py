@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Found", "walk_tree"]
 
-log = logging.getLogger("aioobs.transfer")
+log: logging.Logger = logging.getLogger("aioobs.transfer")
 
 
 class Found(NamedTuple):

@@ -48,7 +48,7 @@ MOST = 7  # processes
 PATIENCE = 5.0  # seconds to end in, before a process is killed
 HEADER = 8  # bytes of a frame that say how long it is
 
-log = logging.getLogger("aioobs.transfer")
+log: logging.Logger = logging.getLogger("aioobs.transfer")
 
 
 async def reinforced(run: Run, line: Line, *, threads: int) -> None:
@@ -72,7 +72,7 @@ class Reinforcements:
     """Worker processes that come when they are needed."""
 
     def __init__(self, run: Run, line: Line, threads: int) -> None:
-        self.are_there = False
+        self.are_there: bool = False
         self._run = run
         self._line = line
         self._threads = threads
@@ -111,7 +111,7 @@ class Worker:
     """A process that does batches; when it dies they are done here."""
 
     def __init__(self, client: Client, threads: int) -> None:
-        self.is_usable = False
+        self.is_usable: bool = False
         self._client = client
         self._threads = max(threads // BATCHES_AHEAD, 1)
         self._process: subprocess.Popen[bytes] | None = None
