@@ -15,10 +15,10 @@ SHARED := --numprocesses $(TEST_PROCESSES) --dist worksteal
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-session test-cpython fuzz check audit format bench bench-report bench-compare clean
+.PHONY: help demo test test-session test-cpython fuzz check release-check release-smoke audit format bench bench-report bench-compare clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
 
 demo: $(READY) ## see it work: on a local server, or make demo URL=s3://bucket/prefix
 	$(BIN)/python -m benchmarks.demo $(URL)
@@ -43,6 +43,12 @@ check: $(READY) ## check format, lint, types and the generated files
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m aioobs.sync._generate --check
+
+release-check: $(READY) ## build, and test what is built on each Python, with old and new dependencies
+	cd tests && ../$(BIN)/python -m release
+
+release-smoke: $(READY) ## build, install the wheel where nothing else is, and use it
+	cd tests && ../$(BIN)/python -m release quick
 
 audit: $(READY) ## look for known vulnerabilities of what is installed, if the service can be reached
 	$(PIP_INSTALL) pip-audit

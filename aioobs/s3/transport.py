@@ -325,12 +325,11 @@ def without_secrets(error: aiohttp.ClientError) -> None:
         info = error.request_info
         headers = info.headers.copy()
         headers.clear()
-        error.request_info = aiohttp.RequestInfo(
-            info.url.with_query(None), info.method, type(info.headers)(headers)
-        )
+        url = info.url.with_query(None)
+        error.request_info = aiohttp.RequestInfo(url, info.method, type(info.headers)(headers), url)
         error.args = (error.request_info, ())
     elif isinstance(error, aiohttp.ClientConnectorError):
-        error.args = (error.os_error,)
+        error.args = error.args[-1:]  # the cause; the key of the connection is before it
 
 
 def is_private(host: str) -> bool:
