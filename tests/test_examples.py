@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -193,6 +194,23 @@ def test_background_sync(url: str) -> None:
     assert lines[1] == "at the end: ['model_0.txt', 'model_1.txt', 'model_2.txt']"
     assert re.fullmatch(r"rounds: [2-9] last error: None", lines[2])
     assert file.read(f"{url}/train_url/model_2.txt") == "weights of epoch 2\n"
+
+
+@pytest.mark.slow
+@needs("ray")
+def test_ray_executor(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    # Its sockets need a short path.
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        monkeypatch.setenv("RAY_TMPDIR", place)
+        lines = run("ray_executor", url)
+
+    assert lines == [
+        "['0.txt', '1.txt', '2.txt', '3.txt', '4.txt']",
+        "5 files 45 bytes",
+        "['moved', 'samples']",
+    ]
+    assert file.read(f"{url}/moved/3.txt") == "sample 3\n"
 
 
 def test_shift(url: str) -> None:
