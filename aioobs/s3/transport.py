@@ -214,9 +214,10 @@ class SessionReply:
         self._progress = progress
         self.status: int = response.status
         self.reason: str = response.reason or ""
-        self.headers: Mapping[str, str] = {
-            name.lower(): ", ".join(response.headers.getall(name)) for name in response.headers
-        }
+        found: dict[str, list[str]] = {}
+        for name, value in response.headers.items():
+            found.setdefault(name.lower(), []).append(value)
+        self.headers: Mapping[str, str] = {name: ", ".join(found[name]) for name in found}
         length = self.headers.get("content-length", "")
         self.length: int | None = int(length) if length.isascii() and length.isdigit() else None
 
