@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast, get_args
@@ -212,6 +212,15 @@ class Config:
             return self.region
         found = next(filter(None, (cloud.match(self.host) for cloud in PUBLIC_CLOUDS)), None)
         return found[1] if found else "us-east-1"
+
+    def __repr__(self) -> str:
+        """Show what is not as by default, and no secrets."""
+        shown = (
+            f"{one.name}={value!r}"
+            for one in fields(self)
+            if one.repr and (value := getattr(self, one.name)) != one.default and value != {}
+        )
+        return f"Config({', '.join(shown)})"
 
     def timeout(self, operation: str) -> float | None:
         """Return the seconds that *operation* may take with all of its attempts."""

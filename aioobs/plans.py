@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aioobs.file import place
@@ -27,13 +27,16 @@ class Plan:
 
     source: ObjectURL | str
     target: ObjectURL | str
-    jobs: Sequence[Job] = field(repr=False)
+    jobs: Sequence[Job]
     """A job has `source`, `target` and `size`, which is `None` where nobody has looked yet."""
 
     @property
     def bytes(self) -> int:
         """The sizes that are known, together."""
         return sum(job.size or 0 for job in self.jobs)
+
+    def __repr__(self) -> str:
+        return f"<Plan {self.source} -> {self.target}: {len(self)} files, {self.bytes} bytes>"
 
     def __len__(self) -> int:
         return len(self.jobs)

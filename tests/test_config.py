@@ -164,6 +164,13 @@ def test_no_secret_is_in_the_text_of_a_config() -> None:
         assert secret not in repr(config) + str(config)
 
 
+def test_the_text_of_a_config_says_what_was_chosen() -> None:
+    config = Config(endpoint="store.test", attempts=3, secret_key="b", access_key="a")
+    assert repr(config) == "Config(endpoint='store.test', access_key='a', attempts=3)"
+    assert repr(Config(timeouts={"getObject": 5})) == "Config(timeouts={'getObject': 5})"
+    assert repr(Config()) == "Config()"
+
+
 def test_a_config_is_a_value() -> None:
     config = Config(endpoint="store.test", timeouts={"getObject": 5})
     _ = config.origin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat as modes
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["Entry", "Stat"]
 
@@ -49,8 +49,8 @@ class Entry:
     name: str
     path: str
     """The folder's path or URL, as it was given, and the name."""
-    _is_directory: bool
-    _stat: Stat | None = None
+    _is_directory: bool = field(repr=False)
+    _stat: Stat | None = field(default=None, repr=False)
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
         """Tell whether it is a folder."""
