@@ -12,10 +12,12 @@ READY := $(VENV)/.ready
 BENCH_VENV := .venv-bench
 READY_TO_BENCH := $(BENCH_VENV)/.ready
 SHARED := --numprocesses $(TEST_PROCESSES) --dist worksteal
+DOCS_VENV := .venv-docs
+READY_FOR_DOCS := $(DOCS_VENV)/.ready
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-session test-cpython fuzz check release-check release-smoke audit format bench bench-report bench-compare clean
+.PHONY: help demo test test-session test-cpython fuzz check release-check release-smoke audit format bench bench-report bench-compare docs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -72,8 +74,11 @@ bench-report: $(READY_TO_BENCH) ## measure everything and write docs/benchmarks.
 bench-compare: $(READY_TO_BENCH) ## fail if this is slower than what docs/benchmarks.json has
 	$(BENCH_VENV)/bin/python -m benchmarks compare
 
+docs: $(READY_FOR_DOCS) ## write the documentation to site/, and fail if anything is wrong with it
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict
+
 clean: ## remove the environment and everything else that was made
-	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(BENCH_VENV) $(DOCS_VENV) site .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml
@@ -90,4 +95,10 @@ $(READY_TO_BENCH): pyproject.toml
 	$(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(BENCH_VENV)/bin/python -m pip install --quiet --editable '.[bench]'
+	@touch $@
+
+$(READY_FOR_DOCS): pyproject.toml
+	rm -rf $(DOCS_VENV)
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aioobs.testing import LocalServer
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CALL = re.compile(r"^\| `((\w+)\(.*?\))` \|", re.MULTILINE)
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TABLE_ROW = re.compile(r"^\|(.+)\|$", re.MULTILINE)
@@ -38,7 +38,11 @@ class Example(NamedTuple):
 
 def examples() -> list[Example]:
     return [
-        Example(page.name, text[: block.start()].count("\n") + 1, block[1])
+        Example(
+            str(page.relative_to(ROOT)).removeprefix("docs/"),
+            text[: block.start()].count("\n") + 1,
+            block[1],
+        )
         for page in PAGES
         for text in [page.read_text()]
         for block in BLOCK.finditer(text)
