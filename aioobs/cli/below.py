@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from aioobs import file
@@ -17,7 +16,7 @@ from aioobs.url import ObjectURL, parse
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-__all__ = ["Filter", "Item", "Named", "expand", "items_below", "items_of", "joined", "new_folders"]
+__all__ = ["Item", "Named", "expand", "items_below", "items_of", "joined", "new_folders"]
 
 
 class Named(NamedTuple):
@@ -40,26 +39,6 @@ class Item(NamedTuple):
     etag: str = ""
     error: OSError | None = None
     """Why nothing more is known of it."""
-
-
-class Filter:
-    """Patterns for names below a folder, in which ``*`` stands for slashes, too.
-
-    A name passes if it matches one of *include*, or there is none, and none of *exclude*.
-    """
-
-    def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
-        self._include = include
-        self._exclude = exclude
-
-    def __bool__(self) -> bool:
-        return bool(self._include or self._exclude)
-
-    def passes(self, name: str) -> bool:
-        """Tell whether a name is wanted."""
-        if self._include and not any(fnmatchcase(name, pattern) for pattern in self._include):
-            return False
-        return not any(fnmatchcase(name, pattern) for pattern in self._exclude)
 
 
 async def expand(paths: Sequence[str]) -> list[Named]:
@@ -101,7 +80,7 @@ async def items_below(folder: ObjectURL | str) -> AsyncIterator[Item]:
     if isinstance(folder, str):
         tree = walk_tree(folder)
         while batch := await in_thread(take, tree, TREE_BATCH):
-            for name, size, mtime_nsec, is_directory, error in batch:
+            for name, size, mtime_nsec, is_directory, error, *_ in batch:
                 path = joined(folder, name)
                 yield Item(name, path, size, mtime_nsec, is_directory, error=error)
         return

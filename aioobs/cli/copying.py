@@ -7,7 +7,7 @@ import stat
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from aioobs.cli.below import Filter, expand
+from aioobs.cli.below import expand
 from aioobs.cli.failures import UsageError, line_of, tell
 from aioobs.cli.moving import Departure, rename
 from aioobs.cli.show import say, say_json
@@ -16,6 +16,7 @@ from aioobs.cli.tally import Bar
 from aioobs.errors import IsADirectory, TransferFailed
 from aioobs.session import current_client
 from aioobs.transfer.engine import copy_jobs
+from aioobs.transfer.filter import Filter
 from aioobs.transfer.jobs import is_folder, listed, look
 from aioobs.transfer.plan import Job, same_place
 from aioobs.url import ObjectURL, parse

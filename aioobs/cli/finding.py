@@ -7,9 +7,10 @@ import time
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from aioobs.cli.below import Filter, Item, expand, items_of, joined, new_folders
+from aioobs.cli.below import Item, expand, items_of, joined, new_folders
 from aioobs.cli.failures import line_of, tell
 from aioobs.cli.show import moment, readable, say, say_json
+from aioobs.transfer.filter import Filter
 
 if TYPE_CHECKING:
     import argparse

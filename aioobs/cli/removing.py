@@ -7,12 +7,13 @@ import os
 from typing import TYPE_CHECKING
 
 from aioobs import file
-from aioobs.cli.below import Filter, Named, expand, items_below
+from aioobs.cli.below import Named, expand, items_below
 from aioobs.cli.failures import UsageError, line_of, tell
 from aioobs.cli.show import say
 from aioobs.cli.tally import Bar
 from aioobs.session import current_client
 from aioobs.threads import in_thread
+from aioobs.transfer.filter import Filter
 from aioobs.transfer.progress import Progress
 from aioobs.url import ObjectURL, parse
 

@@ -305,12 +305,19 @@ class Draft:
         folders: Given to have it on the disk before it has its name; its folder is added there,
             for the name to follow.
         alone: Whether nothing of that name was there when its folder was made, a moment ago.
+        mtime_nsec: The time that it is to claim, nanoseconds since 1970; 0: that of its making.
     """
 
     def __init__(
-        self, target: str, folders: FolderSync | None = None, *, alone: bool = False
+        self,
+        target: str,
+        folders: FolderSync | None = None,
+        *,
+        alone: bool = False,
+        mtime_nsec: int = 0,
     ) -> None:
         self.target: str = target
+        self.mtime_nsec: int = mtime_nsec
         self.descriptor: int = -1
         self._path = ""
         self._mode: int | None = None
@@ -354,6 +361,8 @@ class Draft:
         if self._path and self._mode is not None:
             # Without what would run it as its owner: that was granted to another content.
             os.fchmod(self.descriptor, self._mode & 0o777)
+        if self._path and self.mtime_nsec:
+            os.utime(self.descriptor, ns=(self.mtime_nsec, self.mtime_nsec))
         if self._path and self._folders is not None:
             os.fsync(self.descriptor)
         self._close()

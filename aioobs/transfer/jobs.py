@@ -53,7 +53,8 @@ async def look(client: Client, job: Job) -> Job:
         except NotFound:
             pass
         else:
-            return job._replace(size=found.size, etag=found.etag)
+            mtime_nsec = found.mtime_nsec if job.mtime_nsec else 0
+            return job._replace(size=found.size, etag=found.etag, mtime_nsec=mtime_nsec)
     if await is_folder(client, source):
         raise IsADirectory("is a folder; use copy_parallel to copy it", url=str(source))
     raise NotFound("there is no such file", operation="getObjectMetadata", url=str(source))
@@ -104,8 +105,10 @@ async def local_tree(source: str, target: ObjectURL | str) -> AsyncIterator[Job]
             yield job_of(source, target, found)
 
 
-def job_of(source: str, target: ObjectURL | str, found: Found) -> Job:
-    """Return the job for a thing below a local folder."""
+def job_of(source: ObjectURL | str, target: ObjectURL | str, found: Found) -> Job:
+    """Return the job for a thing below a folder."""
+    if not isinstance(source, str):
+        return job_of_object(source, target, found)
     path, error = os.path.join(source, found.name), found.error
     if not isinstance(target, str):
         error = error or unspeakable(path)
@@ -116,6 +119,18 @@ def job_of(source: str, target: ObjectURL | str, found: Found) -> Job:
         is_directory=found.is_directory,
         error=error,
     )
+
+
+def job_of_object(source: ObjectURL, target: ObjectURL | str, found: Found) -> Job:
+    name = f"{found.name}/" if found.is_directory else found.name
+    url = source.with_key(source.folder + name)
+    where: ObjectURL | str
+    error: OSError | None = None
+    if isinstance(target, str):
+        where, error = target_of(url, found.name, target)
+    else:
+        where = target.with_key(target.folder + name)
+    return Job(url, where, found.size, found.etag, found.is_directory, error)
 
 
 def unspeakable(path: str) -> UnsafeKey | None:

@@ -84,7 +84,7 @@ class Mover:
             await in_thread(make_folder, folder)
             if isinstance(source, str):
                 if not job.is_directory:
-                    await self._copy_locally(source, target)
+                    await self._copy_locally(source, target, job.mtime_nsec)
             elif not job.is_directory:
                 await self._download(source, target, job)
         elif job.is_directory:
@@ -99,9 +99,9 @@ class Mover:
             try:
                 size, etag = job.size or 0, job.etag
                 if size < self.config.multipart_threshold or not etag:
-                    await self._download_whole(source, target, size, etag)
+                    await self._download_whole(source, target, job)
                 else:
-                    await self._download_parts(source, target, size, etag)
+                    await self._download_parts(source, target, job)
             except ObjectChanged as error:  # since it was listed, or while it was being read
                 changed, job = error, await look(self.client, job)
                 self.meter.bytes_total += (job.size or 0) - size
@@ -109,8 +109,9 @@ class Mover:
                 return
         raise changed
 
-    async def _download_whole(self, source: ObjectURL, target: str, size: int, etag: str) -> None:
-        async with drafted(target) as draft:
+    async def _download_whole(self, source: ObjectURL, target: str, job: Job) -> None:
+        size, etag = job.size or 0, job.etag
+        async with drafted(target, job.mtime_nsec) as draft:
             sink = FileSink(draft.descriptor)
             await self.client.get_object_into(source.bucket, source.key, sink, if_match=etag)
             if etag and sink.received != size:
@@ -118,9 +119,9 @@ class Mover:
             self.meter.moved(sink.received)
             await in_thread(draft.publish)
 
-    async def _download_parts(self, source: ObjectURL, target: str, size: int, etag: str) -> None:
-        counted = 0
-        async with drafted(target) as draft:
+    async def _download_parts(self, source: ObjectURL, target: str, job: Job) -> None:
+        size, etag, counted = job.size or 0, job.etag, 0
+        async with drafted(target, job.mtime_nsec) as draft:
 
             async def fetch(offset: int, length: int) -> None:
                 sink = FileSink(draft.descriptor, offset)
@@ -252,10 +253,10 @@ class Mover:
             await abort_upload(self.client, target, upload_id)
             raise
 
-    async def _copy_locally(self, source: str, target: str) -> None:
+    async def _copy_locally(self, source: str, target: str, mtime_nsec: int) -> None:
         if await in_thread(is_same_file, source, target):
             return
-        async with opened(source) as file, drafted(target) as draft:
+        async with opened(source) as file, drafted(target, mtime_nsec) as draft:
             offset = 0
             while count := await in_thread(copy_some, file.descriptor, draft.descriptor, offset):
                 offset += count
@@ -265,9 +266,9 @@ class Mover:
 
 
 @asynccontextmanager
-async def drafted(target: str) -> AsyncIterator[Draft]:
+async def drafted(target: str, mtime_nsec: int) -> AsyncIterator[Draft]:
     """Create a draft, which is discarded unless it gets published."""
-    draft = Draft(target)
+    draft = Draft(target, mtime_nsec=mtime_nsec)
     try:
         await in_thread(draft.open)
         yield draft

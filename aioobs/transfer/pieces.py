@@ -158,7 +158,7 @@ class Download(Whole):
         """Create the draft."""
         target, size = str(self.job.target), self.job.size or 0
         await in_thread(os.makedirs, os.path.dirname(target) or ".", exist_ok=True)
-        self._draft = Draft(target)
+        self._draft = Draft(target, mtime_nsec=self.job.mtime_nsec)
         await in_thread(self._draft.open)
         if not self._draft.path:
             return []

@@ -25,6 +25,10 @@ class Job(NamedTuple):
     etag: str = ""
     is_directory: bool = False
     error: OSError | None = None
+    mtime_nsec: int = 0
+    """The time that a local copy is given, nanoseconds since 1970; 0: that of the copying."""
+    reason: str = ""
+    """Why it is copied, where a target was looked at: "new", "size", "time" or "content"."""
 
 
 def place_below(root: ObjectURL | str, name: str) -> ObjectURL | str:

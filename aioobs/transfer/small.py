@@ -129,9 +129,9 @@ class File:
 
     def came(self, body: list[memoryview]) -> None:
         """Take the content of an object."""
-        self.line.errands.post(
-            partial(write_small, str(self.job.target), body, self.line.new_folders), self.written
-        )
+        job, new_folders = self.job, self.line.new_folders
+        write = partial(write_small, str(job.target), body, job.mtime_nsec, new_folders)
+        self.line.errands.post(write, self.written)
 
     def written(self, errand: Errand[None]) -> None:
         """Take that the local file is there."""
@@ -236,10 +236,12 @@ def read_small(path: str, size: int) -> bytes | None:
     return data if len(data) == size else None
 
 
-def write_small(target: str, body: list[memoryview], new_folders: set[str]) -> None:
+def write_small(
+    target: str, body: list[memoryview], mtime_nsec: int, new_folders: set[str]
+) -> None:
     """Write a file, and make the folders it stands in if need be."""
     folder = os.path.dirname(target)
-    draft = Draft(target, alone=folder in new_folders)
+    draft = Draft(target, alone=folder in new_folders, mtime_nsec=mtime_nsec)
     try:
         try:
             draft.open()

@@ -1,4 +1,4 @@
-"""What a local tree holds, as it is sent to a store."""
+"""What a tree holds: of this machine as it is sent to a store, of a store as it is listed."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import errno
 import logging
 import os
 import stat as modes
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-__all__ = ["Found", "walk_tree"]
+    Order = Callable[[str], Any]
+
+__all__ = ["Found", "walk_in_order", "walk_tree"]
 
 log: logging.Logger = logging.getLogger("aioobs.transfer")
 
@@ -25,9 +27,15 @@ class Found(NamedTuple):
     mtime_nsec: int = 0
     """When a file was last changed, nanoseconds since 1970."""
     is_directory: bool = False
-    """A folder that holds nothing; others show by what they hold."""
+    """A folder that holds nothing, or that cannot be read; others show by what they hold."""
     error: OSError | None = None
     """Why it cannot be copied."""
+    etag: str = ""
+    """Of an object."""
+    ctime_nsec: int = 0
+    """When a local file came to be as it is, whatever time it claims; nanoseconds since 1970."""
+    is_linked: bool = False
+    """Whether a link to a folder leads there."""
 
 
 def walk_tree(root: str) -> Iterator[Found]:
@@ -37,8 +45,7 @@ def walk_tree(root: str) -> Iterator[Found]:
     Pipes, sockets and devices are passed over with a warning.  What is remembered grows with the
     folders that are still to be visited, not with the files.
     """
-    info = os.stat(root)
-    pending = [Folder("", ((info.st_dev, info.st_ino),))]
+    pending = [top_of(root)]
     while pending:
         folder = pending.pop()
         try:
@@ -58,6 +65,48 @@ def walk_tree(root: str) -> Iterator[Found]:
                 yield Found(folder.below.rstrip("/"), 0, is_directory=True)
 
 
+def walk_in_order(root: str, order: Order) -> Iterator[Found]:
+    """Yield the same in an order of names, in which that of a folder ends with a slash.
+
+    What is in a folder, and in those above it, is held in memory.
+    """
+    stack = [entries_of(root, top_of(root), order)]
+    while stack:
+        found = next(stack[-1], None)
+        if found is None:
+            stack.pop()
+        elif isinstance(found, Folder):
+            stack.append(entries_of(root, found, order))
+        else:
+            yield found
+
+
+def entries_of(root: str, folder: Folder, order: Order) -> Iterator[Found | Folder]:
+    try:
+        with os.scandir(os.path.join(root, folder.below)) as scan:
+            entries = sorted(scan, key=lambda entry: order(name_of(entry)))
+    except OSError as error:
+        yield Found(folder.below.rstrip("/"), 0, is_directory=True, error=error)
+        return
+    if folder.below and not entries:
+        yield Found(folder.below.rstrip("/"), 0, is_directory=True, is_linked=folder.is_linked)
+    for entry in entries:
+        if (found := look(entry, folder)) is not None:
+            yield found
+
+
+def name_of(entry: os.DirEntry[str]) -> str:
+    try:
+        return f"{entry.name}/" if entry.is_dir() else entry.name
+    except OSError:
+        return entry.name
+
+
+def top_of(root: str) -> Folder:
+    info = os.stat(root)
+    return Folder("", ((info.st_dev, info.st_ino),))
+
+
 class Folder(NamedTuple):
     """A folder that is still to be visited."""
 
@@ -65,6 +114,7 @@ class Folder(NamedTuple):
     """Relative to the root, with a slash at the end."""
     above: tuple[tuple[int, int], ...]
     """What identifies it and the folders it stands in."""
+    is_linked: bool = False
 
 
 def look(entry: os.DirEntry[str], folder: Folder) -> Found | Folder | None:
@@ -77,14 +127,21 @@ def look(entry: os.DirEntry[str], folder: Folder) -> Found | Folder | None:
     except OSError as error:
         return Found(name, 0, error=error)
     if modes.S_ISREG(info.st_mode):
-        return Found(name, info.st_size, info.st_mtime_ns)
+        return Found(
+            name,
+            info.st_size,
+            info.st_mtime_ns,
+            ctime_nsec=info.st_ctime_ns,
+            is_linked=folder.is_linked,
+        )
     if not modes.S_ISDIR(info.st_mode):
         log.warning("%s is neither a file nor a folder: it is not copied", entry.path)
         return None
     identity = (info.st_dev, info.st_ino)
     if identity in folder.above:
-        return Found(name, 0, error=loop(entry.path))
-    return Folder(f"{name}/", (*folder.above, identity))
+        return Found(name, 0, is_directory=True, error=loop(entry.path))
+    is_linked = folder.is_linked or entry.is_symlink()
+    return Folder(f"{name}/", (*folder.above, identity), is_linked)
 
 
 def dangling(path: str) -> FileNotFoundError:

@@ -1,0 +1,204 @@
+"""Two trees side by side, whatever kinds of places they are: a merge of two sorted listings.
+
+The memory that it takes does not grow with the trees, as both are read in one order.  Most stores
+list their keys in the order of UTF-8; some walk through their folders, so that ``a/b`` comes
+before ``a-b``; a local tree can be read in either order.  In which one a store lists is seen by
+its listing alone, and perhaps late: then all begins anew in the other order, and if that is not
+it either, with a listing that is held in memory, some 500 bytes for each object, and sorted.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from aioobs.threads import in_thread
+from aioobs.transfer.jobs import TREE_BATCH, take
+from aioobs.transfer.tree import Found, walk_in_order
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+    from aioobs.s3.client import Client
+    from aioobs.transfer.filter import Filter
+    from aioobs.transfer.tree import Order
+    from aioobs.url import ObjectURL
+
+    Pair = tuple[Found | None, Found | None]
+
+__all__ = ["ORDERS", "OutOfOrder", "full_name", "pairs"]
+
+
+class OutOfOrder(Exception):
+    """A store lists in another order: what was read so far is void."""
+
+
+def by_key(name: str) -> Any:
+    return name
+
+
+def by_folder(name: str) -> Any:
+    return name.split("/")
+
+
+ORDERS: tuple[Order | None, ...] = (by_key, by_folder, None)
+"""To be tried one after the other; the last one, which is none, always does."""
+
+
+async def pairs(
+    client: Client,
+    source: ObjectURL | str,
+    target: ObjectURL | str,
+    order: Order | None,
+    wanted: Filter | None = None,
+) -> AsyncIterator[list[Pair]]:
+    """Yield what is below each of two folders, side by side by its name, many at a time.
+
+    A folder shows only if nothing is in it.  A target that does not exist holds nothing.  Names
+    that do not pass the filter *wanted* are left out on both sides.
+
+    Raises:
+        OutOfOrder: not in this order; begin anew with the next one of `ORDERS`.
+    """
+    sides = [Side(client, place, order, wanted) for place in (source, target)]
+    try:
+        left, right = sides
+        while await left.fill() | await right.fill():
+            yield merge(left, right)
+    finally:
+        for side in sides:
+            await side.aclose()
+
+
+class Side:
+    """One of two listings, read bit by bit."""
+
+    def __init__(
+        self, client: Client, place: ObjectURL | str, order: Order | None, wanted: Filter | None
+    ) -> None:
+        self.keys: list[Any] = []
+        self.found: list[Found] = []
+        self.is_at_end = False
+        self._order = order or by_key
+        self._wanted = wanted
+        if order is None and not isinstance(place, str):
+            self._batches = sorted_things(client, place)
+        else:
+            self._batches = things(client, place, self._order)
+
+    async def fill(self) -> bool:
+        """Read on if nothing is left of what was read; tell whether there is anything."""
+        while not (self.found or self.is_at_end):
+            batch = await anext(self._batches, None)
+            if batch is None:
+                self.is_at_end = True
+            elif self._wanted is None:
+                self.found = batch
+            else:
+                passes = self._wanted.passes
+                self.found = [found for found in batch if passes(found.name)]
+            self.keys = [self._order(full_name(found)) for found in self.found]
+        return bool(self.found)
+
+    async def aclose(self) -> None:
+        """Read no further."""
+        await self._batches.aclose()
+
+
+def full_name(found: Found) -> str:
+    """Return the name, which of a folder ends with a slash."""
+    return f"{found.name}/" if found.is_directory else found.name
+
+
+def merge(left: Side, right: Side) -> list[Pair]:
+    """Take what can be told of what both sides have read."""
+    merged: list[Pair] = []
+    one = other = 0
+    first, second, keys, others = left.found, right.found, left.keys, right.keys
+    while one < len(first) and other < len(second):
+        key, it = keys[one], others[other]
+        if key == it:
+            merged.append((first[one], second[other]))
+            one += 1
+            other += 1
+        elif key < it:
+            merged.append((first[one], None))
+            one += 1
+        else:
+            merged.append((None, second[other]))
+            other += 1
+    if right.is_at_end and other == len(second):
+        merged += [(found, None) for found in first[one:]]
+        one = len(first)
+    if left.is_at_end and one == len(first):
+        merged += [(None, found) for found in second[other:]]
+        other = len(second)
+    left.found, left.keys = first[one:], keys[one:]
+    right.found, right.keys = second[other:], others[other:]
+    return merged
+
+
+async def things(
+    client: Client, place: ObjectURL | str, order: Order
+) -> AsyncGenerator[list[Found], None]:
+    """Yield what is below a folder in an order, many at a time.
+
+    Raises:
+        OutOfOrder: the store does not list in this order.
+    """
+    last: Found | None = None
+    async for batch in listing(client, place, order):
+        if not batch:
+            continue
+        if last is not None:
+            batch.insert(0, last)
+        keys = [order(full_name(found)) for found in batch]
+        if not all(key < after for key, after in pairwise(keys)):
+            raise OutOfOrder
+        *batch, last = without_hollow(batch)
+        yield batch
+    if last is not None:
+        yield [last]
+
+
+async def sorted_things(client: Client, place: ObjectURL) -> AsyncGenerator[list[Found], None]:
+    """Yield the same in the order of the keys, whatever that of the store is."""
+    found = {full_name(one): one async for batch in listing(client, place, by_key) for one in batch}
+    yield without_hollow([found[name] for name in sorted(found)])
+
+
+def without_hollow(batch: list[Found]) -> list[Found]:
+    """Leave out the markers of folders in which there is something, as the next thing shows."""
+    names = [*(found.name for found in batch[1:]), ""]
+    return [
+        found
+        for found, after in zip(batch, names, strict=True)
+        if not (found.is_directory and after.startswith(f"{found.name}/"))
+    ]
+
+
+async def listing(
+    client: Client, place: ObjectURL | str, order: Order
+) -> AsyncIterator[list[Found]]:
+    """Yield what is below a folder, a local one in an order, that of a store in its own."""
+    if isinstance(place, str):
+        if not await in_thread(os.path.lexists, place):
+            return
+        tree = walk_in_order(place, order)
+        while batch := await in_thread(take, tree, TREE_BATCH):
+            yield batch
+        return
+    start = len(place.folder)
+    async for page in client.list_pages(place.bucket, place.folder):
+        yield [
+            Found(
+                key[start:-1] if (marks := key[-1:] == "/" and not size) else key[start:],
+                size,
+                mtime_nsec,
+                marks,
+                etag=etag,
+            )
+            for key, size, etag, mtime_nsec in page.objects
+            if len(key) > start
+        ]
