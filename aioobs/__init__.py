@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from aioobs.plans import Plan, plan_copy, run_copy
     from aioobs.s3.body import FilePart
     from aioobs.s3.client import Client, Listed, ObjectInfo, Page
+    from aioobs.trees import SyncPlan, SyncReport, plan_sync, run_sync, sync_tree
 
 __version__ = "0.1.0"
 
@@ -70,6 +71,8 @@ __all__ = [
     "ReadError",
     "ResponseError",
     "SourceError",
+    "SyncPlan",
+    "SyncReport",
     "TransferFailed",
     "UnsafeKey",
     "WorkerLost",
@@ -77,7 +80,10 @@ __all__ = [
     "errors",
     "file",
     "plan_copy",
+    "plan_sync",
     "run_copy",
+    "run_sync",
+    "sync_tree",
 ]
 
 # Whoever wants to see the loggers below "aioobs" configures logging; nothing goes to stderr.
@@ -93,6 +99,11 @@ LATE = {
     "Plan": "aioobs.plans",
     "plan_copy": "aioobs.plans",
     "run_copy": "aioobs.plans",
+    "SyncPlan": "aioobs.trees",
+    "SyncReport": "aioobs.report",
+    "plan_sync": "aioobs.trees",
+    "run_sync": "aioobs.trees",
+    "sync_tree": "aioobs.trees",
 }
 
 

@@ -34,6 +34,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from aioobs.report import SyncReport
+
 __all__ = [
     "AccessDenied",
     "AlreadyExists",
@@ -250,7 +252,8 @@ class WorkerLost(ObsError):
 class TransferFailed(ObsError):
     """Some files of a copy failed, and all the others were copied.
 
-    `failures` has one exception for each failed file, with its `url`.
+    `failures` has one exception for each failed file, with its `url`; `report` says what a sync has
+    done all the same.
     """
 
     default_errno: int | None = errno.EIO
@@ -266,6 +269,7 @@ class TransferFailed(ObsError):
     ) -> None:
         super().__init__(message, operation=operation, url=url, resp=resp)
         self.failures: tuple[OSError, ...] = tuple(failures)
+        self.report: SyncReport | None = None
 
 
 class NameConflict(TransferFailed, FileExistsError):

@@ -19,6 +19,7 @@ PACKAGE = Path(aioobs.__file__).parent
 
 # A module imports from its own group and from those above it; a name is a module or a package.
 GROUPS = """
+report
 errors
 url config threads tasks loops
 s3
@@ -26,7 +27,7 @@ session
 store
 transfer
 io
-file background plans
+file background plans trees
 testing
 sync
 filesystem cli __main__

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from aioobs.sync.client import Client
     from aioobs.sync.moxing import install_as_moxing
     from aioobs.sync.plans import Plan, plan_copy, run_copy
+    from aioobs.sync.trees import SyncPlan, SyncReport, plan_sync, run_sync, sync_tree
 
 __all__ = [
     "AccessDenied",
@@ -65,6 +66,8 @@ __all__ = [
     "ReadError",
     "ResponseError",
     "SourceError",
+    "SyncPlan",
+    "SyncReport",
     "TransferFailed",
     "UnsafeKey",
     "WorkerLost",
@@ -72,7 +75,10 @@ __all__ = [
     "file",
     "install_as_moxing",
     "plan_copy",
+    "plan_sync",
     "run_copy",
+    "run_sync",
+    "sync_tree",
 ]
 
 
@@ -87,6 +93,8 @@ def __getattr__(name: str) -> object:
         return import_module("aioobs.sync.moxing").install_as_moxing
     if name in ("Plan", "plan_copy", "run_copy"):
         return getattr(import_module("aioobs.sync.plans"), name)
+    if name in ("SyncPlan", "SyncReport", "plan_sync", "run_sync", "sync_tree"):
+        return getattr(import_module("aioobs.sync.trees"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

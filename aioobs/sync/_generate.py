@@ -37,7 +37,12 @@ from aioobs.sync._source import (
 __all__ = ["Unsupported", "blocking_source", "main"]
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = {"aioobs.file": "file", "aioobs.plans": "plans", "aioobs.s3.client": "client"}
+MODULES = {
+    "aioobs.file": "file",
+    "aioobs.plans": "plans",
+    "aioobs.s3.client": "client",
+    "aioobs.trees": "trees",
+}
 HANDWRITTEN = {
     "File": "aioobs.sync._io",
     "background_sync_copy": "aioobs.sync.background",

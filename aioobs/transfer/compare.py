@@ -52,30 +52,39 @@ async def pairs(
     target: ObjectURL | str,
     order: Order | None,
     wanted: Filter | None = None,
-) -> AsyncIterator[list[Pair]]:
+    *,
+    hollow: bool = False,
+) -> AsyncGenerator[list[Pair], None]:
     """Yield what is below each of two folders, side by side by its name, many at a time.
 
-    A folder shows only if nothing is in it.  A target that does not exist holds nothing.  Names
-    that do not pass the filter *wanted* are left out on both sides.
+    A folder shows only if nothing is in it; with *hollow* each marker in the target does, and what
+    is in that folder follows.  A target that does not exist holds nothing.  Names that do not pass
+    the filter *wanted* are left out on both sides.
 
     Raises:
         OutOfOrder: not in this order; begin anew with the next one of `ORDERS`.
     """
-    sides = [Side(client, place, order, wanted) for place in (source, target)]
+    left = Side(client, source, order, wanted, hollow=False)
+    right = Side(client, target, order, wanted, hollow=hollow)
     try:
-        left, right = sides
         while await left.fill() | await right.fill():
             yield merge(left, right)
     finally:
-        for side in sides:
-            await side.aclose()
+        await left.aclose()
+        await right.aclose()
 
 
 class Side:
     """One of two listings, read bit by bit."""
 
     def __init__(
-        self, client: Client, place: ObjectURL | str, order: Order | None, wanted: Filter | None
+        self,
+        client: Client,
+        place: ObjectURL | str,
+        order: Order | None,
+        wanted: Filter | None,
+        *,
+        hollow: bool,
     ) -> None:
         self.keys: list[Any] = []
         self.found: list[Found] = []
@@ -83,9 +92,9 @@ class Side:
         self._order = order or by_key
         self._wanted = wanted
         if order is None and not isinstance(place, str):
-            self._batches = sorted_things(client, place)
+            self._batches = sorted_things(client, place, hollow=hollow)
         else:
-            self._batches = things(client, place, self._order)
+            self._batches = things(client, place, self._order, hollow=hollow)
 
     async def fill(self) -> bool:
         """Read on if nothing is left of what was read; tell whether there is anything."""
@@ -140,7 +149,7 @@ def merge(left: Side, right: Side) -> list[Pair]:
 
 
 async def things(
-    client: Client, place: ObjectURL | str, order: Order
+    client: Client, place: ObjectURL | str, order: Order, *, hollow: bool
 ) -> AsyncGenerator[list[Found], None]:
     """Yield what is below a folder in an order, many at a time.
 
@@ -156,16 +165,19 @@ async def things(
         keys = [order(full_name(found)) for found in batch]
         if not all(key < after for key, after in pairwise(keys)):
             raise OutOfOrder
-        *batch, last = without_hollow(batch)
+        *batch, last = batch if hollow else without_hollow(batch)
         yield batch
     if last is not None:
         yield [last]
 
 
-async def sorted_things(client: Client, place: ObjectURL) -> AsyncGenerator[list[Found], None]:
+async def sorted_things(
+    client: Client, place: ObjectURL, *, hollow: bool
+) -> AsyncGenerator[list[Found], None]:
     """Yield the same in the order of the keys, whatever that of the store is."""
     found = {full_name(one): one async for batch in listing(client, place, by_key) for one in batch}
-    yield without_hollow([found[name] for name in sorted(found)])
+    batch = [found[name] for name in sorted(found)]
+    yield batch if hollow else without_hollow(batch)
 
 
 def without_hollow(batch: list[Found]) -> list[Found]:

@@ -1,0 +1,146 @@
+"""One tree made like another, as it was planned."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from aioobs.errors import TransferFailed
+from aioobs.report import SyncReport
+from aioobs.store.local import make_folder
+from aioobs.threads import in_thread
+from aioobs.transfer.engine import perform
+from aioobs.transfer.extras import remove_extras
+from aioobs.transfer.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from concurrent.futures import Executor
+
+    from aioobs.s3.client import Client
+    from aioobs.transfer.plan import Job
+    from aioobs.transfer.progress import ProgressCallback
+    from aioobs.transfer.syncplan import SyncPlan
+    from aioobs.url import ObjectURL
+
+__all__ = ["Sync"]
+
+
+class Sync:
+    """What a plan says, done.
+
+    *copied* is told of each job when it is done, *deleted* the path or URL of each thing that goes.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        plan: SyncPlan,
+        *,
+        threads: int,
+        processes: bool = False,
+        executor: Executor | None = None,
+        executor_workers: int | None = None,
+        progress: ProgressCallback | None = None,
+        copied: Callable[[Job], None] = lambda _: None,
+        deleted: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._client = client
+        self._plan = plan
+        self._threads = threads
+        self._processes = processes
+        self._executor = executor
+        self._executor_workers = executor_workers
+        self._progress = progress
+        self._tell_copied = copied
+        self._tell_deleted = deleted
+        self._copied = self._bytes = self._deleted = 0
+
+    async def do(self, *, max_delete: int | None) -> SyncReport:
+        """Copy what differs, and if nothing has failed delete what is to go."""
+        plan = self._plan
+        plan.check(max_delete)
+        if isinstance(plan.target, str):
+            await in_thread(make_folder, plan.target)
+        await self._copy(blocked=False)
+        if plan.deletions:
+            await self._delete()
+        if plan.blocked:
+            await self._copy(blocked=True)
+        return self._report()
+
+    async def _copy(self, *, blocked: bool) -> None:
+        """Copy what stands in the place of nothing that is to go, or all the rest."""
+        run = Run(self._client, self._threads, self._progress, self._count)
+
+        async def line() -> AsyncIterator[Job]:
+            for job in self._plan.jobs:
+                if self._is_blocked(job) == blocked:
+                    yield job
+
+        try:
+            await perform(
+                run,
+                self._plan.source,
+                line(),
+                threads=self._threads,
+                processes=self._processes,
+                executor=self._executor,
+                executor_workers=self._executor_workers,
+            )
+        except TransferFailed as error:
+            if len(self._plan.deletions) and not self._deleted:
+                error.message += "\nnothing was deleted"
+            raise self._told(error) from error.__cause__
+
+    def _count(self, job: Job) -> None:
+        self._copied += 1
+        self._bytes += job.size or 0
+        self._tell_copied(job)
+
+    def _is_blocked(self, job: Job) -> bool:
+        blocked = self._plan.blocked
+        if not blocked or job.error is not None:
+            return False
+        name = name_below(self._plan.target, job.target)
+        return any(name[:end] in blocked for end in (len(name), *slashes(name)))
+
+    async def _delete(self) -> None:
+        plan = self._plan
+        keep = {name_below(plan.target, job.target) for job in plan.jobs if job.is_directory}
+
+        def removed(place: str) -> None:
+            self._deleted += 1
+            self._tell_deleted(place)
+
+        failures = await remove_extras(self._client, plan.target, plan.deletions, keep, removed)
+        if failures:
+            raise self._told(
+                TransferFailed(
+                    f"all was copied, {len(failures)} files could not be deleted; "
+                    f"the first: {failures[0]}",
+                    url=str(plan.target),
+                    failures=failures,
+                )
+            )
+
+    def _report(self, failures: Iterable[OSError] = ()) -> SyncReport:
+        left = self._plan.extras + len(self._plan.deletions) - self._deleted
+        return SyncReport(
+            self._copied, self._bytes, self._plan.unchanged, self._deleted, left, tuple(failures)
+        )
+
+    def _told(self, error: TransferFailed) -> TransferFailed:
+        error.operation, error.report = "sync_tree", self._report(error.failures)
+        return error
+
+
+def name_below(folder: ObjectURL | str, place: ObjectURL | str) -> str:
+    """Return the name of a place below a folder."""
+    if isinstance(folder, str) or isinstance(place, str):
+        return str(place).removeprefix(os.path.join(str(folder), ""))
+    return place.key[len(folder.folder) :].rstrip("/")
+
+
+def slashes(name: str) -> Iterator[int]:
+    return (place for place, letter in enumerate(name) if letter == "/")

@@ -1,0 +1,255 @@
+"""What makes one tree like another: the plan of a sync."""
+
+from __future__ import annotations
+
+import errno
+from contextlib import aclosing
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from aioobs.errors import ConfigError, NotFound
+from aioobs.store.local import LocalStore, folding
+from aioobs.store.remote import RemoteStore
+from aioobs.tasks import Tasks
+from aioobs.threads import in_thread
+from aioobs.transfer.alike import difference, is_alike
+from aioobs.transfer.compare import ORDERS, OutOfOrder, full_name, pairs
+from aioobs.transfer.extras import place_of
+from aioobs.transfer.failures import concerns_all
+from aioobs.transfer.jobs import is_folder, job_of
+from aioobs.transfer.packed import Packed
+from aioobs.transfer.plan import Job, same_place, split_conflicts, split_twins
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aioobs.s3.client import Client
+    from aioobs.transfer.alike import Comparison
+    from aioobs.transfer.compare import Pair
+    from aioobs.transfer.filter import Filter
+    from aioobs.transfer.tree import Found, Order
+    from aioobs.url import ObjectURL
+
+__all__ = ["SyncPlan", "plan_tree"]
+
+SAME = "same"
+
+
+@dataclass(frozen=True)
+class SyncPlan:
+    """What makes one tree like another, as both were when they were compared; can be pickled."""
+
+    source: ObjectURL | str
+    target: ObjectURL | str
+    jobs: Packed[Job]
+    """What is to be copied: each has `source`, `target`, `size` in bytes and `reason`, which is
+    "new", "size", "time" or "content", or the `error` that it cannot be copied."""
+    deletions: Packed[str]
+    """Names, below the target, of what is to be deleted; a slash ends that of a folder."""
+    unchanged: int
+    """How many files need not be copied."""
+    extras: int
+    """How much is only in the target, and stays."""
+    blocked: frozenset[str]
+    """Names of files on one side that are folders on the other: copied after the deletions."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.jobs or self.deletions)
+
+    def check(self, max_delete: int | None) -> None:
+        """Refuse to delete too much.
+
+        Raises:
+            ConfigError: that would be more than *max_delete*, or there is nothing in the source.
+        """
+        count = len(self.deletions)
+        if max_delete is not None and count > max_delete:
+            raise ConfigError(
+                f"{count} files would be deleted in {self.target}, and at most {max_delete} may "
+                "be: nothing was copied or deleted"
+            )
+        if count and max_delete is None and not (self.jobs or self.unchanged):
+            raise ConfigError(
+                f"there is nothing in {self.source}, and all {count} files in {self.target} would "
+                f"be deleted: nothing was, give max_delete={count} if that is what you want"
+            )
+
+
+async def plan_tree(
+    client: Client,
+    source: ObjectURL | str,
+    target: ObjectURL | str,
+    *,
+    by: Comparison,
+    delete: bool,
+    wanted: Filter | None,
+    checks: int,
+) -> SyncPlan:
+    """Compare two trees; see `aioobs.plan_sync`.  So many *checks* of content run at a time."""
+    await check_places(client, source, target)
+    folds = await in_thread(folding, target) if isinstance(target, str) else None
+    for order in ORDERS:
+        view = View(client, source, target, by, checks, delete=delete)
+        jobs = view.jobs(order, wanted)
+        if isinstance(target, str) and not isinstance(source, str):
+            jobs = split_conflicts(jobs)
+        if folds is not None and any(folds):
+            jobs = split_twins(jobs, folds.fold)
+        changed, unchanged = Packed[Job](), 0
+        try:
+            async for job in jobs:
+                if job.reason == SAME and job.error is None:
+                    unchanged += 1
+                else:
+                    changed.append(job)
+        except OutOfOrder:
+            continue
+        blocked = frozenset(view.blocked)
+        return SyncPlan(source, target, changed, view.deletions, unchanged, view.extras, blocked)
+    raise AssertionError("the last order is none")
+
+
+async def check_places(client: Client, source: ObjectURL | str, target: ObjectURL | str) -> None:
+    """Refuse what is no folder, and two folders of which one lies in the other.
+
+    Raises:
+        ConfigError: they do.
+        NotFound: there is no source.
+        NotADirectoryError: one of them is a file.
+    """
+    if same_place(source, target) or same_place(target, source):
+        raise ConfigError(f"one of {source} and {target} lies in the other: they cannot be alike")
+    for place in (source, target):
+        if await is_folder(client, place):
+            continue
+        store = LocalStore() if isinstance(place, str) else RemoteStore(client)
+        if await store.exists(str(place)) and not str(place).endswith("/"):
+            raise NotADirectoryError(errno.ENOTDIR, "only folders can be made alike", str(place))
+        if place is source:
+            raise NotFound("there is no such folder", url=str(source))
+
+
+class View:
+    """Two trees, looked at in one order of their names."""
+
+    def __init__(
+        self,
+        client: Client,
+        source: ObjectURL | str,
+        target: ObjectURL | str,
+        by: Comparison,
+        checks: int,
+        *,
+        delete: bool,
+    ) -> None:
+        self.deletions = Packed[str]()
+        self.extras = 0
+        self.blocked: set[str] = set()
+        self._client = client
+        self._source = source
+        self._target = target
+        self._by = by
+        self._delete = delete
+        self._checks = max(checks, 1)
+        self._held: list[tuple[str, bool]] = []
+        self._folders: list[str] = []
+
+    async def jobs(self, order: Order | None, wanted: Filter | None) -> AsyncIterator[Job]:
+        """Yield a job for each thing in the source; the reason tells whether it is to be copied."""
+        both = pairs(self._client, self._source, self._target, order, wanted, hollow=self._delete)
+        last: Pair | None = None
+        async with aclosing(both):
+            async for batch in both:
+                if last is not None:
+                    batch.insert(0, last)
+                last = batch[-1]
+                for job in await self._judged(batch):
+                    yield job
+        for job in await self._judged([last, (None, None)] if last else []):
+            yield job
+        self._leave_folders("", in_source=False)
+
+    async def _judged(self, batch: list[Pair]) -> list[Job]:
+        """Return the jobs of all pairs but the last one, which shows what is next."""
+        jobs: list[Job] = []
+        async with Tasks() as tasks:
+            for (source, target), (_, following) in pairwise(batch):
+                self._note(source, target)
+                if source is None:
+                    assert target is not None
+                    jobs += self._only_in_target(target)
+                    continue
+                job = job_of(self._source, self._target, source)
+                if isinstance(self._target, str) and not source.is_directory:
+                    job = job._replace(mtime_nsec=source.mtime_nsec)
+                reason = self._reason(source, target, following)
+                jobs.append(job._replace(reason=SAME if reason == "" else reason or ""))
+                if reason is None and job.error is None:
+                    assert target is not None
+                    look = self._look(jobs, len(jobs) - 1, target)
+                    await tasks.start(look, at_most=self._checks)
+        return jobs
+
+    def _reason(self, source: Found, target: Found | None, following: Found | None) -> str | None:
+        if target is not None and target.error is None:
+            return difference(source, target, self._by)
+        is_there = following is not None and following.name.startswith(f"{source.name}/")
+        return "" if source.is_directory and is_there and not self._delete else "new"
+
+    async def _look(self, jobs: list[Job], number: int, target: Found) -> None:
+        job, reads = jobs[number], self._by == "content"
+        try:
+            alike = await is_alike(self._client, job, target.etag, reads=reads)
+        except OSError as error:
+            if concerns_all(error):
+                raise
+            jobs[number] = job._replace(error=error)
+            return
+        different = "time" if self._by == "time" else "content"
+        jobs[number] = job._replace(reason=SAME if alike else different)
+
+    def _note(self, source: Found | None, target: Found | None) -> None:
+        """Note what is a file on one side and a folder on the other.
+
+        A name is held until one comes that does not begin with it: none in such a folder follows.
+        """
+        found = source or target
+        assert found is not None
+        name, is_extra = full_name(found), source is None
+        self._leave_folders(name, in_source=not is_extra)
+        while self._held and not name.startswith(self._held[-1][0]):
+            self._held.pop()
+        for file, was_extra in self._held:
+            if self._delete and was_extra != is_extra and name.startswith(f"{file}/"):
+                self.blocked.add(file)
+        self._held.append((name, is_extra))
+
+    def _leave_folders(self, name: str, *, in_source: bool) -> None:
+        """Take the folders of the target that are behind us, and had nothing of the source."""
+        while self._folders and not (name and name.startswith(self._folders[-1])):
+            self._extra(self._folders.pop())
+        if in_source:
+            self._folders.clear()
+
+    def _only_in_target(self, found: Found) -> list[Job]:
+        """Take what is to go; what cannot be read is a job that fails, so that nothing goes."""
+        is_dead_link = isinstance(found.error, FileNotFoundError)
+        if found.is_linked or (found.error is not None and found.error.errno == errno.ELOOP):
+            self.extras += 1  # it may be elsewhere in truth, and is not ours to delete
+        elif found.error is not None and not is_dead_link:
+            place = place_of(self._target, found.name)
+            return [Job(place, place, error=found.error)]
+        elif found.is_directory:
+            self._folders.append(full_name(found))
+        else:
+            self._extra(found.name)
+        return []
+
+    def _extra(self, name: str) -> None:
+        if self._delete:
+            self.deletions.append(name)
+        else:
+            self.extras += 1
