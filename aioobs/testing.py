@@ -142,7 +142,10 @@ class LocalServer:
         """
         status, answer = self._signed_request("PUT", f"/{name}")
         if status != 200:
-            raise RuntimeError(f"cannot create the bucket {name}: {status} {answer.decode()}")
+            from aioobs.s3.xml import fields
+
+            reason = fields(answer).get("Message") or answer.decode("utf-8", "replace")
+            raise RuntimeError(f"cannot create the bucket {name}: {status} {reason}")
         # Or else the first object waits 200 ms until there is a volume for it.
         path = f"/vol/grow?collection={name}&count=1"
         self._request("GET", path, port=self._ports["master.port"])

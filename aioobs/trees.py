@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from aioobs.errors import ConfigError
 from aioobs.file import place
 from aioobs.report import SyncReport
 from aioobs.session import current_client
 from aioobs.transfer.filter import Filter
+from aioobs.transfer.plan import Comparison
 from aioobs.transfer.syncing import Sync
 from aioobs.transfer.syncplan import SyncPlan, plan_tree
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Executor
 
-    from aioobs.transfer.alike import Comparison
     from aioobs.transfer.progress import ProgressCallback
     from aioobs.url import Path
 
@@ -106,8 +106,8 @@ async def plan_sync(
         NotADirectoryError: one of them is a file.
         ValueError: one of them lies in the other, or *compare* is not known.
     """
-    if compare not in ("time", "size", "etag", "content"):
-        raise ConfigError(f"compare={compare!r} is none of time, size, etag and content")
+    if compare not in get_args(Comparison):
+        raise ConfigError(f"compare={compare!r} is none of {', '.join(get_args(Comparison))}")
     wanted = Filter(include, exclude)
     return await plan_tree(
         current_client(),

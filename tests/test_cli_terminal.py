@@ -268,7 +268,9 @@ def test_each_class_of_error_has_its_status_and_one_line_with_the_next_step(
     refused = run("ls", "--endpoint", "http://127.0.0.1:1", "--attempts", "1", status=5).stderr
     assert refused.endswith("find out why: aioobs doctor\n")
     assert "--help" in run("ls", "--unknown", status=2).stderr
-    assert "--help" in run("unknown", status=2).stderr
+    assert "did you mean sync?" in run("snyc", status=2).stderr
+    file.write(f"{obs_bucket}/x", "x")
+    assert run("rb", obs_bucket, status=1).stderr.endswith("removes it with all that is in it\n")
     run("stat", "no such file", status=3)
     with monkeypatch.context() as changed:
         changed.setenv("SECRET_ACCESS_KEY", "wrong")
@@ -321,6 +323,10 @@ def test_each_command_has_help_and_no_option_for_secrets(name: str) -> None:
     assert not {"--ak", "--sk", "--secret-key"} & set(text.split())
 
 
+def test_help_is_what_comes_without_a_command() -> None:
+    assert run(status=2).stderr == run("--help").stdout
+
+
 def test_help_loads_nothing_that_is_slow() -> None:
     program = """
 import sys
@@ -369,6 +375,10 @@ def test_config_says_how_the_store_is_reached_without_secrets(
     assert row["proxy"] == "http://127.0.0.1:3128"
     assert row["addressing"] == "bucket in the host name"
     assert row["version"] == aioobs.__version__
+    assert row["sources"]["endpoint"] == "S3_ENDPOINT"
+    assert row["sources"]["addressing"] == "--addressing"
+    assert row["sources"]["proxy"] == "ALL_PROXY"
+    assert row["sources"]["attempts"] == "default"
 
 
 def test_config_tells_a_file_of_credentials_from_the_environment(
@@ -494,5 +504,6 @@ def test_the_examples_of_the_page_run_as_they_stand(
     assert local("texts") == ["a.txt"]
     assert local("copy") == ["train/b.log"]
     names = ["a.txt", "data.tar", "data/train/a.txt", "data/train/b.log"]
+    names += ["mirror/train/a.txt", "mirror/train/b.log"]
     assert file.list_directory(obs_bucket, recursive=True, skip_dir=True) == names
     assert {name for name in COMMANDS if f"aioobs {name}" not in page} == set()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from aioobs.transfer.alike import Comparison
+    from aioobs.transfer.plan import Comparison
 
 pytest_plugins = ["verbs"]
 

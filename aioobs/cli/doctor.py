@@ -160,7 +160,7 @@ class Visit:
             raise
         if self.url is not None and self.url.bucket not in buckets:
             raise Worry(f"{len(buckets)} buckets, and {self.url.root} is not one of them")
-        return f"{len(buckets)} buckets"
+        return f"{len(buckets)} bucket{'' if len(buckets) == 1 else 's'}"
 
     async def addressing(self) -> str:
         """Say where buckets go."""

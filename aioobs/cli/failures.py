@@ -22,6 +22,7 @@ from aioobs.errors import (
     NotFound,
     ObsError,
     OperationTimeout,
+    ResponseError,
     TransferFailed,
 )
 
@@ -37,6 +38,8 @@ WORDS = {
     ", call set_auth(ak=..., sk=...), or give Config(anonymous=True)": " or give --anonymous",
     "addressing='virtual'": "give --addressing virtual",
     "is a folder; use copy_parallel to copy it": "is a folder: add -r",
+    "give max_delete=": "give --max-delete ",
+    "only folders can be made alike": "is a file: sync is for folders, cp for files",
 }
 
 
@@ -80,6 +83,8 @@ def next_step(error: BaseException) -> str:
         if code == "NoSuchBucket" or not key:
             return "aioobs ls shows your buckets, aioobs mb makes one"
         return f"see what there is: aioobs ls {error.url.rstrip('/').rpartition('/')[0]}/"
+    if isinstance(error, ResponseError) and error.resp and error.resp.code == "BucketNotEmpty":
+        return "--force removes it with all that is in it"
     if isinstance(error, AccessDenied):
         place = f" s3://{bucket}" if bucket else ""
         return f"see what is allowed: aioobs doctor{place}"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn, get_args
 
 from aioobs.cli.failures import program
 from aioobs.cli.show import age, size_of
 from aioobs.config import Addressing, Signature
+from aioobs.transfer.plan import Comparison
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,13 +37,23 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit with the status 2."""
+        if unknown := re.match("argument COMMAND: invalid choice: '([^']*)'", message):
+            from difflib import get_close_matches  # slow to import
+
+            near = get_close_matches(unknown[1], COMMANDS, 1)
+            hint = f", did you mean {near[0]}?" if near else ""
+            message = f"there is no command {unknown[1]}{hint}"
         self.exit(2, f"{program()}: {message}; see: {self.prog} --help\n")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return what the arguments say; those that make no sense end the program."""
     parser = build()
-    given, others = parser.parse_known_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if not words:
+        parser.print_help(sys.stderr)
+        parser.exit(2)
+    given, others = parser.parse_known_args(words)
     # argparse ends a list of paths at the first option that follows one.
     wrong = [text for text in others if text.startswith("-") and text != "-"]
     if wrong or (others and not isinstance(getattr(given, "paths", None), list)):
@@ -123,9 +136,14 @@ def human(parser: Parser) -> None:
 
 
 def filters(parser: Parser) -> None:
-    text = "names below a folder that match, * also for slashes; can be repeated"
-    parser.add_argument("--include", action="append", default=[], metavar="PATTERN", help=text)
-    parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help="not so")
+    only = "only names below a folder that match, * also for slashes; can be repeated"
+    parser.add_argument("--include", action="append", default=[], metavar="PATTERN", help=only)
+    none = "none that match; sub/ is all below a folder"
+    parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help=none)
+
+
+def jobs(parser: Parser) -> None:
+    parser.add_argument("--jobs", type=int, default=32, metavar="N", help="at the same time, 32")
 
 
 def doing(parser: Parser) -> None:
@@ -155,7 +173,27 @@ def mv(parser: Parser) -> None:
 def moving(parser: Parser) -> None:
     exact = "DST is the name of the copy, although it is a folder"
     parser.add_argument("-T", "--exact", action="store_true", help=exact)
-    parser.add_argument("--jobs", type=int, default=32, metavar="N", help="at the same time, 32")
+    jobs(parser)
+    doing(parser)
+    filters(parser)
+    json(parser)
+
+
+def sync(parser: Parser) -> None:
+    parser.add_argument("source", metavar="SRC", help="folder")
+    parser.add_argument("target", metavar="DST", help="folder that is made like it")
+    parser.epilog = (
+        "Copies what is new in SRC, or differs. A file of the same size that is newer in DST does "
+        "not differ; --compare etag looks at its content as well. Nothing is deleted unless "
+        "everything has been copied, and nothing that the patterns leave out."
+    )
+    text = "delete what is only in DST"
+    parser.add_argument("--delete", action="store_true", help=text)
+    most = "do nothing at all if more would be deleted"
+    parser.add_argument("--max-delete", type=int, metavar="N", help=most)
+    by = "time: size, and age; size: that alone; etag, content: size and content; time unless given"
+    parser.add_argument("--compare", choices=get_args(Comparison), default="time", help=by)
+    jobs(parser)
     doing(parser)
     filters(parser)
     json(parser)
@@ -262,6 +300,16 @@ def doctor(parser: Parser) -> None:
     json(parser)
 
 
+def bench(parser: Parser) -> None:
+    parser.add_argument("url", metavar="URL", help="a bucket, or a folder in it")
+    parser.epilog = "What it writes there, in a folder of its own, it removes in the end."
+    parser.add_argument("--files", type=int, default=500, metavar="N", help="small ones, 500")
+    size = "of the big one, 64M"
+    parser.add_argument("--size", type=size_of, default=64 << 20, metavar="SIZE", help=size)
+    jobs(parser)
+    json(parser)
+
+
 def config(parser: Parser) -> None:
     json(parser)
 
@@ -274,6 +322,7 @@ def completion(parser: Parser) -> None:
 COMMANDS: dict[str, tuple[str, bool, str, Callable[[Parser], None]]] = {
     "cp": ("copying", False, "copy files and folders", cp),
     "mv": ("copying", False, "move files and folders", mv),
+    "sync": ("syncing", False, "make a folder like another one", sync),
     "rm": ("removing", False, "remove files and folders", rm),
     "ls": ("listing", False, "list folders and buckets", ls),
     "tree": ("listing", False, "draw what is in a folder", tree),
@@ -289,6 +338,7 @@ COMMANDS: dict[str, tuple[str, bool, str, Callable[[Parser], None]]] = {
     "run": ("programs", True, "run a script that was written for moxing", run),
     "serve": ("programs", True, "run a local S3 server for tests, until Ctrl-C", serve),
     "doctor": ("doctor", False, "check all that it takes to reach the store", doctor),
-    "config": ("settings", False, "print how the store is reached, without secrets", config),
+    "bench": ("bench", False, "measure how fast the store is from here", bench),
+    "config": ("settings", False, "print how the store is reached, and what says so", config),
     "completion": ("completion", True, "print a script that completes commands", completion),
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aioobs.cli.show import readable, say, say_json
+from aioobs.config import AUTHORITIES, ENDPOINTS, PROXIES, REGIONS
 from aioobs.errors import ConfigError
 from aioobs.s3.credentials import ENVIRONMENT, CredentialChain
 from aioobs.session import current_client
@@ -39,12 +40,52 @@ async def config(given: argparse.Namespace, _: Tally) -> int:
         "part size": readable(found.part_size),
         "transport": found.transport,
     }
+    sources = {name: text for name in settings if (text := source_of(name, given, found))}
     if given.json:
-        say_json(**{name.replace(" ", "_"): value for name, value in settings.items()})
+        sources = {name.replace(" ", "_"): text for name, text in sources.items()}
+        values = {name.replace(" ", "_"): value for name, value in settings.items()}
+        say_json(**values, sources=sources)
         return 0
     for name, value in settings.items():
-        say(f"{name + ':':14}{value}")
+        source = f"  ({sources[name]})" if name in sources else ""
+        say(f"{name + ':':14}{value}{source}")
     return 0
+
+
+# By setting: the option that says it, and the variables, of which the first one that is set counts.
+SOURCES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "endpoint": ("endpoint", ENDPOINTS),
+    "region": ("region", REGIONS),
+    "addressing": ("addressing", ()),
+    "signature": ("signature", ()),
+    "certificates": ("", ("S3_VERIFY_SSL", *AUTHORITIES)),
+    "proxy": ("", PROXIES),
+    "attempts": ("attempts", ()),
+    "connections": ("", ()),
+    "memory": ("", ()),
+    "part size": ("", ("MOX_FILE_LARGE_FILE_PART_SIZE",)),
+    "transport": ("", ("AIOOBS_TRANSPORT",)),
+}
+
+
+def source_of(name: str, given: argparse.Namespace, found: Config) -> str:
+    """Say where a setting comes from; empty: it has no value, or says so itself."""
+    if name not in SOURCES or (name == "proxy" and found.proxy is None):
+        return ""
+    if name == "certificates" and certificates(found).startswith("none"):
+        return ""
+    option, variables = SOURCES[name]
+    if name == "signature" and found.anonymous:
+        return "--anonymous"
+    if option and getattr(given, option) is not None:
+        return f"--{option}"
+    if variable := next((one for one in variables if os.environ.get(one, "").strip()), ""):
+        return variable
+    if name == "endpoint" and not found.endpoint:
+        return "the region" if found.region else ""
+    if name == "addressing" or (name == "region" and found.endpoint and found.is_public_cloud):
+        return "the endpoint"
+    return "default" if name != "region" or found.endpoint else ""
 
 
 def origin(found: Config) -> str:

@@ -29,6 +29,9 @@ class Tally:
     """Such as "copied"; empty: the command changes nothing."""
     files: int = 0
     bytes: int = 0
+    deleted: int = 0
+    rest: str = ""
+    """What else there is to say, such as ", 12 unchanged"."""
 
     def add(self, size: int) -> None:
         """Count a file."""
@@ -37,12 +40,13 @@ class Tally:
 
     def __str__(self) -> str:
         """Return how a line about the end of the command goes on."""
-        return f": {self.what()} before that, the rest is as it was" if self.verb else ""
+        return f": {self.done()} before that, the rest is as it was" if self.verb else ""
 
-    def what(self) -> str:
-        """Return what was done, ``12 files (4.5 MiB) copied``."""
+    def done(self) -> str:
+        """Return what was done, ``12 files (4.5 MiB) copied, 2 deleted``."""
         noun = "file" if self.files == 1 else "files"
-        return f"{self.files} {noun} ({readable(self.bytes)}) {self.verb}"
+        deleted = f", {self.deleted} deleted" if self.deleted else ""
+        return f"{self.files} {noun} ({readable(self.bytes)}) {self.verb}{deleted}"
 
 
 class Bar:
@@ -67,6 +71,13 @@ class Bar:
         sys.stderr.write(ERASE + line_of(progress, rate)[:width])
         sys.stderr.flush()
 
+    def say(self, text: str) -> None:
+        """Show a line that stays until the next one."""
+        if self._shows:
+            plain = "".join(letter for letter in text if letter.isprintable())
+            sys.stderr.write(ERASE + plain[: shutil.get_terminal_size().columns - 1])
+            sys.stderr.flush()
+
     def end(self, tally: Tally | None = None) -> None:
         """Take the line away; say what was done, if that is given."""
         if not self._shows:
@@ -75,7 +86,7 @@ class Bar:
         if tally is not None:
             seconds = max(time.monotonic() - self._begin, 0.001)
             rate = readable(tally.bytes / seconds)
-            sys.stderr.write(f"{tally.what()} in {seconds:.1f} s, {rate}/s\n")
+            sys.stderr.write(f"{tally.done()}{tally.rest} in {seconds:.1f} s, {rate}/s\n")
         sys.stderr.flush()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from aioobs.errors import NotFound, ObjectChanged
 from aioobs.s3.objects import multipart_etag
@@ -16,13 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aioobs.s3.client import Client
-    from aioobs.transfer.plan import Job
+    from aioobs.transfer.plan import Comparison, Job
     from aioobs.transfer.tree import Found
     from aioobs.url import ObjectURL
 
-__all__ = ["Comparison", "difference", "is_alike"]
-
-Comparison = Literal["time", "size", "etag", "content"]
+__all__ = ["difference", "is_alike"]
 
 SECOND = 1_000_000_000
 SETTLED = 2 * SECOND  # after which a file was not changed together with one that is as old

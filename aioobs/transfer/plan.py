@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from aioobs.errors import NameConflict, ObsError, UnsafeKey
 
@@ -12,7 +12,19 @@ if TYPE_CHECKING:
 
     from aioobs.url import ObjectURL
 
-__all__ = ["Job", "place_below", "same_place", "split_conflicts", "split_twins", "target_of"]
+__all__ = [
+    "Comparison",
+    "Job",
+    "place_below",
+    "same_place",
+    "split_conflicts",
+    "split_twins",
+    "target_of",
+]
+
+
+Comparison = Literal["time", "size", "etag", "content"]
+"""By what files are told to differ."""
 
 
 class Job(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aioobs.errors import TransferFailed
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from aioobs.s3.client import Client
     from aioobs.transfer.plan import Job
-    from aioobs.transfer.progress import ProgressCallback
+    from aioobs.transfer.progress import Progress, ProgressCallback
     from aioobs.transfer.syncplan import SyncPlan
     from aioobs.url import ObjectURL
 
@@ -71,7 +72,7 @@ class Sync:
 
     async def _copy(self, *, blocked: bool) -> None:
         """Copy what stands in the place of nothing that is to go, or all the rest."""
-        run = Run(self._client, self._threads, self._progress, self._count)
+        run = Run(self._client, self._threads, self._progress and self._tell, self._count)
 
         async def line() -> AsyncIterator[Job]:
             for job in self._plan.jobs:
@@ -92,6 +93,14 @@ class Sync:
             if len(self._plan.deletions) and not self._deleted:
                 error.message += "\nnothing was deleted"
             raise self._told(error) from error.__cause__
+
+    def _tell(self, progress: Progress) -> None:
+        """Tell the progress, with totals that are known since all was planned."""
+        if self._progress is not None:
+            files, size = len(self._plan.jobs), self._plan.bytes
+            self._progress(
+                replace(progress, files_total=files, bytes_total=size, totals_known=True)
+            )
 
     def _count(self, job: Job) -> None:
         self._copied += 1

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aioobs.s3.client import Client
-    from aioobs.transfer.alike import Comparison
     from aioobs.transfer.compare import Pair
     from aioobs.transfer.filter import Filter
+    from aioobs.transfer.plan import Comparison
     from aioobs.transfer.tree import Found, Order
     from aioobs.url import ObjectURL
 
@@ -47,6 +47,8 @@ class SyncPlan:
     "new", "size", "time" or "content", or the `error` that it cannot be copied."""
     deletions: Packed[str]
     """Names, below the target, of what is to be deleted; a slash ends that of a folder."""
+    bytes: int
+    """The sizes of the jobs, together."""
     unchanged: int
     """How many files need not be copied."""
     extras: int
@@ -98,17 +100,26 @@ async def plan_tree(
             jobs = split_conflicts(jobs)
         if folds is not None and any(folds):
             jobs = split_twins(jobs, folds.fold)
-        changed, unchanged = Packed[Job](), 0
+        changed, size, unchanged = Packed[Job](), 0, 0
         try:
             async for job in jobs:
                 if job.reason == SAME and job.error is None:
                     unchanged += 1
                 else:
                     changed.append(job)
+                    size += job.size or 0
         except OutOfOrder:
             continue
-        blocked = frozenset(view.blocked)
-        return SyncPlan(source, target, changed, view.deletions, unchanged, view.extras, blocked)
+        return SyncPlan(
+            source,
+            target,
+            changed,
+            view.deletions,
+            size,
+            unchanged,
+            view.extras,
+            frozenset(view.blocked),
+        )
     raise AssertionError("the last order is none")
 
 
