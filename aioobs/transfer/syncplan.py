@@ -116,7 +116,7 @@ async def plan_tree(
             changed,
             view.deletions,
             size,
-            unchanged,
+            unchanged + view.unchanged,
             view.extras,
             frozenset(view.blocked),
         )
@@ -158,6 +158,7 @@ class View:
     ) -> None:
         self.deletions = Packed[str]()
         self.extras = 0
+        self.unchanged = 0
         self.blocked: set[str] = set()
         self._client = client
         self._source = source
@@ -165,6 +166,8 @@ class View:
         self._by = by
         self._delete = delete
         self._checks = max(checks, 1)
+        # What cannot stand beside each other on this machine is found among all names.
+        self._needs_all = isinstance(target, str)
         self._held: list[tuple[str, bool]] = []
         self._folders: list[str] = []
 
@@ -193,11 +196,14 @@ class View:
                     assert target is not None
                     jobs += self._only_in_target(target)
                     continue
-                job = job_of(self._source, self._target, source)
-                if isinstance(self._target, str) and not source.is_directory:
-                    job = job._replace(mtime_nsec=source.mtime_nsec)
                 reason = self._reason(source, target, following)
-                jobs.append(job._replace(reason=SAME if reason == "" else reason or ""))
+                if reason == SAME and not self._needs_all and source.error is None:
+                    self.unchanged += 1
+                    continue
+                job = job_of(self._source, self._target, source)
+                is_timed = isinstance(self._target, str) and not source.is_directory
+                mtime_nsec = source.mtime_nsec if is_timed else 0
+                jobs.append(job._replace(mtime_nsec=mtime_nsec, reason=reason or ""))
                 if reason is None and job.error is None:
                     assert target is not None
                     look = self._look(jobs, len(jobs) - 1, target)
@@ -206,9 +212,10 @@ class View:
 
     def _reason(self, source: Found, target: Found | None, following: Found | None) -> str | None:
         if target is not None and target.error is None:
-            return difference(source, target, self._by)
+            different = difference(source, target, self._by)
+            return SAME if different == "" else different
         is_there = following is not None and following.name.startswith(f"{source.name}/")
-        return "" if source.is_directory and is_there and not self._delete else "new"
+        return SAME if source.is_directory and is_there and not self._delete else "new"
 
     async def _look(self, jobs: list[Job], number: int, target: Found) -> None:
         job, reads = jobs[number], self._by == "content"
