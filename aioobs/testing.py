@@ -144,7 +144,8 @@ class LocalServer:
         if status != 200:
             from aioobs.s3.xml import fields
 
-            reason = fields(answer).get("Message") or answer.decode("utf-8", "replace")
+            said = fields(answer)
+            reason = f"{said.get('Code', '')}: {said.get('Message', '')}"
             raise RuntimeError(f"cannot create the bucket {name}: {status} {reason}")
         # Or else the first object waits 200 ms until there is a volume for it.
         path = f"/vol/grow?collection={name}&count=1"

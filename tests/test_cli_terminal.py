@@ -486,6 +486,7 @@ def test_the_command_is_installed_with_the_package() -> None:
     assert getattr(import_module(module), name) is main
 
 
+@pytest.mark.timeout(150)
 def test_the_examples_of_the_page_run_as_they_stand(
     obs_bucket: str,
 ) -> None:
@@ -497,7 +498,7 @@ def test_the_examples_of_the_page_run_as_they_stand(
     script = script.replace("xargs -0 -n 1 aioobs", f"xargs -0 -n 1 {' '.join(PROGRAM)}")
 
     done = subprocess.run(
-        ["bash", "-c", shell + script], capture_output=True, text=True, timeout=60, check=False
+        ["bash", "-c", shell + script], capture_output=True, text=True, timeout=120, check=False
     )
 
     assert (done.returncode, done.stderr) == (0, "")
