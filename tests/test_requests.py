@@ -680,6 +680,36 @@ class TestLessons:
         assert "Credential=first-key/" in first
         assert "Credential=second-key/" in second
 
+    @pytest.mark.parametrize("status", [400, 401, 403])
+    async def test_a_head_that_is_refused_without_a_word_may_have_expired_credentials(
+        self, monkeypatch: pytest.MonkeyPatch, status: int
+    ) -> None:
+        monkeypatch.setenv("ACCESS_KEY_ID", "first-key")
+        monkeypatch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
+
+        def store(received: Received) -> Answer:
+            monkeypatch.setenv("ACCESS_KEY_ID", "second-key")
+            first = "first-key" in received.headers["authorization"]
+            return answer(status) if first else stored(b"1")(received)
+
+        with FaultyServer(always=store) as server:
+            async with Client(Config(endpoint=server.endpoint)) as client:
+                heads = (client.head_object("b", key) for key in "kl")
+                assert [info.size for info in await asyncio.gather(*heads)] == [1, 1]
+
+    async def test_heads_that_may_not_be_seen_are_not_asked_for_twice_each(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("ACCESS_KEY_ID", "test-access-key")
+        monkeypatch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
+        monkeypatch.setattr("aioobs.s3.exchange.TOGETHER", 0.0)
+        with FaultyServer(always=answer(403)) as server:
+            async with Client(Config(endpoint=server.endpoint)) as client:
+                for key in "klm":
+                    with pytest.raises(AccessDenied):
+                        await client.head_object("b", key)
+        assert [request.path for request in server.requests] == ["/b/k", "/b/k", "/b/l", "/b/m"]
+
     async def test_a_token_that_was_given_and_expired_is_an_error_at_once(self) -> None:
         with FaultyServer(always=refusal(400, "ExpiredToken")) as server:
             async with connect(server.endpoint, security_token="test-token") as client:

@@ -50,6 +50,9 @@ UNSIGNED = "UNSIGNED-PAYLOAD"
 USER_AGENT = "aioobs"
 NOBODY = Credentials("", "", None, None)
 LONGEST_ERROR = 256 * 1024
+# A refusal without a word, as a HEAD gets it, may mean that the credentials have expired.
+BETWEEN_DOUBTS = 60.0  # seconds between two searches for newer ones that are made for that
+TOGETHER = 5.0  # seconds within which what is refused is refused for the same reason
 LARGEST_SKEW = 300.0  # seconds; a store refuses from 900 on
 REDIRECTS = (301, 302, 307, 308)
 
@@ -68,6 +71,7 @@ class Exchange:
             )
         self._credentials = CredentialChain(given)
         self._used = NOBODY
+        self._doubted_at = -BETWEEN_DOUBTS
         self._connections: dict[asyncio.AbstractEventLoop, Connections] = {}
         self._signers: dict[str, Signer] = {}
         self._regions: dict[str, str] = {}  # by bucket, where a store has told
@@ -259,14 +263,25 @@ class Exchange:
         if told and (malformed or (resp.status == 400 and not resp.code)):
             self._regions[request.bucket] = told
             return f"region {told}"
-        if resp.code == "RequestTimeTooSkewed" or (resp.status == 403 and not resp.code):
-            return self._learn_clock(resp)
-        if resp.code in ("ExpiredToken", "InvalidToken", "InvalidAccessKeyId"):
-            if self.config.access_key:
-                return ""
-            self._credentials.expire(self._used)
-            return "credentials looked up again"
+        wordless = not resp.code and resp.status in (400, 401, 403)
+        skewed = resp.code == "RequestTimeTooSkewed" or (wordless and resp.status == 403)
+        if skewed and (lesson := self._learn_clock(resp)):
+            return lesson
+        if wordless or resp.code in ("ExpiredToken", "InvalidToken", "InvalidAccessKeyId"):
+            return self._learn_credentials(wordless=wordless)
         return ""
+
+    def _learn_credentials(self, *, wordless: bool) -> str:
+        if self.config.access_key:
+            return ""
+        since = time.monotonic() - self._doubted_at
+        if wordless and TOGETHER < since < BETWEEN_DOUBTS:  # it mostly has other reasons
+            return ""
+        if not wordless or since >= BETWEEN_DOUBTS:
+            self._credentials.expire(self._used)
+        if since >= BETWEEN_DOUBTS:
+            self._doubted_at = time.monotonic()
+        return "credentials looked up again"
 
     def _learn_place(self, request: Request, resp: ErrorResponse, region: str) -> str:
         location = resp.headers.get("location", "")
