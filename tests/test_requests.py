@@ -737,6 +737,20 @@ class TestCopies:
             async with connect(server.endpoint) as client:
                 assert await client.copy_object(("b", "source"), "b", "k") == "e"
 
+    async def test_every_document_may_be_an_error_under_status_200(self) -> None:
+        failed = answer(body=error_document("SlowDown"))
+        begun = answer(
+            body="<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
+        )
+        deleted, listed = answer(body="<DeleteResult/>"), answer(body=listing("k"))
+        script = [found for good in (begun, deleted, listed) for found in (failed, good)]
+        with FaultyServer(*script) as server:
+            async with connect(server.endpoint) as client:
+                assert await client.create_multipart_upload("b", "k") == "u"
+                assert await client.delete_objects("b", ["k"]) == []
+                assert [item.key for item in (await client.list_objects("b")).objects] == ["k"]
+        assert len(server.requests) == 6
+
     @pytest.mark.parametrize("body", ["", "<CopyPartResult></CopyPartResult>", "<html>"])
     async def test_a_copy_without_an_etag_is_an_error(self, body: str) -> None:
         with FaultyServer(always=answer(body=body)) as server:

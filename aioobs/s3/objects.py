@@ -6,14 +6,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aioobs.errors import ErrorResponse, ObjectChanged, ProtocolError, ReadError, error_for
+from aioobs.errors import ObjectChanged, ProtocolError, ReadError
 from aioobs.s3.dates import http_time
-from aioobs.s3.xml import parse, unquote_etag
+from aioobs.s3.xml import unquote_etag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aioobs.s3.request import Request
     from aioobs.s3.transport import Reply
 
 __all__ = ["ObjectInfo", "Range", "multipart_etag"]
@@ -139,24 +138,3 @@ def multipart_etag(etags: list[str]) -> str:
         return ""
     joined = b"".join(map(bytes.fromhex, etags))
     return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(etags)}"
-
-
-def checked_fields(request: Request, document: bytes) -> dict[str, str]:
-    """Return the fields of an answer that may be an error although its status is 200.
-
-    Raises:
-        ObsError: it is one.
-    """
-    root = parse(document)
-    found = {child.tag: (child.text or "").strip() for child in root}
-    if root.tag == "Error":
-        resp = ErrorResponse(
-            200,
-            "OK",
-            found.get("Code", ""),
-            found.get("Message", ""),
-            found.get("RequestId", ""),
-            details=found,
-        )
-        raise error_for(request.operation, request.url, resp)
-    return found

@@ -126,7 +126,7 @@ class CopyOrder(Told):
     def take(self, head: Head, body: list[memoryview]) -> bool:
         """Take that it is copied, which the body has to say."""
         try:
-            if not etag_in(self.request, b"".join(body)):
+            if not etag_in(b"".join(body)):
                 return False
         except ObsError:
             return False

@@ -9,7 +9,7 @@ from aioobs.errors import NotFound, ProtocolError
 from aioobs.s3 import xml
 from aioobs.s3.dates import http_time
 from aioobs.s3.listing import Circles
-from aioobs.s3.objects import ObjectInfo, checked_fields, multipart_etag
+from aioobs.s3.objects import ObjectInfo, multipart_etag
 from aioobs.s3.reading import head
 from aioobs.s3.request import Request
 from aioobs.s3.retry import Budget
@@ -51,7 +51,7 @@ class Uploads:
         budget = Budget(self._exchange.config)
 
         async def receive(reply: Reply) -> str:
-            found = checked_fields(request, await reply.read())
+            found = xml.good_fields(await reply.read())
             return xml.unquote_etag(found.get("ETag", ""))
 
         async def send() -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aioobs.errors import ObjectChanged, PreconditionFailed, ProtocolError
-from aioobs.s3.objects import checked_fields
 from aioobs.s3.reading import head
 from aioobs.s3.request import Request, source_headers
-from aioobs.s3.xml import unquote_etag
+from aioobs.s3.xml import good_fields, unquote_etag
 
 if TYPE_CHECKING:
     from aioobs.s3.exchange import Begun, Exchange
@@ -79,7 +78,7 @@ async def copied(
     """
 
     async def receive(reply: Reply) -> str:
-        etag = etag_in(request, await reply.read())
+        etag = etag_in(await reply.read())
         if not etag and request.operation == "copyPart":
             raise ProtocolError("the answer to a copy has no ETag; nothing may be there")
         return etag
@@ -95,14 +94,14 @@ async def copied(
         ) from error
 
 
-def etag_in(request: Request, document: bytes) -> str:
+def etag_in(document: bytes) -> str:
     """Return the ETag that the answer to a copy has.
 
     Raises:
         ObsError: it is an error under the status 200.
         ProtocolError: it has none.
     """
-    found = checked_fields(request, document)
+    found = good_fields(document)
     if "ETag" not in found:
         raise ProtocolError("the answer to a copy has no ETag; nothing may be there")
     return unquote_etag(found["ETag"])

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 
-from aioobs.errors import ProtocolError
+from aioobs.errors import ErrorResponse, ProtocolError, error_for
 from aioobs.s3.dates import nanoseconds
 from aioobs.s3.entries import Columns, read_entries
 from aioobs.s3.page import Objects, Page
@@ -19,6 +19,7 @@ __all__ = [
     "complete_document",
     "delete_document",
     "fields",
+    "good_fields",
     "next_token",
     "parse_delete_errors",
     "parse_names",
@@ -56,12 +57,12 @@ class UploadedPart(NamedTuple):
     etag: str
 
 
-def parse(document: bytes, kind: str = "") -> ElementTree.Element:
-    """Return the root of a document of a kind, without name spaces.
+def parse(document: bytes) -> ElementTree.Element:
+    """Return the root of a document, without name spaces.
 
     Raises:
         ProtocolError: it is not XML, or it declares entities, which no store does, or it has too
-            many elements, or it is of another kind.
+            many elements.
     """
     from xml.etree import ElementTree
 
@@ -78,9 +79,32 @@ def parse(document: bytes, kind: str = "") -> ElementTree.Element:
         ) from exc
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
+    return root
+
+
+def good(document: bytes, kind: str = "") -> ElementTree.Element:
+    """Return the root of the document of an answer with the status 200, of a kind if it is given.
+
+    Raises:
+        ObsError: it is an error all the same.
+        ProtocolError: it is not XML as a store writes it, or of another kind.
+    """
+    root = parse(document)
+    if root.tag == "Error":
+        found = texts(root)
+        code, message, request_id = (
+            found.get(name, "") for name in ("Code", "Message", "RequestId")
+        )
+        resp = ErrorResponse(200, "OK", code, message, request_id, details=found)
+        raise error_for("", "", resp)
     if kind and root.tag != kind:
         raise ProtocolError(f"the answer is no {kind} but a {root.tag}; is this an S3 endpoint?")
     return root
+
+
+def texts(root: ElementTree.Element) -> dict[str, str]:
+    """Return the texts of the root's children by name."""
+    return {child.tag: (child.text or "").strip() for child in root}
 
 
 def root_name(document: bytes) -> str:
@@ -97,7 +121,16 @@ def fields(document: bytes) -> dict[str, str]:
         root = parse(document)
     except ProtocolError:
         return {}
-    return {child.tag: (child.text or "").strip() for child in root}
+    return texts(root)
+
+
+def good_fields(document: bytes) -> dict[str, str]:
+    """Return what the document of an answer with the status 200 says.
+
+    Raises:
+        ObsError: it is an error all the same.
+    """
+    return texts(good(document))
 
 
 def parse_page(document: bytes, *, version: int) -> Page:
@@ -107,7 +140,7 @@ def parse_page(document: bytes, *, version: int) -> Page:
         ProtocolError: it is not such an answer.
     """
     columns, document = entries_of(document)
-    root = parse(document, "ListBucketResult")
+    root = good(document, "ListBucketResult")
     plain = text(root, "EncodingType").lower() != "url"
     decode = str if plain else unquoted
     objects = listed(columns or columns_of(root), decode)
@@ -182,7 +215,7 @@ def next_marker(
 
 def parse_delete_errors(document: bytes) -> list[dict[str, str]]:
     """Return key, code and message of each object that a batch could not delete."""
-    root = parse(document)
+    root = good(document)
     if root.tag not in ("DeleteResult", "DeleteObjectsResult", "DeleteObjectsOutput"):
         raise ProtocolError(f"the answer to a batch delete is no DeleteResult but a {root.tag}")
     return [{child.tag: child.text or "" for child in item} for item in root.iterfind("Error")]
@@ -190,13 +223,13 @@ def parse_delete_errors(document: bytes) -> list[dict[str, str]]:
 
 def parse_names(document: bytes) -> list[str]:
     """Return the names of the buckets that the answer lists."""
-    root = parse(document, "ListAllMyBucketsResult")
+    root = good(document, "ListAllMyBucketsResult")
     return [text(item, "Name") for item in root.iterfind("Buckets/Bucket")]
 
 
 def parse_upload_id(document: bytes) -> str:
     """Return the id of an upload that was begun."""
-    found = text(parse(document), "UploadId")  # the root has more than one name among stores
+    found = text(good(document), "UploadId")  # the root has more than one name among stores
     if not found:
         raise ProtocolError("the answer has no UploadId")
     return found
@@ -204,7 +237,7 @@ def parse_upload_id(document: bytes) -> str:
 
 def parse_uploads(document: bytes) -> tuple[list[Upload], Following]:
     """Return the uploads that are under way, and how to ask for the next ones."""
-    root = parse(document, "ListMultipartUploadsResult")
+    root = good(document, "ListMultipartUploadsResult")
     decode = unquote_plus if text(root, "EncodingType").lower() == "url" else str
     uploads = [
         Upload(
@@ -219,7 +252,7 @@ def parse_uploads(document: bytes) -> tuple[list[Upload], Following]:
 
 def parse_parts(document: bytes) -> tuple[list[UploadedPart], Following]:
     """Return the parts that the store has of an upload, and how to ask for the next ones."""
-    root = parse(document, "ListPartsResult")
+    root = good(document, "ListPartsResult")
     parts = [
         UploadedPart(
             number(item, "PartNumber"), number(item, "Size"), unquote_etag(text(item, "ETag"))
