@@ -798,6 +798,18 @@ async def test_an_object_that_is_replaced_while_it_waits_comes_in_its_new_versio
     assert (target / "3").read_bytes() == b"changed as well"
 
 
+async def test_an_object_that_is_replaced_is_copied_in_its_new_version_within_the_store(
+    mox: Any, bucket: str, put: Callable[[str, bytes], object]
+) -> None:
+    await plant(mox, f"{bucket}/src", {"1": noise(2 * MIB, 1), "2": b"two", "3": noise(2 * MIB, 3)})
+    change = Replacing(lambda: (put("src/2", b"changed"), put("src/3", b"changed as well")))
+    await mox.copy_parallel(f"{bucket}/src", f"{bucket}/dst", threads=0, progress=change)
+
+    assert change.done
+    assert await mox.read(f"{bucket}/dst/2") == "changed"
+    assert await mox.read(f"{bucket}/dst/3") == "changed as well"
+
+
 async def test_a_file_that_is_written_to_while_it_is_sent_is_not_published(
     mox: Any, bucket: str, source: Path, client: Client
 ) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Mover"]
 
 COPY_CHUNK = 64 << 20  # what is copied locally before anybody looks up
+LOOKS = 3  # at an object that is replaced again and again
 COPIED_PART = 512 << 20  # a part that the store copies by itself
 
 
@@ -86,28 +87,31 @@ class Mover:
                 if not job.is_directory:
                     await self._copy_locally(source, target, job.mtime_nsec)
             elif not job.is_directory:
-                await self._download(source, target, job)
+                await self._as_it_is(job, partial(self._download, source, target))
         elif job.is_directory:
             await self.client.put_object(target.bucket, target.folder, b"")
         elif isinstance(source, str):
             await self._upload(source, target)
         else:
-            await self._copy_in_store(source, target, job)
+            await self._as_it_is(job, partial(self._copy_in_store, source, target))
 
-    async def _download(self, source: ObjectURL, target: str, job: Job) -> None:
-        for _ in range(3):
+    async def _as_it_is(self, job: Job, copy: Callable[[Job], Awaitable[None]]) -> None:
+        """Copy an object, and if it was replaced since it was listed what it is now."""
+        for _ in range(LOOKS):
             try:
-                size, etag = job.size or 0, job.etag
-                if size < self.config.multipart_threshold or not etag:
-                    await self._download_whole(source, target, job)
-                else:
-                    await self._download_parts(source, target, job)
+                await copy(job)
             except ObjectChanged as error:  # since it was listed, or while it was being read
-                changed, job = error, await look(self.client, job)
+                size, changed, job = job.size or 0, error, await look(self.client, job)
                 self.meter.bytes_total += (job.size or 0) - size
             else:
                 return
         raise changed
+
+    async def _download(self, source: ObjectURL, target: str, job: Job) -> None:
+        if (job.size or 0) < self.config.multipart_threshold or not job.etag:
+            await self._download_whole(source, target, job)
+        else:
+            await self._download_parts(source, target, job)
 
     async def _download_whole(self, source: ObjectURL, target: str, job: Job) -> None:
         size, etag = job.size or 0, job.etag
