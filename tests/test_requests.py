@@ -441,6 +441,25 @@ class TestReading:
                 assert await client.get_object("b", "k", stop=10) == b""
                 assert await client.get_object("b", "k") == b""
 
+    async def test_an_object_that_ends_earlier_than_was_announced_is_no_range_that_is_wrong(
+        self,
+    ) -> None:
+        too_long = answer(body=b"123", content_length="9", etag='"version-1"', end="close")
+        with FaultyServer(too_long, always=stored(b"123")) as server:
+            async with connect(server.endpoint) as client:
+                with pytest.raises(ReadError, match="ends after 3 bytes, more were announced"):
+                    await client.get_object("b", "k")
+
+    async def test_an_answer_of_another_size_than_the_object_has_is_not_taken(self) -> None:
+        etag = '"version-1"'
+        cut, endless = answer(body=b"12", etag=etag), answer(body=b"123", etag=etag)
+        with FaultyServer(cut, endless, always=stored(b"12345")) as server:
+            async with connect(server.endpoint) as client:
+                sink = MemorySink()
+                await client.get_object_into("b", "k", sink, if_match="version-1", size=5)
+        assert sink.getvalue() == b"12345"
+        assert len(server.requests) == 3
+
     async def test_a_range_behind_the_end_is_an_error(self) -> None:
         with FaultyServer(always=stored(b"123")) as server:
             async with connect(server.endpoint) as client:

@@ -155,9 +155,14 @@ class Client:
         start: int = 0,
         stop: int | None = None,
         if_match: str = "",
+        size: int | None = None,
     ) -> ObjectInfo:
-        """Do as `get_object`, but write into *sink*, and return what the store says."""
-        return await read_into(self._exchange, bucket, key, sink, Range(start, stop, if_match))
+        """Do as `get_object`, but write into *sink*, and return what the store says.
+
+        If the *size* of the object is known, an answer that announces another is not taken.
+        """
+        wanted = Range(start, stop, if_match, size)
+        return await read_into(self._exchange, bucket, key, sink, wanted)
 
     async def get_into(
         self,

@@ -67,6 +67,8 @@ class Range:
     start: int = 0
     stop: int | None = None
     etag: str = ""
+    size: int | None = None
+    """What the whole object has, if it is known."""
 
     def headers(self, received: int) -> dict[str, str]:
         """Return the headers that ask for what is missing after *received* bytes."""
@@ -107,6 +109,8 @@ class Range:
             total, length = 0, -1
         else:
             raise ReadError("the answer does not say how long it is")
+        if self.size is not None and length >= 0 and total != self.size:
+            raise ReadError(f"the object has {self.size} bytes, the answer is one of {total}")
         if self.stop is not None and length > self.stop - first:
             raise ReadError(f"asked for {self.stop - first} bytes, got {length}")
         self.etag = self.etag or etag

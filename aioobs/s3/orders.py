@@ -59,7 +59,7 @@ class GetOrder(Told):
     async def perform(self, exchange: Exchange, begun: Begun | None) -> None:
         """Read it."""
         sink, request = MemorySink(), self.request
-        wanted = Range(etag=self._etag)
+        wanted = Range(etag=self._etag, size=self._size)
         try:
             await read_into(exchange, request.bucket, request.key, sink, wanted, begun=begun)
             if sink.received != self._size:

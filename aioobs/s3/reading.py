@@ -80,7 +80,12 @@ async def read_into(
         ) from error
     except ResponseError as error:
         refused = error.resp.status if error.resp else 0
-        if refused != 416 or wanted.start or sink.received != start:
+        if refused == 416 and sink.received != start:
+            message = f"the object ends after {sink.received - start} bytes, more were announced"
+            raise ReadError(
+                message, operation=error.operation, url=error.url, resp=error.resp
+            ) from error
+        if refused != 416 or wanted.start:
             raise
     # Of an empty object no range can be had.
     wanted.stop, request.headers = None, Range(etag=given).headers(0)

@@ -125,11 +125,15 @@ class Client:
         start: int = 0,
         stop: int | None = None,
         if_match: str = "",
+        size: int | None = None,
     ) -> ObjectInfo:
-        """Do as `get_object`, but write into *sink*, and return what the store says."""
+        """Do as `get_object`, but write into *sink*, and return what the store says.
+
+        If the *size* of the object is known, an answer that announces another is not taken.
+        """
         return run(
             self._async.get_object_into(
-                bucket, key, sink, start=start, stop=stop, if_match=if_match
+                bucket, key, sink, start=start, stop=stop, if_match=if_match, size=size
             )
         )
 

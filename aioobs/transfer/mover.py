@@ -117,7 +117,9 @@ class Mover:
         size, etag = job.size or 0, job.etag
         async with drafted(target, job.mtime_nsec) as draft:
             sink = FileSink(draft.descriptor)
-            await self.client.get_object_into(source.bucket, source.key, sink, if_match=etag)
+            await self.client.get_object_into(
+                source.bucket, source.key, sink, if_match=etag, size=size if etag else None
+            )
             if etag and sink.received != size:
                 raise ReadError(f"{size} bytes were listed, {sink.received} came", url=str(source))
             self.meter.moved(sink.received)
