@@ -61,27 +61,33 @@ class Uploads:
                 is_gone = error.resp is None or error.resp.code != "NoSuchKey"
                 if budget.made < 2 or not is_gone:  # no answer has been lost
                     raise
-                return await self._completed(request, expected, size, strict=bool(condition))
+                info = await head(self._exchange, bucket, key)
+                check_made(request, info, expected, size, strict=bool(condition))
+                return info.etag
             return etag or (await head(self._exchange, bucket, key)).etag
 
         async def is_ours(info: ObjectInfo) -> bool:
-            return info.size == size and bool(expected) and info.etag == expected
+            if info.size != size or info.etag == expected:
+                return info.size == size
+            # Not every ETag can be told beforehand; but an upload ends when it is completed.
+            if not await self._is_gone(bucket, key, upload_id):
+                return False
+            check_made(request, info, expected, size, strict=True)
+            return True
 
         if condition is None:
             return await send()
         return await self._conditions.keep(condition, request, send, is_ours, budget)
 
-    async def _completed(self, request: Request, expected: str, size: int, *, strict: bool) -> str:
-        """Return the ETag of what is there if it may be, or if *strict* must be, the upload."""
-        info = await head(self._exchange, request.bucket, request.key)
-        differs = info.etag != expected and (strict or ("-" in info.etag and expected))
-        if info.size != size or differs:
-            raise ProtocolError(
-                "the upload is gone, and the object is not what was uploaded",
-                operation=request.operation,
-                url=request.url,
-            )
-        return info.etag
+    async def _is_gone(self, bucket: str, key: str, upload_id: str) -> bool:
+        try:
+            async for _ in self.parts(bucket, key, upload_id):
+                return False
+        except NotFound as error:
+            if error.resp and error.resp.code == "NoSuchBucket":
+                raise
+            return True
+        return False
 
     async def abort(self, bucket: str, key: str, upload_id: str) -> bool:
         """Give up an upload; tell whether it was there, as far as is known."""
@@ -156,3 +162,20 @@ class Uploads:
             if not following:
                 return
             circles.check(following)
+
+
+def check_made(
+    request: Request, info: ObjectInfo, expected: str, size: int, *, strict: bool
+) -> None:
+    """Check that the object may be, or if *strict* and its ETag can be told is, what was uploaded.
+
+    Raises:
+        ProtocolError: it is not.
+    """
+    differs = expected and info.etag != expected and (strict or "-" in info.etag)
+    if info.size != size or differs:
+        raise ProtocolError(
+            "the upload is gone, and the object is not what was uploaded",
+            operation=request.operation,
+            url=request.url,
+        )
