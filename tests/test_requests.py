@@ -1134,6 +1134,28 @@ class TestLoops:
             assert await asyncio.gather(*reads, late) == [b"x"] * 4
             await client.aclose()
 
+    async def test_an_operation_of_a_retired_client_goes_on_with_its_next_request(self) -> None:
+        release = threading.Event()
+
+        def step(received: Received) -> Answer:
+            release.wait(5)
+            return answer()
+
+        with FaultyServer(step, always=answer()) as server:
+            client = connect(server.endpoint, connections=1)
+            first = asyncio.create_task(client.head_bucket("b"))
+            await asyncio.to_thread(server.arrived.acquire)
+            client.retire()
+            for _ in range(5):  # its connections are about to be closed
+                await asyncio.sleep(0)
+            others = [asyncio.create_task(client.head_bucket("b")) for _ in range(3)]
+            await asyncio.sleep(0)
+            release.set()
+            await asyncio.gather(first, *others)
+            for _ in range(2):
+                await client.head_bucket("b")
+            assert client._exchange._connections == {}  # noqa: SLF001 - nobody would close them
+
     async def test_a_closed_client_can_be_used_again(self) -> None:
         with FaultyServer(always=stored(b"x")) as server:
             client = connect(server.endpoint)

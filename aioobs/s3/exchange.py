@@ -71,6 +71,7 @@ class Exchange:
             )
         self._credentials = CredentialChain(given)
         self._used = NOBODY
+        self._retired = False
         self._doubted_at = -BETWEEN_DOUBTS
         self._connections: dict[asyncio.AbstractEventLoop, Connections] = {}
         self._signers: dict[str, Signer] = {}
@@ -341,6 +342,8 @@ class Exchange:
         opened = self._connections[loop] = Connections(self.config)
         opened.guard = self._guard(loop, opened)
         await anext(opened.guard)
+        if self._retired:  # what is under way goes on, but not for long
+            loop.call_soon(self._retire, loop, opened)
         return opened
 
     async def _guard(
@@ -361,9 +364,16 @@ class Exchange:
 
     def retire(self) -> None:
         """Close the connections of every loop once nothing is under way on them."""
+        self._retired = True
         for loop, connections in list(self._connections.items()):
             if not loop.is_closed():
-                loop.call_soon_threadsafe(connections.retire)
+                loop.call_soon_threadsafe(self._retire, loop, connections)
+
+    def _retire(self, loop: asyncio.AbstractEventLoop, connections: Connections) -> None:
+        # Whoever wants some from now on gets others, or else he would wait for these to be closed.
+        if self._connections.get(loop) is connections:
+            del self._connections[loop]
+        connections.retire()
 
 
 def signer(config: Config, region: str) -> Signer:
