@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import datetime
 from email.utils import formatdate
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -672,6 +673,25 @@ class TestLessons:
         with FaultyServer(answer(403, date=date), always=stored(b"1")) as server:
             async with connect(server.endpoint, attempts=1) as client:
                 assert (await client.head_object("b", "k")).size == 1
+
+    @pytest.mark.parametrize("code", ["RequestTimeTooSkewed", ""])
+    async def test_what_was_signed_before_another_learned_the_clock_is_asked_again(
+        self, code: str
+    ) -> None:
+        ahead, together = 7200, threading.Barrier(2)
+
+        def store(received: Received) -> Answer:
+            signed = datetime.strptime(received.headers["x-amz-date"], "%Y%m%dT%H%M%S%z")
+            if abs(time.time() + ahead - signed.timestamp()) < 900:
+                return stored(b"1")(received)
+            together.wait(10)
+            date = formatdate(time.time() + ahead, usegmt=True)
+            return answer(403, error_document(code) if code else "", date=date)
+
+        with FaultyServer(always=store) as server:
+            async with connect(server.endpoint) as client:
+                reads = (client.get_object("b", key) for key in "kl")
+                assert await asyncio.gather(*reads) == [b"1", b"1"]
 
     async def test_a_skew_that_stays_is_an_error_about_the_clock(self) -> None:
         date = formatdate(time.time() + 7200, usegmt=True)
