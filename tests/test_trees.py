@@ -229,6 +229,18 @@ def test_patterns_choose_on_both_sides_in_any_order(ends: tuple[str, str]) -> No
     assert sorted(harvest(ends[1])) == ["a.txt", "old.log", "sub/b.txt", "tmp/old.txt"]
 
 
+def test_folders_of_what_is_left_out_stay(store: str, tmp_path: Path) -> None:
+    plant(str(tmp_path), {"new": b"1"})
+    for folder in ("a/b", "c"):
+        file.make_dirs(f"{store}/{folder}")  # whose markers stay when there is something in them
+    plant(store, {"a/b/kept.log": b"2", "a/b/old": b"3", "c/old": b"4"})
+
+    blocking.sync_tree(tmp_path, store, delete=True, exclude=["*.log"])
+
+    assert {"a/b/kept.log", "new"} <= set(file.list_directory(store, recursive=True))
+    assert not file.exists(f"{store}/a/b/old")
+
+
 def test_a_folder_takes_the_place_of_a_file_and_a_file_that_of_a_folder(
     moto_bucket: str, tmp_path: Path
 ) -> None:

@@ -173,7 +173,9 @@ class View:
 
     async def jobs(self, order: Order | None, wanted: Filter | None) -> AsyncIterator[Job]:
         """Yield a job for each thing in the source; the reason tells whether it is to be copied."""
-        both = pairs(self._client, self._source, self._target, order, wanted, hollow=self._delete)
+        # What is left out may be in a folder, which some stores do not let go by itself then.
+        hollow = self._delete and wanted is None
+        both = pairs(self._client, self._source, self._target, order, wanted, hollow=hollow)
         last: Pair | None = None
         async with aclosing(both):
             async for batch in both:
