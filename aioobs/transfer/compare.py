@@ -88,7 +88,7 @@ class Side:
     ) -> None:
         self.keys: list[Any] = []
         self.found: list[Found] = []
-        self.is_at_end = False
+        self.is_at_end: bool = False
         self._order = order or by_key
         self._wanted = wanted
         if order is None and not isinstance(place, str):

@@ -156,9 +156,9 @@ class View:
         *,
         delete: bool,
     ) -> None:
-        self.deletions = Packed[str]()
-        self.extras = 0
-        self.unchanged = 0
+        self.deletions: Packed[str] = Packed()
+        self.extras: int = 0
+        self.unchanged: int = 0
         self.blocked: set[str] = set()
         self._client = client
         self._source = source
