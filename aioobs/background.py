@@ -277,11 +277,11 @@ class Mirror:
         await engine.copy_jobs(
             client,
             self.source,
+            self.target,
             self._jobs(changed),
+            engine.Manner(threads=self._workers, progress=self._watch),
             copied=copied,
             excused=excused,
-            workers=self._workers,
-            progress=self._watch,
         )
 
     async def _changed(self) -> dict[str, Found]:

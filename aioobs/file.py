@@ -13,7 +13,7 @@ file and folder at once).  `aioobs.errors` has the whole tree.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Literal, get_args, overload
 
 from aioobs.background import background_sync_copy
 from aioobs.errors import ConfigError
@@ -29,6 +29,7 @@ from aioobs.store.entry import Entry, Stat
 from aioobs.store.local import LocalStore
 from aioobs.store.remote import RemoteStore, file_url
 from aioobs.transfer import engine
+from aioobs.transfer.plan import Care, Verify
 from aioobs.transfer.progress import Progress
 from aioobs.url import ObjectURL, Path, parse
 
@@ -69,9 +70,6 @@ __all__ = [
     "walk",
     "write",
 ]
-
-
-PARTS_AT_ONCE = 16
 
 
 def store_of(path: Path) -> tuple[LocalStore | RemoteStore, str]:
@@ -157,17 +155,25 @@ async def append_remote(src_url: Path, dst_url: Path) -> None:
     await compose.append(client, file_url(os.fspath(dst_url)), addition)
 
 
-async def copy(src_url: Path, dst_url: Path, client_id: object = None) -> None:
+async def copy(
+    src_url: Path,
+    dst_url: Path,
+    client_id: object = None,
+    *,
+    verify: Verify = "size",
+    durable: bool = False,
+) -> None:
     """Copy one file to exactly *dst_url*, replacing what is there; local folders are created.
 
     A local target is written under another name and renamed when it is whole.  Between two
-    objects the store does the copying.
+    objects the store does the copying.  *verify* and *durable* are those of `copy_parallel`.
 
     Raises:
         MoxFileNotExistsException: there is no such file.
         IsADirectoryError: the source is a folder: use `copy_parallel`.
     """
-    await engine.copy_file(current_client(), place(src_url), place(dst_url), workers=PARTS_AT_ONCE)
+    manner = engine.Manner(care=care(verify, durable=durable))
+    await engine.copy_file(current_client(), place(src_url), place(dst_url), manner)
 
 
 async def copy_parallel(
@@ -180,6 +186,9 @@ async def copy_parallel(
     *,
     progress: ProgressCallback | None = None,
     executor: Executor | None = None,
+    journal: Path | None = None,
+    verify: Verify = "size",
+    durable: bool = False,
 ) -> None:
     """Copy what is in the folder *src_url* into the folder *dst_url*, which may exist.
 
@@ -201,6 +210,15 @@ async def copy_parallel(
             `Progress`; what it raises ends the copy.
         executor: Any `concurrent.futures.Executor`, whose workers do the copying; a local path
             is one of theirs then.  `aioobs.run_copy` has more to say to it.
+        journal: A local file, or a folder of a store, where what is done is written down.  If the
+            copy is interrupted, by whatever, another call with the same journal does not move
+            again what is there already and unchanged, and goes on with big files where they were;
+            what was begun of them stays for that.
+        verify: What is compared.  ``"size"``: sizes alone.  ``"checksum"``: also contents: what
+            is sent has its MD5 with it, for the store to compare, and what comes is compared with
+            what the store knows of it, before it has its name; a warning is logged of what it
+            knows nothing of.  ``"digest"``: and an MD5 is kept in the metadata of what is sent.
+        durable: Whether local files and their names are on the disk when this returns.
 
     Raises:
         MoxFileNotExistsException: there is nothing at *src_url*.
@@ -213,11 +231,15 @@ async def copy_parallel(
         current_client(),
         place(src_url),
         place(dst_url),
-        file_list=file_list,
-        workers=threads,
-        progress=progress,
-        processes=is_processing,
-        executor=executor,
+        engine.Manner(
+            threads=threads,
+            progress=progress,
+            processes=is_processing,
+            executor=executor,
+            journal=None if journal is None else place(journal),
+            care=care(verify, durable=durable),
+        ),
+        file_list,
     )
 
 
@@ -341,7 +363,7 @@ async def rename(src_url: Path, dst_url: Path) -> None:
         MoxFileNotExistsException: there is nothing at *src_url*.
         ValueError: a folder would be moved into itself.
     """
-    await engine.move(current_client(), place(src_url), place(dst_url), workers=PARTS_AT_ONCE)
+    await engine.move(current_client(), place(src_url), place(dst_url))
 
 
 async def glob(url: Path) -> list[str]:
@@ -389,6 +411,17 @@ def place(path: Path) -> ObjectURL | str:
     if not os.fspath(path):
         raise ConfigError("the path is empty")
     return parse(path)
+
+
+def care(verify: Verify, *, durable: bool) -> Care:
+    """Return how much is done to be sure of a copy.
+
+    Raises:
+        ConfigError: *verify* has another value.
+    """
+    if verify not in get_args(Verify):
+        raise ConfigError(f"verify={verify!r} is neither 'size' nor 'checksum' nor 'digest'")
+    return Care(verify, durable)
 
 
 def encoded(data: str | bytes | bytearray | memoryview) -> bytes | memoryview:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aioobs.file import place
+from aioobs.file import care, place
 from aioobs.session import current_client
 from aioobs.transfer import engine
 from aioobs.transfer.jobs import is_folder
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
     from concurrent.futures import Executor
 
-    from aioobs.transfer.plan import Job
+    from aioobs.transfer.plan import Job, Verify
     from aioobs.transfer.progress import ProgressCallback
     from aioobs.url import ObjectURL, Path
 
@@ -69,6 +69,9 @@ async def run_copy(
     is_processing: bool = True,
     move: bool = False,
     progress: ProgressCallback | None = None,
+    journal: Path | None = None,
+    verify: Verify = "size",
+    durable: bool = False,
 ) -> None:
     """Copy what was planned.
 
@@ -80,6 +83,9 @@ async def run_copy(
         is_processing: Without an executor: see `aioobs.file.copy_parallel`.
         move: Remove what was copied from the source, when all of it has been.
         progress: As for `aioobs.file.copy_parallel`.
+        journal: As for `aioobs.file.copy_parallel`, and so are these:
+        verify: What is compared.
+        durable: Whether local files are on the disk in the end.
 
     Raises:
         TransferFailed: some files failed; `failures` has an exception for each.
@@ -90,14 +96,14 @@ async def run_copy(
         for job in plan.jobs:
             yield job
 
-    await engine.copy_planned(
-        current_client(),
-        plan.source,
-        jobs(),
+    manner = engine.Manner(
         threads=threads,
         progress=progress,
         processes=is_processing,
         executor=executor,
         executor_workers=workers,
-        move=move,
+        journal=None if journal is None else place(journal),
+        care=care(verify, durable=durable),
     )
+    client = current_client()
+    await engine.copy_planned(client, plan.source, plan.target, jobs(), manner, move=move)

@@ -73,7 +73,7 @@ async def upload(server: LocalServer, source: str, target: str) -> None:
         secret_key=server.secret_key,
     )
     async with Client(config) as client:
-        await engine.copy_tree(client, source, parse(target), file_list=None, workers=16)
+        await engine.copy_tree(client, source, parse(target), engine.Manner())
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -268,3 +270,81 @@ class TestDurable:
         seen.clear()
         folders.finish()
         assert sorted(seen) == [str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a" / "b")]
+
+    @pytest.mark.parametrize("size", [10, 3 * MIB, 17 * MIB], ids=["small", "medium", "big"])
+    @pytest.mark.parametrize("executor", [False, True])
+    async def test_a_durable_copy_has_each_file_on_the_disk_before_its_name_and_then_the_names(
+        self, obs_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int,
+        executor: bool,
+    ) -> None:  # fmt: skip
+        for name in ("d/one", "d/e/two"):
+            await aioobs.file.write(f"{obs_bucket}/{name}", "x" * size)
+        seen: list[str] = []
+        sync, replace = os.fsync, os.replace
+
+        def fsync(descriptor: int) -> None:
+            seen.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+            sync(descriptor)
+
+        def renamed(one: str, two: str) -> None:
+            assert one in seen
+            seen.append(two)
+            replace(one, two)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        monkeypatch.setattr(os, "replace", renamed)
+        target = tmp_path / "dst"
+        with ThreadPoolExecutor(1) as pool:
+            await aioobs.file.copy_parallel(
+                obs_bucket, target, durable=True, executor=pool if executor else None
+            )
+        named = max(seen.index(str(target / "d" / "one")), seen.index(str(target / "d/e/two")))
+        folders = {str(tmp_path), str(target), str(target / "d"), str(target / "d" / "e")}
+        assert set(seen[named + 1 :]) == folders
+        assert (target / "d" / "e" / "two").stat().st_size == size
+
+    async def test_nothing_waits_for_the_disk_unless_it_is_wanted(
+        self, obs_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await aioobs.file.write(f"{obs_bucket}/one", "x")
+        monkeypatch.delattr(os, "fsync")
+        await aioobs.file.copy_parallel(obs_bucket, tmp_path / "dst")
+        with pytest.raises(AttributeError):
+            await aioobs.file.copy_parallel(obs_bucket, tmp_path / "dst", durable=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a file system of 8 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("only some may mount")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("size", [9 * MIB, 17 * MIB], ids=["medium", "big"])
+async def test_a_full_disk_is_told_and_what_fits_is_copied(
+    obs_bucket: str, disk: Path, size: int
+) -> None:
+    await aioobs.file.write(f"{obs_bucket}/large", b"x" * size)
+    await aioobs.file.write(f"{obs_bucket}/little", b"y")
+    with pytest.raises(TransferFailed) as caught:
+        await aioobs.file.copy_parallel(
+            obs_bucket, disk, threads=1, journal=disk.parent / "journal"
+        )
+    (failure,) = caught.value.failures
+    assert (failure.errno, failure.filename) == (errno.ENOSPC, f"{obs_bucket}/large")
+    assert names_of(disk) == ["little"]
+
+
+async def test_a_disk_that_cannot_be_written_to_is_told(obs_bucket: str, disk: Path) -> None:
+    await aioobs.file.write(f"{obs_bucket}/one", b"x")
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    with pytest.raises(TransferFailed, match="Read-only file system") as caught:
+        await aioobs.file.copy_parallel(obs_bucket, disk)
+    assert caught.value.failures[0].errno == errno.EROFS

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from both import Recorder
 
+    from aioobs import Client
+
     Uploads = Callable[[], Awaitable[list[str]]]
 
 pytest_plugins = ["verbs", "both"]
@@ -303,3 +305,17 @@ async def test_a_copy_needs_no_loop_but_to_come_and_go(bucket: str, recorder: Re
             return len(recorder.requests) - before
 
     assert await to_thread.run_sync(partial(change)) == 0
+
+
+async def test_a_big_object_keeps_its_type_and_metadata_when_it_is_changed(
+    bucket: str, opened: Callable[..., Any], client: Client
+) -> None:
+    name = bucket.partition("://")[2]
+    await client.put_object(
+        name, "file", NOISE, content_type="text/x-test", metadata={"author": "me"}
+    )
+    async with opened(f"{bucket}/file", "r+b") as found:
+        await found.write(b"changed")
+    info = await client.head_object(name, "file")
+    assert info.etag.endswith("-4")  # it went back in parts
+    assert (info.headers["content-type"], info.metadata) == ("text/x-test", {"author": "me"})

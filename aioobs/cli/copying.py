@@ -15,10 +15,10 @@ from aioobs.cli.streams import copy_stream
 from aioobs.cli.tally import Bar
 from aioobs.errors import IsADirectory, TransferFailed
 from aioobs.session import current_client
-from aioobs.transfer.engine import copy_jobs
+from aioobs.transfer.engine import Manner, copy_jobs
 from aioobs.transfer.filter import Filter
 from aioobs.transfer.jobs import is_folder, listed, look
-from aioobs.transfer.plan import Job, same_place
+from aioobs.transfer.plan import Care, Job, same_place
 from aioobs.url import ObjectURL, parse
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ async def pairs(sources: Sequence[str], target: str, given: argparse.Namespace) 
     into = not given.exact and (target.endswith("/") or await is_folder(client, goal))
     if several and not into:
         raise UsageError(f"{target} is no folder: several files go into one, named with a slash")
+    if several and given.journal:
+        raise UsageError("a journal is that of one source")
     found: list[Pair] = []
     for one in named:
         source = parse(one.path)
@@ -176,11 +178,16 @@ class Copy:
             await copy_jobs(
                 current_client(),
                 self.pairs[0].source,
+                self.pairs[0].target,
                 jobs,
+                Manner(
+                    threads=given.jobs,
+                    progress=bar.update,
+                    journal=parse(given.journal) if given.journal else None,
+                    care=Care(given.verify, given.durable),
+                ),
                 copied=copied,
                 excused=self._excuses,
-                workers=given.jobs,
-                progress=bar.update,
             )
         except TransferFailed as error:
             if len(self.pairs) == 1 and not self.pairs[0].folder:

@@ -103,4 +103,4 @@ async def rename(source: str, target: str) -> None:
     """Rename a local file or folder; the folders above its new name are made."""
     if folder := os.path.dirname(target.rstrip("/")):
         await in_thread(os.makedirs, folder, exist_ok=True)
-    await move(current_client(), source, target, workers=1)
+    await move(current_client(), source, target)

@@ -174,6 +174,12 @@ def moving(parser: Parser) -> None:
     exact = "DST is the name of the copy, although it is a folder"
     parser.add_argument("-T", "--exact", action="store_true", help=exact)
     jobs(parser)
+    text = "what is compared; checksum: what is sent and what comes; digest: and keep one, size"
+    ways = ("size", "checksum", "digest")
+    parser.add_argument("--verify", choices=ways, default=ways[0], help=text)
+    parser.add_argument("--durable", action="store_true", help="local files are on the disk then")
+    text = "write down here what is done; the same command again goes on where this one ended"
+    parser.add_argument("--journal", metavar="PATH", help=text)
     doing(parser)
     filters(parser)
     json(parser)

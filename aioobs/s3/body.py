@@ -5,6 +5,7 @@ Files are read and written in worker threads.
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 from abc import ABC, abstractmethod
@@ -29,6 +30,7 @@ __all__ = [
     "Sink",
     "chunks",
     "digest",
+    "md5_of",
     "size_of",
 ]
 
@@ -246,6 +248,11 @@ class FileSink(DirectSink):
             count = os.pwrite(self._descriptor, view, self._offset + self.received)
             self.received += count
             view = view[count:]
+
+
+async def md5_of(body: Body) -> str:
+    """Return the MD5 of all that *body* sends, as `Content-MD5` has it."""
+    return base64.b64encode(await digest(body, "md5")).decode()
 
 
 async def digest(body: Body, algorithm: str) -> bytes:

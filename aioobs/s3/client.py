@@ -13,7 +13,7 @@ from aioobs.errors import (
 )
 from aioobs.s3 import xml
 from aioobs.s3.append import append
-from aioobs.s3.body import Body, FilePart, MemorySink, Sink
+from aioobs.s3.body import Body, FilePart, MemorySink, Sink, md5_of
 from aioobs.s3.conditions import Conditions, condition
 from aioobs.s3.deleting import delete, delete_all
 from aioobs.s3.exchange import Exchange
@@ -121,13 +121,19 @@ class Client:
         """Return the first page of what `list_pages` yields, of at most *limit* names."""
         return await self._listing.first_page(bucket, prefix, delimiter, start_after, limit)
 
-    async def head_object(self, bucket: str, key: str) -> ObjectInfo:
+    async def head_object(
+        self, bucket: str, key: str, *, checksums: bool = False, part: int = 0
+    ) -> ObjectInfo:
         """Return what the store says of an object.
+
+        Its headers have the *checksums* that the store keeps, if those are wanted.  Given the
+        number of a *part* that it was made of, its size is that of the part, as far as the store
+        remembers.
 
         Raises:
             NotFound: there is no such object, or no such bucket.
         """
-        return await head(self._exchange, bucket, key)
+        return await head(self._exchange, bucket, key, checksums=checksums, part=part)
 
     async def get_object(
         self, bucket: str, key: str, *, start: int = 0, stop: int | None = None, if_match: str = ""
@@ -212,8 +218,11 @@ class Client:
         metadata: Mapping[str, str] | None = None,
         if_match: str = "",
         if_none_match: str = "",
+        with_md5: bool = False,
     ) -> str:
         """Create or replace an object of at most 5 GiB in one piece; return its ETag.
+
+        The store compares what arrives with its MD5, if it is sent *with_md5*.
 
         With *if_match* it has to replace the object of that ETag, with *if_none_match* (``*``) to
         be a new one.  The object is looked at first, for some stores ignore conditions; on these,
@@ -228,6 +237,8 @@ class Client:
         """
         name = "putFile" if isinstance(body, FilePart) else "putContent"
         headers = object_headers(content_type, metadata)
+        if with_md5:
+            headers["content-md5"] = await md5_of(body)
         request = Request(name, "PUT", bucket, key, headers=headers, body=body)
         wanted = condition(if_match, if_none_match)
         if wanted is None:
@@ -285,14 +296,22 @@ class Client:
         return await self._exchange.document(request, xml.parse_upload_id)
 
     async def upload_part(
-        self, bucket: str, key: str, upload_id: str, number: int, body: Body
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        number: int,
+        body: Body,
+        *,
+        with_md5: bool = False,
     ) -> str:
         """Send part *number* (1 to 10,000) of an upload and return its ETag.
 
-        All parts but the last one need at least 5 MiB.
+        All parts but the last one need at least 5 MiB.  *with_md5* is that of `put_object`.
         """
         query = (("partNumber", str(number)), ("uploadId", upload_id))
-        request = Request("uploadPart", "PUT", bucket, key, query, body=body)
+        headers = {"content-md5": await md5_of(body)} if with_md5 else {}
+        request = Request("uploadPart", "PUT", bucket, key, query, headers, body)
         return await written(self._exchange, request)
 
     async def upload_part_copy(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from typing import TYPE_CHECKING
 
 from aioobs.errors import ErrorResponse, ObsError, error_for
 from aioobs.s3 import xml
-from aioobs.s3.body import digest
+from aioobs.s3.body import md5_of
 from aioobs.s3.request import Request
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ async def delete_all(exchange: Exchange, bucket: str, keys: Iterable[str]) -> li
 async def delete_batch(exchange: Exchange, bucket: str, keys: list[str]) -> list[ObsError]:
     body = xml.delete_document(keys)
     request = Request("deleteObjects", "POST", bucket, query=(("delete", ""),), body=body)
-    request.headers["content-md5"] = base64.b64encode(await digest(body, "md5")).decode()
+    request.headers["content-md5"] = await md5_of(body)
     request.headers["content-type"] = "application/xml"
     errors = await exchange.document(request, xml.parse_delete_errors)
     return [

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
     from aioobs.s3.transport import Reply
 
-__all__ = ["ObjectInfo", "Range", "multipart_etag"]
+__all__ = ["MD5", "STORED_MD5", "ObjectInfo", "Range", "multipart_etag"]
 
 CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 MD5 = re.compile(r"[0-9a-f]{32}")
+STORED_MD5 = "md5chksum"
+"""The metadata that holds an MD5 in Base64; rclone writes and reads it, too."""
+
 METADATA = ("x-amz-meta-", "x-obs-meta-")
 OBJECT_TYPE = ("x-amz-object-type", "x-obs-object-type")
 

@@ -83,8 +83,9 @@ class PutOrder(Told):
 
     __slots__ = ()
 
-    def __init__(self, bucket: str, key: str, body: bytes) -> None:
-        super().__init__(Request("putContent", "PUT", bucket, key, body=body))
+    def __init__(self, bucket: str, key: str, body: bytes, md5: str = "") -> None:
+        headers = {"content-md5": md5} if md5 else {}
+        super().__init__(Request("putContent", "PUT", bucket, key, headers=headers, body=body))
 
     def expects(self, head: Head) -> bool:
         """Tell whether the answer is that it is written."""
@@ -92,20 +93,20 @@ class PutOrder(Told):
 
     def take(self, head: Head, body: list[memoryview]) -> bool:
         """Take that it is written."""
-        self.done()
+        self.done(unquote_etag(head.headers.get("etag", "")))
         return True
 
     async def perform(self, exchange: Exchange, begun: Begun | None) -> None:
         """Write it."""
         try:
-            await written(exchange, self.request, begun=begun)
+            etag = await written(exchange, self.request, begun=begun)
         except OSError as error:
             self.failed(error)
         else:
-            self.done()
+            self.done(etag)
 
     @abstractmethod
-    def done(self) -> None:
+    def done(self, etag: str) -> None:
         """Take that it has been done."""
 
 
@@ -126,23 +127,24 @@ class CopyOrder(Told):
     def take(self, head: Head, body: list[memoryview]) -> bool:
         """Take that it is copied, which the body has to say."""
         try:
-            if not etag_in(b"".join(body)):
-                return False
+            etag = etag_in(b"".join(body))
         except ObsError:
             return False
-        self.done()
-        return True
+        if etag:
+            self.done(etag)
+        return bool(etag)
 
     async def perform(self, exchange: Exchange, begun: Begun | None) -> None:
         """Have it copied."""
         bucket, key = self.request.bucket, self.request.key
+        source, if_match = self._source, self._if_match
         try:
-            await copy_whole(exchange, self._source, bucket, key, self._if_match, begun=begun)
+            etag = await copy_whole(exchange, source, bucket, key, if_match, begun=begun)
         except OSError as error:
             self.failed(error)
         else:
-            self.done()
+            self.done(etag)
 
     @abstractmethod
-    def done(self) -> None:
+    def done(self, etag: str) -> None:
         """Take that it has been done."""

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["head", "is_made_of", "is_stored", "look", "read_into"]
 
 
-async def head(exchange: Exchange, bucket: str, key: str) -> ObjectInfo:
-    """Return what the store says of an object.
+async def head(
+    exchange: Exchange, bucket: str, key: str, *, checksums: bool = False, part: int = 0
+) -> ObjectInfo:
+    """Return what the store says of an object, or of a part; on request also of its checksums.
 
     Raises:
         NotFound: there is no such object, or no such bucket.
@@ -29,7 +31,12 @@ async def head(exchange: Exchange, bucket: str, key: str) -> ObjectInfo:
     async def receive(reply: Reply) -> ObjectInfo:
         return info_of(key, reply)
 
-    return await exchange.call(Request("getObjectMetadata", "HEAD", bucket, key), receive)
+    request = Request("getObjectMetadata", "HEAD", bucket, key)
+    if checksums and exchange.config.signature == "v4":  # OBS says what it has unasked
+        request.headers["x-amz-checksum-mode"] = "ENABLED"
+    if part:
+        request.query = (("partNumber", str(part)),)
+    return await exchange.call(request, receive)
 
 
 async def look(exchange: Exchange, bucket: str, key: str) -> ObjectInfo | None:

@@ -14,6 +14,7 @@ from aioobs.errors import (
     ObjectChanged,
     ProtocolError,
 )
+from aioobs.s3.objects import STORED_MD5
 from aioobs.s3.parts import SMALLEST_PART, cut, streamed_part_size
 from aioobs.store.upload import Guard, Headers, Upload
 
@@ -51,7 +52,7 @@ async def stored(client: Client, url: ObjectURL) -> Stored | None:
         return None
     kept: Headers = {
         "content_type": info.headers.get("content-type", ""),
-        "metadata": info.metadata,
+        "metadata": {k: v for k, v in info.metadata.items() if k != STORED_MD5},  # it changes
     }
     return Stored(url.bucket, url.key, info.size, info.etag, info.appendable, headers=kept)
 

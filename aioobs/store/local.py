@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import glob
 import logging
 import os
+import re
 import secrets
 import stat as modes
 import unicodedata
@@ -30,12 +32,15 @@ __all__ = [
     "folding",
     "local_errors",
     "make_folder",
+    "version_of",
 ]
 
 SCAN_BATCH = 1000
 IN_THE_WAY = "a file stands where a folder is wanted"
 CLOSE_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
 READING = os.O_RDONLY | CLOSE_ON_EXEC | os.O_NONBLOCK  # or else a pipe is waited for
+
+DRAFT = re.compile(r"\.aioobs-[0-9a-f]{16}\.part")
 
 log: logging.Logger = logging.getLogger("aioobs.file")
 
@@ -223,6 +228,11 @@ def make_folder(path: str, folders: FolderSync | None = None) -> bool:
     return True
 
 
+def version_of(size: int, mtime_nsec: int) -> str:
+    """Return what a version of a local file is known by."""
+    return f"{size}-{mtime_nsec}"
+
+
 class FolderSync:
     """Folders in which something was named, and the names are still to reach the disk.
 
@@ -279,6 +289,11 @@ class Source:
         check_regular(info, self.path)
         self.size, self._mtime_nsec = info.st_size, info.st_mtime_ns
 
+    @property
+    def version(self) -> str:
+        """What the file that was opened is known by."""
+        return version_of(self.size, self._mtime_nsec)
+
     def check(self) -> None:
         """Raise `SourceError` if it has been written to since it was opened."""
         info = os.fstat(self.descriptor)
@@ -333,31 +348,68 @@ class Draft:
         """Create it, empty."""
         if not self._alone:
             self._look()
-        if self._mode is not None and modes.S_ISDIR(self._mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.target)
-        if self._mode is not None and not modes.S_ISREG(self._mode):
+        if self._mode is not None and self._is_special:
             if not (modes.S_ISCHR(self._mode) or modes.S_ISBLK(self._mode)):
                 raise OSError(errno.EINVAL, "neither a file nor a device", self.target)
             self.descriptor = os.open(self.target, os.O_WRONLY | CLOSE_ON_EXEC)
             return
         name = f".aioobs-{secrets.token_hex(8)}.part"
         path = os.path.join(os.path.dirname(self.target), name)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | CLOSE_ON_EXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | CLOSE_ON_EXEC
         # Never more than the file will have: the one that it replaces may be a private one.
         self.descriptor = os.open(path, flags, 0o666 if self._mode is None else 0o600)
         self._path = path
 
+    def reopen(self, path: str, size: int | None = None) -> bool:
+        """Go on with one that was left, if *path* can be that and is not longer than *size*.
+
+        Return whether it is.
+        """
+        self._look()
+        folder, name = os.path.split(path)
+        here = os.path.dirname(os.path.abspath(self.target))
+        if folder != here or not DRAFT.fullmatch(name) or self._is_special:
+            return False
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | CLOSE_ON_EXEC)
+        except OSError:
+            return False
+        info = os.fstat(descriptor)
+        self.descriptor = descriptor
+        mine = modes.S_ISREG(info.st_mode) and info.st_uid == os.geteuid() and info.st_nlink == 1
+        if not mine or (size is not None and info.st_size > size) or not self.claim():
+            self._close()
+            return False
+        if self._mode is not None:
+            os.fchmod(descriptor, 0o600)
+        self._path = path
+        return True
+
+    def claim(self) -> bool:
+        """Keep other processes from going on with it; tell whether one does so already."""
+        try:
+            fcntl.lockf(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno not in (errno.EACCES, errno.EAGAIN)  # or there are no locks
+        return True
+
+    @property
+    def _is_special(self) -> bool:
+        return self._mode is not None and not modes.S_ISREG(self._mode)
+
     def _look(self) -> None:
-        """See what stands in its place."""
+        """See what it is to replace."""
         with suppress(FileNotFoundError):
             mode = os.lstat(self.target).st_mode
             if modes.S_ISLNK(mode):
                 self.target = os.path.realpath(self.target)
                 mode = os.stat(self.target).st_mode
             self._mode = mode
+        if self._mode is not None and modes.S_ISDIR(self._mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.target)
 
-    def publish(self) -> None:
-        """Give the file its name."""
+    def publish(self) -> str:
+        """Give the file its name; return what this version of it is known by."""
         if self._path and self._mode is not None:
             # Without what would run it as its owner: that was granted to another content.
             os.fchmod(self.descriptor, self._mode & 0o777)
@@ -365,16 +417,24 @@ class Draft:
             os.utime(self.descriptor, ns=(self.mtime_nsec, self.mtime_nsec))
         if self._path and self._folders is not None:
             os.fsync(self.descriptor)
+        info = os.fstat(self.descriptor)
         self._close()
-        if self._path:
-            try:
-                os.replace(self._path, self.target)
-            except OSError as error:
-                error.filename, error.filename2 = self.target, None  # nobody knows the other name
-                raise
-            self._path = ""
-            if self._folders is not None:
-                self._folders.add(os.path.dirname(self.target))
+        if not self._path:
+            return ""  # a device has none
+        try:
+            os.replace(self._path, self.target)
+        except OSError as error:
+            error.filename, error.filename2 = self.target, None  # nobody knows the other name
+            raise
+        self._path = ""
+        if self._folders is not None:
+            self._folders.add(os.path.dirname(self.target))
+        return version_of(info.st_size, info.st_mtime_ns)
+
+    def leave(self) -> None:
+        """Close it, and let it lie for another to go on with."""
+        self._path = ""
+        self._close()
 
     def discard(self) -> None:
         """Remove what has not been published."""

@@ -95,13 +95,19 @@ class Client:
             )
         )
 
-    def head_object(self, bucket: str, key: str) -> ObjectInfo:
+    def head_object(
+        self, bucket: str, key: str, *, checksums: bool = False, part: int = 0
+    ) -> ObjectInfo:
         """Return what the store says of an object.
+
+        Its headers have the *checksums* that the store keeps, if those are wanted.  Given the
+        number of a *part* that it was made of, its size is that of the part, as far as the store
+        remembers.
 
         Raises:
             NotFound: there is no such object, or no such bucket.
         """
-        return run(self._async.head_object(bucket, key))
+        return run(self._async.head_object(bucket, key, checksums=checksums, part=part))
 
     def get_object(
         self, bucket: str, key: str, *, start: int = 0, stop: int | None = None, if_match: str = ""
@@ -178,8 +184,11 @@ class Client:
         metadata: Mapping[str, str] | None = None,
         if_match: str = "",
         if_none_match: str = "",
+        with_md5: bool = False,
     ) -> str:
         """Create or replace an object of at most 5 GiB in one piece; return its ETag.
+
+        The store compares what arrives with its MD5, if it is sent *with_md5*.
 
         With *if_match* it has to replace the object of that ETag, with *if_none_match* (``*``) to
         be a new one.  The object is looked at first, for some stores ignore conditions; on these,
@@ -201,6 +210,7 @@ class Client:
                 metadata=metadata,
                 if_match=if_match,
                 if_none_match=if_none_match,
+                with_md5=with_md5,
             )
         )
 
@@ -251,12 +261,21 @@ class Client:
             )
         )
 
-    def upload_part(self, bucket: str, key: str, upload_id: str, number: int, body: Body) -> str:
+    def upload_part(
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        number: int,
+        body: Body,
+        *,
+        with_md5: bool = False,
+    ) -> str:
         """Send part *number* (1 to 10,000) of an upload and return its ETag.
 
-        All parts but the last one need at least 5 MiB.
+        All parts but the last one need at least 5 MiB.  *with_md5* is that of `put_object`.
         """
-        return run(self._async.upload_part(bucket, key, upload_id, number, body))
+        return run(self._async.upload_part(bucket, key, upload_id, number, body, with_md5=with_md5))
 
     def upload_part_copy(
         self,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Executor
 
+    from aioobs.transfer.plan import Verify
     from aioobs.transfer.progress import ProgressCallback
     from aioobs.url import Path
 
@@ -85,17 +86,24 @@ def append_remote(src_url: Path, dst_url: Path) -> None:
     run(_async.append_remote(src_url, dst_url))
 
 
-def copy(src_url: Path, dst_url: Path, client_id: object = None) -> None:
+def copy(
+    src_url: Path,
+    dst_url: Path,
+    client_id: object = None,
+    *,
+    verify: Verify = "size",
+    durable: bool = False,
+) -> None:
     """Copy one file to exactly *dst_url*, replacing what is there; local folders are created.
 
     A local target is written under another name and renamed when it is whole.  Between two
-    objects the store does the copying.
+    objects the store does the copying.  *verify* and *durable* are those of `copy_parallel`.
 
     Raises:
         MoxFileNotExistsException: there is no such file.
         IsADirectoryError: the source is a folder: use `copy_parallel`.
     """
-    run(_async.copy(src_url, dst_url, client_id))
+    run(_async.copy(src_url, dst_url, client_id, verify=verify, durable=durable))
 
 
 def copy_parallel(
@@ -108,6 +116,9 @@ def copy_parallel(
     *,
     progress: ProgressCallback | None = None,
     executor: Executor | None = None,
+    journal: Path | None = None,
+    verify: Verify = "size",
+    durable: bool = False,
 ) -> None:
     """Copy what is in the folder *src_url* into the folder *dst_url*, which may exist.
 
@@ -129,6 +140,15 @@ def copy_parallel(
             `Progress`; what it raises ends the copy.
         executor: Any `concurrent.futures.Executor`, whose workers do the copying; a local path
             is one of theirs then.  `aioobs.run_copy` has more to say to it.
+        journal: A local file, or a folder of a store, where what is done is written down.  If the
+            copy is interrupted, by whatever, another call with the same journal does not move
+            again what is there already and unchanged, and goes on with big files where they were;
+            what was begun of them stays for that.
+        verify: What is compared.  ``"size"``: sizes alone.  ``"checksum"``: also contents: what
+            is sent has its MD5 with it, for the store to compare, and what comes is compared with
+            what the store knows of it, before it has its name; a warning is logged of what it
+            knows nothing of.  ``"digest"``: and an MD5 is kept in the metadata of what is sent.
+        durable: Whether local files and their names are on the disk when this returns.
 
     Raises:
         MoxFileNotExistsException: there is nothing at *src_url*.
@@ -147,6 +167,9 @@ def copy_parallel(
             use_queue,
             progress=progress,
             executor=executor,
+            journal=journal,
+            verify=verify,
+            durable=durable,
         )
     )
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Executor
 
+    from aioobs.transfer.plan import Verify
     from aioobs.transfer.progress import ProgressCallback
     from aioobs.url import Path
 
@@ -40,6 +41,9 @@ def run_copy(
     is_processing: bool = True,
     move: bool = False,
     progress: ProgressCallback | None = None,
+    journal: Path | None = None,
+    verify: Verify = "size",
+    durable: bool = False,
 ) -> None:
     """Copy what was planned.
 
@@ -51,6 +55,9 @@ def run_copy(
         is_processing: Without an executor: see `aioobs.file.copy_parallel`.
         move: Remove what was copied from the source, when all of it has been.
         progress: As for `aioobs.file.copy_parallel`.
+        journal: As for `aioobs.file.copy_parallel`, and so are these:
+        verify: What is compared.
+        durable: Whether local files are on the disk in the end.
 
     Raises:
         TransferFailed: some files failed; `failures` has an exception for each.
@@ -65,5 +72,8 @@ def run_copy(
             is_processing=is_processing,
             move=move,
             progress=progress,
+            journal=journal,
+            verify=verify,
+            durable=durable,
         )
     )

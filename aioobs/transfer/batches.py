@@ -18,7 +18,7 @@ from aioobs.transfer.crew import Crew
 from aioobs.transfer.failures import told
 from aioobs.transfer.mover import Mover
 from aioobs.transfer.pieces import Piece, move_piece
-from aioobs.transfer.plan import Job
+from aioobs.transfer.plan import PLAIN, Care, Job, Versions
 from aioobs.transfer.progress import Meter
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ __all__ = ["Item", "Outcome", "Result", "do_batch", "run_batch", "weight"]
 
 Item = Job | Piece
 
-Result = dict[int, str] | OSError | None
-"""ETags of the parts that were sent, which a whole file has none of; why it failed; not done."""
+Result = Versions | dict[int, str] | OSError | None
+"""What was copied of a whole file, and of a piece by part; why it failed; not done."""
 
 
 class Outcome(NamedTuple):
@@ -51,20 +51,22 @@ def weight(item: Item) -> int:
     return 0  # the store does it
 
 
-async def do_batch(client: Client, items: Sequence[Item], threads: int) -> Outcome:
+async def do_batch(
+    client: Client, items: Sequence[Item], threads: int, care: Care = PLAIN
+) -> Outcome:
     """Do a batch with so many requests at a time; raises nothing but a cancellation."""
     results: list[Result] = [None] * len(items)
     crew, meter = Crew(client, threads), Meter(None)
-    mover = Mover(client, crew, meter)
+    mover = Mover(client, crew, meter, care)
 
     async def move(number: int, piece: Piece) -> None:
         try:
-            results[number] = await move_piece(client, crew, meter, piece)
+            results[number] = await move_piece(client, crew, meter, piece, care)
         except OSError as error:
             results[number] = told(error, piece.job)
 
-    def ended(number: int, job: Job, error: OSError | None) -> None:
-        results[number] = {} if error is None else error
+    def ended(number: int, _: Job, outcome: Versions | OSError) -> None:
+        results[number] = outcome
 
     async def feed() -> None:
         for number, item in enumerate(items):
@@ -76,6 +78,7 @@ async def do_batch(client: Client, items: Sequence[Item], threads: int) -> Outco
     error: Exception | None = None
     try:
         await crew.run(feed())
+        await mover.settle()
     except Exception as failed:  # noqa: BLE001 - raised by the driver
         error = portable(failed)
     finally:
@@ -97,9 +100,9 @@ def portable(error: Exception) -> Exception:
     return error
 
 
-def run_batch(config: Config, items: Sequence[Item], threads: int) -> Outcome:
+def run_batch(config: Config, items: Sequence[Item], threads: int, care: Care = PLAIN) -> Outcome:
     """Do a batch on a worker of an executor."""
-    return asyncio.run(do_batch(client_of(config), items, threads))
+    return asyncio.run(do_batch(client_of(config), items, threads, care))
 
 
 class Held:

@@ -12,22 +12,23 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from aioobs.errors import ObjectChanged, WorkerLost
+from aioobs.errors import WorkerLost
 from aioobs.threads import in_thread, to_its_end
 from aioobs.transfer.batches import Outcome, run_batch, weight
 from aioobs.transfer.crew import first_of
 from aioobs.transfer.failures import told
-from aioobs.transfer.jobs import look
+from aioobs.transfer.jobs import look, looked
 from aioobs.transfer.pieces import Piece, is_big, whole_of
-from aioobs.transfer.plan import Job
+from aioobs.transfer.plan import Job, Versions
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
     from concurrent.futures import Executor, Future
 
     from aioobs.config import Config
     from aioobs.transfer.batches import Item, Result
     from aioobs.transfer.pieces import Whole
+    from aioobs.transfer.plan import Care
     from aioobs.transfer.run import Line, Run
 
     Entry = tuple[Item, Whole | None]
@@ -38,7 +39,6 @@ BATCHES_AHEAD = 2  # batches of each worker that are under way
 FEWEST, MOST = 50, 1000  # files in a batch
 MOST_BYTES = 64 << 20  # in a batch
 SENDS = 3  # of a batch
-LOOKS = 64  # at files of a list, at the same time
 PATIENCE = 30.0  # seconds that batches which nobody wants any more are waited for
 UNKNOWN = 16  # workers of an executor that does not say how many it has
 
@@ -109,19 +109,20 @@ class Dispatch:
 
     async def _prepared(self, line: Line) -> AsyncGenerator[Entry, None]:
         """Yield what can be handed out: files of known size, big ones in pieces."""
-        async for job in self._with_sizes(line):
+        async for job in looked(self._run.client, line, self._run.meter.grew):
             if job.error is not None:
                 self._run.ended(job, told(job.error, job))
             elif not is_big(job, self._run.client, shared=self._shared):
                 yield job, None
             else:
-                whole = whole_of(job, self._run.client)
+                whole = whole_of(job, self._run.mover)
                 self._wholes.add(whole)
                 try:
                     pieces = await whole.begin()
                 except OSError as error:
                     whole.error, pieces = told(error, job), []
-                if not pieces and whole.error is None:
+                self._run.meter.moved(whole.moved)
+                if pieces is None:
                     self._wholes.discard(whole)
                     await whole.give_up()
                     yield job, None
@@ -134,28 +135,6 @@ class Dispatch:
                         break
                 whole.all_given = True
                 await self._settle(whole)
-
-    async def _with_sizes(self, line: Line) -> AsyncIterator[Job]:
-        unknown: list[Job] = []
-        async for job in line:
-            if job.size is not None or job.error is not None:
-                yield job
-                continue
-            unknown.append(job)
-            if len(unknown) == LOOKS:
-                for found in await asyncio.gather(*map(self._look, unknown)):
-                    yield found
-                unknown.clear()
-        for found in await asyncio.gather(*map(self._look, unknown)):
-            yield found
-
-    async def _look(self, job: Job) -> Job:
-        try:
-            found = await look(self._run.client, job)
-        except OSError as error:
-            return job._replace(error=error)
-        self._run.meter.bytes_total += found.size or 0
-        return found
 
     async def _send(self, helper: Helper, items: list[Item]) -> Outcome:
         for _ in range(SENDS):
@@ -173,14 +152,13 @@ class Dispatch:
         return Outcome([lost_with(item, lost) for item in items])
 
     def _ended(self, job: Job, result: Result) -> None:
-        if isinstance(result, OSError):
-            self._run.ended(job, result)
-        elif result is not None:
+        if isinstance(result, Versions):
             self._run.meter.moved(job.size or 0)
-            self._run.ended(job)
+        if isinstance(result, OSError | Versions):
+            self._run.ended(job, result)
 
     async def _piece_ended(self, piece: Piece, whole: Whole, result: Result) -> None:
-        if result is None:
+        if result is None or isinstance(result, Versions):
             return
         if not isinstance(result, OSError):
             self._run.meter.moved(piece.size)
@@ -191,20 +169,28 @@ class Dispatch:
         """End a big file of which nothing is under way any more."""
         if whole.under_way or not whole.all_given or whole not in self._wholes:
             return
-        run, job, error = self._run, whole.job, whole.error
         self._wholes.discard(whole)
         try:
-            if error is None:
-                await whole.finish()
-            elif isinstance(error, ObjectChanged) and isinstance(job.target, str):
-                run.meter.moved(-whole.moved)  # it all begins anew
-                await run.mover.copy(await look(run.client, job))
-                error = None
-        except OSError as failed:
-            error = told(failed, job)
+            outcome = await self._finish(whole)
         finally:
             await whole.give_up()
-        run.ended(job, error)
+        self._run.ended(whole.job, outcome)
+
+    async def _finish(self, whole: Whole) -> Versions | OSError:
+        run, job = self._run, whole.job
+        try:
+            if whole.error is None:
+                return await whole.finish()
+        except OSError as error:
+            whole.error = told(error, job)
+        if not whole.begins_anew:
+            return whole.error
+        run.meter.moved(-whole.moved)
+        await whole.give_up()
+        try:
+            return await run.mover.copy(await look(run.client, job))
+        except OSError as error:
+            return told(error, job)
 
 
 def lost_with(item: Item, lost: WorkerLost) -> WorkerLost:
@@ -221,7 +207,7 @@ async def do_on(
     """Have an executor do the jobs of a line; return why it could not do all of them, if so."""
     from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor  # slow to import
 
-    helper = OnExecutor(executor, run.client.config, threads)
+    helper = OnExecutor(executor, run.client.config, threads, run.care)
     slots = BATCHES_AHEAD * (workers or workers_of(executor))
     local = isinstance(executor, (ProcessPoolExecutor, ThreadPoolExecutor))
     dispatch = Dispatch(run, line, slots=slots, shared=local)
@@ -256,19 +242,20 @@ def workers_of(executor: Executor) -> int:
 class OnExecutor:
     """Has an executor do batches."""
 
-    def __init__(self, executor: Executor, config: Config, threads: int) -> None:
+    def __init__(self, executor: Executor, config: Config, threads: int, care: Care) -> None:
         self.is_usable: bool = True
         self.reason: str = ""
         self._executor = executor
         self._config = config
         self._threads = threads
+        self._care = care
 
     async def do(self, items: Sequence[Item]) -> Outcome:
         """Do a batch; see `Helper`."""
         futures: list[Future[Outcome]] = []
 
         def submit() -> None:
-            call = partial(run_batch, self._config, items, self._threads)
+            call = partial(run_batch, self._config, items, self._threads, self._care)
             futures.append(self._executor.submit(call))
 
         try:

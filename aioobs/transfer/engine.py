@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aioobs.errors import ConfigError, IsADirectory
 from aioobs.s3.body import FilePart, size_of
@@ -13,34 +13,63 @@ from aioobs.store.local import LocalStore, local_errors
 from aioobs.store.remote import RemoteStore, file_url
 from aioobs.threads import in_thread
 from aioobs.transfer.jobs import is_folder, listed, look
-from aioobs.transfer.plan import Job, same_place
+from aioobs.transfer.journal import journal_at
+from aioobs.transfer.plan import Care, Job, same_place
 from aioobs.transfer.removal import Moved
 from aioobs.transfer.run import Line, Run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from concurrent.futures import Executor
+    from contextlib import AbstractAsyncContextManager
 
     from aioobs.s3.body import Body
     from aioobs.s3.client import Client
     from aioobs.store.upload import Guard, Headers
+    from aioobs.transfer.journal import Journal
     from aioobs.transfer.progress import ProgressCallback
     from aioobs.url import ObjectURL
 
-__all__ = ["copy_file", "copy_jobs", "copy_planned", "copy_tree", "move", "planned", "put"]
+__all__ = [
+    "Manner",
+    "copy_file",
+    "copy_jobs",
+    "copy_planned",
+    "copy_tree",
+    "move",
+    "planned",
+    "put",
+]
 
 PARTS_AT_ONCE = 16
+
+
+class Manner(NamedTuple):
+    """How files are copied; see `aioobs.run_copy`."""
+
+    threads: int = PARTS_AT_ONCE
+    progress: ProgressCallback | None = None
+    processes: bool = False
+    executor: Executor | None = None
+    executor_workers: int | None = None
+    journal: ObjectURL | str | None = None
+    care: Care = Care()
+
+
+def journal_of(
+    manner: Manner, client: Client, source: ObjectURL | str, target: ObjectURL | str
+) -> AbstractAsyncContextManager[Journal | None]:
+    """Open the journal of a copy, if it is to have one."""
+    return journal_at(manner.journal, client, source, target, durable=manner.care.durable)
 
 
 async def copy_file(
     client: Client,
     source: ObjectURL | str,
     target: ObjectURL | str,
-    *,
-    workers: int,
-    progress: ProgressCallback | None = None,
+    manner: Manner,
 ) -> None:
-    """Copy one file to exactly *target*.
+    """Copy one file to exactly *target*, in this process.
 
     Raises:
         NotFound: there is no such file.
@@ -48,13 +77,14 @@ async def copy_file(
     """
     if not isinstance(target, str):
         file_url(str(target))
-    run = Run(client, workers, progress)
     job = await look(client, Job(source, target))
 
     async def jobs() -> AsyncIterator[Job]:
         yield job
 
-    await run.do(jobs())
+    async with journal_of(manner, client, source, target) as journal:
+        run = Run(client, manner.threads, manner.progress, care=manner.care, journal=journal)
+        await run.do(jobs())
     if run.failures:
         raise run.failures[0]
 
@@ -63,29 +93,16 @@ async def copy_tree(
     client: Client,
     source: ObjectURL | str,
     target: ObjectURL | str,
-    *,
-    file_list: Sequence[str] | None,
-    workers: int,
-    progress: ProgressCallback | None = None,
-    processes: bool = False,
-    executor: Executor | None = None,
-    executor_workers: int | None = None,
+    manner: Manner,
+    file_list: Sequence[str] | None = None,
 ) -> None:
     """Copy what is below *source* to below *target*; see `aioobs.file.copy_parallel`."""
     folder = await is_folder(client, source)
-    if not folder and executor is None:
-        await copy_file(client, source, target, workers=workers, progress=progress)
+    if not folder and manner.executor is None:
+        await copy_file(client, source, target, manner)
         return
-    run = Run(client, workers, progress)
-    await perform(
-        run,
-        source,
-        planned(client, source, target, file_list, folder=folder),
-        threads=workers,
-        processes=processes,
-        executor=executor,
-        executor_workers=executor_workers,
-    )
+    jobs = planned(client, source, target, file_list, folder=folder)
+    await copy_planned(client, source, target, jobs, manner)
 
 
 async def planned(
@@ -112,85 +129,74 @@ async def planned(
         yield job
 
 
-async def perform(
-    run: Run,
+async def copy_planned(
+    client: Client,
     source: ObjectURL | str,
+    target: ObjectURL | str,
     jobs: AsyncIterator[Job],
+    manner: Manner,
     *,
-    threads: int,
-    processes: bool,
-    executor: Executor | None,
-    executor_workers: int | None,
+    move: bool = False,
+) -> None:
+    """Copy what was planned; see `aioobs.run_copy`."""
+    moved = Moved()
+    async with journal_of(manner, client, source, target) as journal:
+        copied = moved.add if move else lambda _: None
+        run = Run(
+            client, manner.threads, manner.progress, copied, care=manner.care, journal=journal
+        )
+        await perform(run, source, jobs, manner)
+    if move:
+        await moved.remove(client, source)
+
+
+async def perform(
+    run: Run, source: ObjectURL | str, jobs: AsyncIterator[Job], manner: Manner
 ) -> None:
     """Do jobs here, here and in processes that are started where that pays, or on an executor."""
-    reason = ""
+    reason, threads = "", manner.threads
     with run.reporting():
-        line = Line(jobs, run.meter)
-        if executor is not None:
+        line = Line(jobs, run)
+        if manner.executor is not None:
             from aioobs.transfer.dispatch import do_on  # slow to import, and seldom needed
 
-            reason = await do_on(executor, run, line, workers=executor_workers, threads=threads)
-        elif processes:
+            workers = manner.executor_workers
+            reason = await do_on(manner.executor, run, line, workers=workers, threads=threads)
+        elif manner.processes:
             from aioobs.transfer.workers import reinforced
 
             await reinforced(run, line, threads=threads)
         else:
             await run.take(line)
+    await run.settle()
     run.raise_failures(source, reason)
-
-
-async def copy_planned(
-    client: Client,
-    source: ObjectURL | str,
-    jobs: AsyncIterator[Job],
-    *,
-    threads: int,
-    progress: ProgressCallback | None,
-    processes: bool,
-    executor: Executor | None,
-    executor_workers: int | None,
-    move: bool,
-) -> None:
-    """Copy what was planned; see `aioobs.run_copy`."""
-    moved = Moved()
-    run = Run(client, threads, progress, moved.add if move else lambda _: None)
-    await perform(
-        run,
-        source,
-        jobs,
-        threads=threads,
-        processes=processes,
-        executor=executor,
-        executor_workers=executor_workers,
-    )
-    if move:
-        await moved.remove(client, source)
 
 
 async def copy_jobs(
     client: Client,
     source: ObjectURL | str,
+    target: ObjectURL | str,
     jobs: AsyncIterator[Job],
+    manner: Manner,
     *,
     copied: Callable[[Job], None],
     excused: Callable[[OSError], bool],
-    workers: int,
-    progress: ProgressCallback | None = None,
 ) -> None:
     """Copy chosen things below *source*, and tell *copied* of each one when it is done.
 
     Raises:
         TransferFailed: some failed, and not all of that is *excused*.
     """
-    run = Run(client, workers, progress, copied)
-    await run.do(jobs)
+    async with journal_of(manner, client, source, target) as journal:
+        run = Run(
+            client, manner.threads, manner.progress, copied, care=manner.care, journal=journal
+        )
+        await run.do(jobs)
     run.failures = [error for error in run.failures if not excused(error)]
     run.raise_failures(source)
 
 
-async def move(
-    client: Client, source: ObjectURL | str, target: ObjectURL | str, *, workers: int
-) -> None:
+async def move(client: Client, source: ObjectURL | str, target: ObjectURL | str) -> None:
     """Move a file or folder; see `aioobs.file.rename`."""
     if isinstance(source, str) and isinstance(target, str):
         with local_errors(source):
@@ -204,12 +210,12 @@ async def move(
     await check_replaceable(client, target, by_folder=folder)
     if folder:
         moved = Moved()
-        run = Run(client, workers, None, moved.add)
+        run = Run(client, PARTS_AT_ONCE, None, moved.add)
         await run.do(listed(client, source, target, None))
         run.raise_failures(source)
         await moved.remove(client, source)
     else:
-        await copy_file(client, source, target, workers=workers)
+        await copy_file(client, source, target, Manner())
         store = LocalStore() if isinstance(source, str) else RemoteStore(client)
         await store.remove(str(source), recursive=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from itertools import islice
@@ -15,14 +16,15 @@ from aioobs.transfer.plan import Job, place_below, split_conflicts, split_twins,
 from aioobs.transfer.tree import Found, walk_tree
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from aioobs.s3.client import Client
     from aioobs.url import ObjectURL
 
-__all__ = ["is_folder", "job_of", "listed", "look", "take"]
+__all__ = ["is_folder", "job_of", "listed", "look", "looked", "take"]
 
 TREE_BATCH = 500
+LOOKS = 64  # at files of a list, at the same time
 
 log: logging.Logger = logging.getLogger("aioobs.transfer")
 
@@ -46,7 +48,7 @@ async def look(client: Client, job: Job) -> Job:
         info = await LocalStore().stat(source)
         if info.is_directory:
             raise IsADirectory("is a folder; use copy_parallel to copy it", url=source)
-        return job._replace(size=info.length)
+        return job._replace(size=info.length, changed_nsec=info.mtime_nsec)
     if source.key and not source.key.endswith("/"):
         try:
             found = await client.head_object(source.bucket, source.key)
@@ -58,6 +60,33 @@ async def look(client: Client, job: Job) -> Job:
     if await is_folder(client, source):
         raise IsADirectory("is a folder; use copy_parallel to copy it", url=str(source))
     raise NotFound("there is no such file", operation="getObjectMetadata", url=str(source))
+
+
+async def looked(
+    client: Client, jobs: AsyncIterator[Job], grew: Callable[[int], None] = lambda _: None
+) -> AsyncIterator[Job]:
+    """Yield the jobs, all with the size of their source or an error; *grew* is told those sizes."""
+
+    async def one(job: Job) -> Job:
+        try:
+            found = await look(client, job)
+        except OSError as error:
+            return job._replace(error=error)
+        grew(found.size or 0)
+        return found
+
+    unknown: list[Job] = []
+    async for job in jobs:
+        if job.size is not None or job.error is not None:
+            yield job
+            continue
+        unknown.append(job)
+        if len(unknown) == LOOKS:
+            for found in await asyncio.gather(*map(one, unknown)):
+                yield found
+            unknown.clear()
+    for found in await asyncio.gather(*map(one, unknown)):
+        yield found
 
 
 async def listed(
@@ -118,6 +147,7 @@ def job_of(source: ObjectURL | str, target: ObjectURL | str, found: Found) -> Jo
         found.size,
         is_directory=found.is_directory,
         error=error,
+        changed_nsec=found.mtime_nsec,
     )
 
 

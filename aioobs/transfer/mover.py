@@ -7,14 +7,18 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aioobs.errors import NotFound, ObjectChanged, ReadError
+from aioobs.errors import NotFound, ObjectChanged, ReadError, ResponseError
 from aioobs.s3.body import FilePart, FileSink
-from aioobs.s3.parts import cut, part_size_for
-from aioobs.store.local import Draft, Source, make_folder
-from aioobs.store.upload import abort_upload, begin_upload
+from aioobs.s3.objects import STORED_MD5
+from aioobs.store.local import Draft, FolderSync, Source, make_folder
+from aioobs.store.upload import abort_upload
 from aioobs.threads import in_thread
+from aioobs.transfer.checksums import check_copy, check_draft, md5_of
 from aioobs.transfer.failures import told
 from aioobs.transfer.jobs import look
+from aioobs.transfer.journal import checksum
+from aioobs.transfer.plan import PLAIN, Care, Versions
+from aioobs.transfer.resume import is_final, is_refusal, is_there, start_draft, start_upload
 from aioobs.transfer.small import SmallFiles
 
 if TYPE_CHECKING:
@@ -25,8 +29,10 @@ if TYPE_CHECKING:
     from aioobs.s3.client import Client
     from aioobs.store.upload import Guard, Headers
     from aioobs.transfer.crew import Crew
+    from aioobs.transfer.journal import Journal
     from aioobs.transfer.plan import Job
     from aioobs.transfer.progress import Meter
+    from aioobs.transfer.resume import Started
     from aioobs.transfer.small import Ended
     from aioobs.url import ObjectURL
 
@@ -40,12 +46,22 @@ COPIED_PART = 512 << 20  # a part that the store copies by itself
 class Mover:
     """Copies files with the help of a crew, and counts what has moved."""
 
-    def __init__(self, client: Client, crew: Crew, meter: Meter) -> None:
+    def __init__(
+        self,
+        client: Client,
+        crew: Crew,
+        meter: Meter,
+        care: Care = PLAIN,
+        journal: Journal | None = None,
+    ) -> None:
         self.client = client
+        self.care = care
+        self.journal = journal
+        self.folders = FolderSync() if care.durable else None
         self.config: Config = client.config
         self.crew = crew
         self.meter = meter
-        self._small = SmallFiles(client, crew, meter, self._add_by_itself)
+        self._small = SmallFiles(client, crew, meter, self._add_by_itself, care)
 
     async def add(self, job: Job, ended: Ended) -> None:
         """Have a file copied, once there is room in the line; *ended* is told how that went."""
@@ -54,6 +70,11 @@ class Mover:
             await self._small.add(job, ended)
         else:
             self._add_by_itself(job, ended)
+
+    async def settle(self) -> None:
+        """Have the names of what was copied on the disk, if that is wanted."""
+        if self.folders is not None:
+            await in_thread(self.folders.finish)
 
     async def aclose(self) -> None:
         """Let go of everything, whether or not it is done."""
@@ -68,54 +89,58 @@ class Mover:
                 raise job.error
             if job.size is None:
                 job = await look(self.client, job)
-                self.meter.bytes_total += job.size or 0
+                self.meter.grew(job.size or 0)
                 if self._small.take(job) and await self._small.add(job, ended, wait=False):
                     return
-            await self.copy(job)
+            versions = await self.copy(job)
         except OSError as error:
             ended(job, told(error, job))
         else:
-            ended(job, None)
+            ended(job, versions)
 
-    async def copy(self, job: Job) -> None:
-        """Copy one file, or create one empty folder."""
+    async def copy(self, job: Job) -> Versions:
+        """Copy one file, or create one empty folder; return what was copied."""
         source, target = job.source, job.target
         if isinstance(target, str):
             folder = target if job.is_directory else os.path.dirname(target)
-            await in_thread(make_folder, folder)
+            await in_thread(make_folder, folder, self.folders)
             if isinstance(source, str):
                 if not job.is_directory:
-                    await self._copy_locally(source, target, job.mtime_nsec)
+                    return await self._copy_locally(source, target, job.mtime_nsec)
             elif not job.is_directory:
-                await self._as_it_is(job, partial(self._download, source, target))
+                return await self._as_it_is(job, partial(self._download, source, target))
         elif job.is_directory:
             await self.client.put_object(target.bucket, target.folder, b"")
         elif isinstance(source, str):
-            await self._upload(source, target)
+            return await self._upload(source, target)
         else:
-            await self._as_it_is(job, partial(self._copy_in_store, source, target))
+            return await self._as_it_is(job, partial(self._copy_in_store, source, target))
+        return Versions()
 
-    async def _as_it_is(self, job: Job, copy: Callable[[Job], Awaitable[None]]) -> None:
+    async def _as_it_is(self, job: Job, copy: Callable[[Job], Awaitable[Versions]]) -> Versions:
         """Copy an object, and if it was replaced since it was listed what it is now."""
         for _ in range(LOOKS):
             try:
-                await copy(job)
+                return await copy(job)
             except ObjectChanged as error:  # since it was listed, or while it was being read
                 size, changed, job = job.size or 0, error, await look(self.client, job)
-                self.meter.bytes_total += (job.size or 0) - size
-            else:
-                return
+                self.meter.grew((job.size or 0) - size)
         raise changed
 
-    async def _download(self, source: ObjectURL, target: str, job: Job) -> None:
+    async def _download(self, source: ObjectURL, target: str, job: Job) -> Versions:
         if (job.size or 0) < self.config.multipart_threshold or not job.etag:
-            await self._download_whole(source, target, job)
-        else:
-            await self._download_parts(source, target, job)
+            return await self._download_whole(source, target, job)
+        return await self._download_parts(source, target, job)
 
-    async def _download_whole(self, source: ObjectURL, target: str, job: Job) -> None:
+    async def publish(self, draft: Draft, source: ObjectURL, etag: str, size: int) -> Versions:
+        """Give a file that was fetched its name, once it is checked if that is wanted."""
+        plain = self.care.verify == "size"
+        checked = plain or await check_draft(self.client, source, etag, draft, size)
+        return Versions(etag, await in_thread(draft.publish), checked)
+
+    async def _download_whole(self, source: ObjectURL, target: str, job: Job) -> Versions:
         size, etag = job.size or 0, job.etag
-        async with drafted(target, job.mtime_nsec) as draft:
+        async with drafted(target, self.folders, job.mtime_nsec) as draft:
             sink = FileSink(draft.descriptor)
             await self.client.get_object_into(
                 source.bucket, source.key, sink, if_match=etag, size=size if etag else None
@@ -123,13 +148,21 @@ class Mover:
             if etag and sink.received != size:
                 raise ReadError(f"{size} bytes were listed, {sink.received} came", url=str(source))
             self.meter.moved(sink.received)
-            await in_thread(draft.publish)
+            return await self.publish(draft, source, etag, sink.received)
 
-    async def _download_parts(self, source: ObjectURL, target: str, job: Job) -> None:
+    async def _download_parts(self, source: ObjectURL, target: str, job: Job) -> Versions:
         size, etag, counted = job.size or 0, job.etag, 0
-        async with drafted(target, job.mtime_nsec) as draft:
+        draft = Draft(target, self.folders, mtime_nsec=job.mtime_nsec)
+        try:
+            started = await start_draft(self.journal, draft, etag, size, self.config.part_size)
 
-            async def fetch(offset: int, length: int) -> None:
+            async def fetch(number: int, offset: int, length: int) -> None:
+                nonlocal counted
+                said = started.there.get(number)
+                if await is_there(draft.descriptor, offset, length, said):
+                    counted += length
+                    self.meter.moved(length)
+                    return
                 sink = FileSink(draft.descriptor, offset)
                 await self.client.get_object_into(
                     source.bucket,
@@ -141,26 +174,55 @@ class Mover:
                 )
                 if sink.received != length:
                     raise ReadError(f"{length} bytes were wanted, {sink.received} came")
-                nonlocal counted
                 counted += length
                 self.meter.moved(length)
+                if self.journal is not None and draft.path:
+                    found = await in_thread(checksum, draft.descriptor, offset, length)
+                    self.journal.part(target, started.at, number, found)
 
-            parts = cut(size, part_size_for(size, self.config.part_size))
-            try:
-                await self.crew.share([partial(fetch, part.offset, part.size) for part in parts])
-            except ObjectChanged:
-                self.meter.moved(-counted)  # it all begins anew
-                raise
-            await in_thread(draft.publish)
+            await self.crew.share([partial(fetch, *part) for part in started.parts])
+            return await self.publish(draft, source, etag, size)
+        except ObjectChanged:
+            self.meter.moved(-counted)  # it all begins anew
+            raise
+        except BaseException as error:
+            if self.journal is not None and not is_final(error):
+                draft.leave()
+            raise
+        finally:
+            draft.discard()
 
-    async def _upload(self, source: str, target: ObjectURL) -> None:
+    async def _upload(self, source: str, target: ObjectURL) -> Versions:
         async with opened(source) as file:
             body = partial(FilePart, file.descriptor, check=file.check)
+            digest = await self._digest(file.descriptor, file.size)
             if file.size < self.config.multipart_threshold:
-                await self.client.put_object(target.bucket, target.key, body(0, file.size))
+                etag = await self.client.put_object(
+                    target.bucket,
+                    target.key,
+                    body(0, file.size),
+                    metadata=digest,
+                    with_md5=self.care.verify != "size",
+                )
                 self.meter.moved(file.size)
             else:
-                await self.upload_parts(target, file.size, body, check=file.check)
+                headers: Headers = {"metadata": digest} if digest else {}
+                etag = await self.upload_parts(
+                    target, file.size, body, None, headers, version=file.version, check=file.check
+                )
+            return Versions(file.version, etag)
+
+    async def digest_of(self, source: str, size: int) -> dict[str, str]:
+        """Return the metadata that tell the content of a local file, if those are wanted."""
+        if self.care.verify != "digest":
+            return {}
+        async with opened(source) as file:
+            return await self._digest(file.descriptor, size)
+
+    async def _digest(self, descriptor: int, size: int) -> dict[str, str]:
+        if self.care.verify != "digest":
+            return {}
+        return {STORED_MD5: await md5_of(descriptor, size)}
 
     async def upload_parts(
         self,
@@ -170,20 +232,40 @@ class Mover:
         guard: Guard | None = None,
         headers: Headers | None = None,
         *,
+        version: str = "",
         check: Callable[[], None] = lambda: None,
     ) -> str:
-        """Make an object of *size* bytes of parts, which *body* gives by offset and size."""
+        """Make an object of *size* bytes of parts, which *body* gives by offset and size.
+
+        If the *version* of it is given, a later run may go on with what this one has begun.
+        """
 
         async def send(upload_id: str, number: int, offset: int, length: int) -> str:
             return await self.client.upload_part(
-                target.bucket, target.key, upload_id, number, body(offset, length)
+                target.bucket,
+                target.key,
+                upload_id,
+                number,
+                body(offset, length),
+                with_md5=self.care.verify != "size",
             )
 
-        return await self._multipart(target, size, self.config.part_size, send, guard, check=check)
+        part_size, kept = self.config.part_size, headers or {}
+        return await self._multipart(
+            target, size, part_size, send, version, guard, check=check, **kept
+        )
 
-    async def _copy_in_store(self, source: ObjectURL, target: ObjectURL, job: Job) -> None:
+    async def copied(
+        self, source: ObjectURL, etag: str, target: ObjectURL, etag_of_copy: str
+    ) -> Versions:
+        """Return what the store has copied, once it is checked if that is wanted."""
+        plain = self.care.verify == "size"
+        checked = plain or await check_copy(self.client, source, etag, target, etag_of_copy)
+        return Versions(etag, etag_of_copy, checked)
+
+    async def _copy_in_store(self, source: ObjectURL, target: ObjectURL, job: Job) -> Versions:
         if source.is_same(target):
-            return
+            return Versions()
         origin = (source.bucket, source.key)
         size = job.size or 0
         if size <= self.config.largest_copy:
@@ -191,16 +273,16 @@ class Mover:
                 self.client.copy_object, origin, target.bucket, target.key, if_match=job.etag
             )
             try:
-                await copy()
+                etag = await copy()
             except NotFound:
                 if not target.parent.folder:
                     raise
                 # Stores on top of a file system may lack the folder, not the object.
                 await look(self.client, job)
                 await self.client.put_object(target.bucket, target.parent.folder, b"")
-                await copy()
+                etag = await copy()
             self.meter.moved(size)
-            return
+            return await self.copied(source, job.etag, target, etag)
         info = await self.client.head_object(*origin)
 
         async def send(upload_id: str, number: int, offset: int, length: int) -> str:
@@ -216,14 +298,16 @@ class Mover:
             )
 
         part_size = min(COPIED_PART, self.config.largest_copy)
-        await self._multipart(
+        etag = await self._multipart(
             target,
             info.size,
             part_size,
             send,
+            info.etag,
             content_type=info.headers.get("content-type", ""),
             metadata=info.metadata,
         )
+        return await self.copied(source, info.etag, target, etag)
 
     async def _multipart(
         self,
@@ -231,6 +315,7 @@ class Mover:
         size: int,
         part_size: int,
         send: Callable[[str, int, int, int], Awaitable[str]],
+        version: str = "",
         guard: Guard | None = None,
         *,
         check: Callable[[], None] = lambda: None,
@@ -238,43 +323,81 @@ class Mover:
         metadata: Mapping[str, str] | None = None,
     ) -> str:
         """Upload in parts, all of them or nothing; return the ETag."""
-        bucket, key = target.bucket, target.key
-        upload_id = await begin_upload(
-            self.client, target, content_type=content_type, metadata=metadata
-        )
-        etags: dict[int, str] = {}
+        journal = self.journal if version else None
+        start = partial(
+            start_upload, self.client, journal, target, version, size, part_size,
+            content_type=content_type, metadata=metadata,
+        )  # fmt: skip
+        started = await start()
+        try:
+            return await self._send(target, size, started, send, guard, check, journal)
+        except ResponseError as error:
+            if journal is None or not (started.there and is_refusal(error)):
+                raise
+        # Another run has ended it, or the store takes no part twice.
+        started = await start()
+        return await self._send(target, size, started, send, guard, check, journal)
+
+    async def _send(
+        self,
+        target: ObjectURL,
+        size: int,
+        started: Started,
+        send: Callable[[str, int, int, int], Awaitable[str]],
+        guard: Guard | None,
+        check: Callable[[], None],
+        journal: Journal | None,
+    ) -> str:
+        """Send the parts that are missing, and make an object of all of them."""
+        etags, counted = dict(started.there), started.bytes_there
 
         async def part(number: int, offset: int, length: int) -> None:
-            etags[number] = await send(upload_id, number, offset, length)
+            nonlocal counted
+            etags[number] = await send(started.at, number, offset, length)
+            counted += length
             self.meter.moved(length)
+            if journal is not None:
+                journal.part(target, started.at, number, etags[number])
 
         try:
-            parts = cut(size, part_size_for(size, part_size))
-            await self.crew.share([partial(part, *one) for one in parts])
+            self.meter.moved(counted)
+            if started.etag:
+                return started.etag
+            await self.crew.share([partial(part, *one) for one in started.missing])
             check()
             return await self.client.complete_multipart_upload(
-                bucket, key, upload_id, etags, size=size, **(guard or {})
+                target.bucket, target.key, started.at, etags, size=size, **(guard or {})
             )
-        except BaseException:
-            await abort_upload(self.client, target, upload_id)
+        except BaseException as error:
+            if isinstance(error, ObjectChanged) or (is_refusal(error) and started.there):
+                self.meter.moved(-counted)  # it all begins anew
+            if journal is None or is_final(error):
+                await abort_upload(self.client, target, started.at)
             raise
 
-    async def _copy_locally(self, source: str, target: str, mtime_nsec: int) -> None:
+    async def _copy_locally(self, source: str, target: str, mtime_nsec: int) -> Versions:
         if await in_thread(is_same_file, source, target):
-            return
-        async with opened(source) as file, drafted(target, mtime_nsec) as draft:
+            return Versions()
+        async with (
+            opened(source) as file,
+            drafted(target, self.folders, mtime_nsec) as draft,
+        ):
             offset = 0
             while count := await in_thread(copy_some, file.descriptor, draft.descriptor, offset):
                 offset += count
                 self.meter.moved(count)
             file.check()
-            await in_thread(draft.publish)
+            if self.care.verify != "size":
+                sums = [await md5_of(end.descriptor, file.size) for end in (file, draft)]
+                if sums[0] != sums[1]:
+                    raise ReadError("the copy has another content", url=target)
+            return Versions(file.version, await in_thread(draft.publish))
 
 
 @asynccontextmanager
-async def drafted(target: str, mtime_nsec: int) -> AsyncIterator[Draft]:
+async def drafted(target: str, folders: FolderSync | None, mtime_nsec: int) -> AsyncIterator[Draft]:
     """Create a draft, which is discarded unless it gets published."""
-    draft = Draft(target, mtime_nsec=mtime_nsec)
+    draft = Draft(target, folders, mtime_nsec=mtime_nsec)
     try:
         await in_thread(draft.open)
         yield draft

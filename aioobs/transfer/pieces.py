@@ -10,20 +10,31 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from aioobs.errors import ReadError, SourceError
+from aioobs.errors import ObjectChanged, ReadError, SourceError
 from aioobs.s3.body import FilePart, FileSink
-from aioobs.s3.parts import Part, cut, part_size_for
-from aioobs.store.local import CLOSE_ON_EXEC, Draft, Source, local_errors
-from aioobs.store.upload import abort_upload, begin_upload
+from aioobs.store.local import CLOSE_ON_EXEC, Draft, Source, local_errors, make_folder, version_of
+from aioobs.store.upload import abort_upload
 from aioobs.threads import in_thread
+from aioobs.transfer.journal import checksum
+from aioobs.transfer.plan import Versions
+from aioobs.transfer.resume import (
+    Started,
+    is_final,
+    is_refusal,
+    is_there,
+    start_draft,
+    start_upload,
+)
 from aioobs.url import ObjectURL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from aioobs.s3.client import Client
+    from aioobs.s3.parts import Part
     from aioobs.transfer.crew import Crew
-    from aioobs.transfer.plan import Job
+    from aioobs.transfer.mover import Mover
+    from aioobs.transfer.plan import Care, Job
     from aioobs.transfer.progress import Meter
 
 __all__ = ["Download", "Piece", "Upload", "Whole", "is_big", "move_piece", "whole_of"]
@@ -42,8 +53,10 @@ class Piece(NamedTuple):
     """The upload that they belong to."""
     draft: str = ""
     """The local file that they are written to."""
-    stamp: tuple[int, int] = (0, 0)
-    """Size and time of a local source when the upload began."""
+    version: str = ""
+    """What a local source was known by when the upload began."""
+    sums: Mapping[int, str] | None = None
+    """Of parts that an earlier run has written to the draft; none are wanted without a journal."""
 
     @property
     def size(self) -> int:
@@ -61,34 +74,50 @@ def is_big(job: Job, client: Client, *, shared: bool) -> bool:
     return size > config.largest_copy and not job.source.is_same(job.target)
 
 
-def whole_of(job: Job, client: Client) -> Whole:
+def whole_of(job: Job, mover: Mover) -> Whole:
     """Return the big file of a job."""
-    return Download(client, job) if isinstance(job.target, str) else Upload(client, job)
+    return (Download if isinstance(job.target, str) else Upload)(mover, job)
 
 
 class Whole:
     """A big file, of which others move the pieces."""
 
-    def __init__(self, client: Client, job: Job) -> None:
+    def __init__(self, mover: Mover, job: Job) -> None:
         self.job = job
         self.error: OSError | None = None
         self.under_way: int = 0  # pieces
         self.moved: int = 0  # bytes
         self.all_given = False
-        self._client = client
+        self._mover = mover
+        self._client = mover.client
+        self._journal = mover.journal
+        self._started = Started("", [], {})
         self._etags: dict[int, str] = {}
 
-    async def begin(self) -> list[Piece]:
-        """Make what the pieces belong to, and return them; none if it is no file for pieces."""
+    async def begin(self) -> list[Piece] | None:
+        """Make what the pieces belong to, and return those to be moved.
+
+        `None`: it is no file for pieces.
+        """
         raise NotImplementedError
 
-    async def finish(self) -> None:
+    async def finish(self) -> Versions:
         """Publish the file."""
         raise NotImplementedError
 
     async def give_up(self) -> None:
-        """Leave nothing of it; may be called at any time, also again."""
+        """Leave nothing of it but for a journal; may be called at any time, also again."""
         raise NotImplementedError
+
+    @property
+    def begins_anew(self) -> bool:
+        """Whether another attempt, from the beginning, may fare better."""
+        raise NotImplementedError
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether another run may go on with what was begun."""
+        return self._journal is not None and (self.error is None or not is_final(self.error))
 
     def returned(self, piece: Piece, result: Mapping[int, str] | OSError) -> None:
         """Take what came of a piece."""
@@ -98,55 +127,72 @@ class Whole:
         else:
             self.moved += piece.size
             self._etags.update(result)
+            if self._journal is not None:
+                for number, version in result.items():
+                    self._journal.part(self.job.target, self._started.at, number, version)
 
 
 class Upload(Whole):
     """An object made of parts, from a local file or another object."""
 
-    _id = ""
+    _is_open = False
     _size = 0
+    _version = ""
 
-    async def begin(self) -> list[Piece]:
-        """Begin the upload."""
+    async def begin(self) -> list[Piece] | None:
+        """Begin the upload, or go on with it."""
         job, config = self.job, self._client.config
-        target = as_object(job.target)
+        start = partial(start_upload, self._client, self._journal, as_object(job.target))
+        version = ""
         if isinstance(job.source, str):
             with local_errors(job.source):
-                stamp = await in_thread(stamp_of, job.source)
-            self._size = stamp[0]
-            self._id = await begin_upload(self._client, target)
-            parts = cut(self._size, part_size_for(self._size, config.part_size))
-            share = pieces_of(parts, max(PIECE // parts[0].size, 1)) if parts else []
+                info = await in_thread(os.stat, job.source)
+            self._size, version = info.st_size, version_of(info.st_size, info.st_mtime_ns)
+            if not self._size:
+                return None
+            self._version, digest = version, await self._mover.digest_of(job.source, self._size)
+            self._started = await start(version, self._size, config.part_size, metadata=digest)
+            count = max(PIECE // self._started.parts[0].size, 1)
         else:
-            stamp = (0, 0)
-            info = await self._client.head_object(job.source.bucket, job.source.key)
-            job = job._replace(etag=info.etag)
-            self._size = info.size
-            self._id = await begin_upload(
-                self._client,
-                target,
-                content_type=info.headers.get("content-type", ""),
-                metadata=info.metadata,
+            found = await self._client.head_object(job.source.bucket, job.source.key)
+            job = job._replace(etag=found.etag)
+            self._size, self._version, count = found.size, found.etag, COPIED_PIECE
+            if not self._size:
+                return None
+            self._started = await start(
+                self._version,
+                self._size,
+                min(COPIED_PART, config.largest_copy),
+                content_type=found.headers.get("content-type", ""),
+                metadata=found.metadata,
             )
-            parts = cut(
-                self._size, part_size_for(self._size, min(COPIED_PART, config.largest_copy))
-            )
-            share = pieces_of(parts, COPIED_PIECE)
-        return [Piece(job, parts, self._id, stamp=stamp) for parts in share]
+        self._is_open = True
+        self._etags.update(self._started.there)
+        self.moved = self._started.bytes_there
+        upload_id, share = self._started.at, pieces_of(self._started.missing, count)
+        return [Piece(job, parts, upload_id, version=version) for parts in share]
 
-    async def finish(self) -> None:
+    async def finish(self) -> Versions:
         """Have the store make the object."""
-        target = as_object(self.job.target)
-        await self._client.complete_multipart_upload(
-            target.bucket, target.key, self._id, self._etags, size=self._size
+        target, upload_id = as_object(self.job.target), self._started.at
+        etag = self._started.etag or await self._client.complete_multipart_upload(
+            target.bucket, target.key, upload_id, self._etags, size=self._size
         )
-        self._id = ""
+        self._is_open = False
+        if isinstance(self.job.source, str):
+            return Versions(self._version, etag)
+        return await self._mover.copied(self.job.source, self._version, target, etag)
+
+    @property
+    def begins_anew(self) -> bool:
+        """Whether it is an earlier run's, and the store will not have it any more."""
+        return bool(self._started.there) and self.error is not None and is_refusal(self.error)
 
     async def give_up(self) -> None:
         """Give up the upload."""
-        upload_id, self._id = self._id, ""
-        if upload_id:
-            await abort_upload(self._client, as_object(self.job.target), upload_id)
+        is_open, self._is_open = self._is_open, False
+        if is_open and not self.is_kept:
+            await abort_upload(self._client, as_object(self.job.target), self._started.at)
 
 
 class Download(Whole):
@@ -154,27 +200,34 @@ class Download(Whole):
 
     _draft: Draft | None = None
 
-    async def begin(self) -> list[Piece]:
-        """Create the draft."""
-        target, size = str(self.job.target), self.job.size or 0
-        await in_thread(os.makedirs, os.path.dirname(target) or ".", exist_ok=True)
-        self._draft = Draft(target, mtime_nsec=self.job.mtime_nsec)
-        await in_thread(self._draft.open)
+    async def begin(self) -> list[Piece] | None:
+        """Create the draft, or go on with one."""
+        job, target, size = self.job, str(self.job.target), self.job.size or 0
+        await in_thread(make_folder, os.path.dirname(target), self._mover.folders)
+        self._draft = Draft(target, self._mover.folders, mtime_nsec=job.mtime_nsec)
+        part_size = self._client.config.part_size
+        self._started = await start_draft(self._journal, self._draft, job.etag, size, part_size)
         if not self._draft.path:
-            return []
-        parts = cut(size, part_size_for(size, self._client.config.part_size))
-        share = pieces_of(parts, max(PIECE // parts[0].size, 1))
-        return [Piece(self.job, parts, draft=self._draft.path) for parts in share]
+            return None
+        path, sums = self._draft.path, None if self._journal is None else self._started.there
+        share = pieces_of(self._started.parts, max(PIECE // self._started.parts[0].size, 1))
+        return [Piece(job, parts, draft=path, sums=sums) for parts in share]
 
-    async def finish(self) -> None:
+    async def finish(self) -> Versions:
         """Give the file its name."""
-        if self._draft is not None:
-            await in_thread(self._draft.publish)
+        assert self._draft is not None
+        job, draft = self.job, self._draft
+        return await self._mover.publish(draft, as_object(job.source), job.etag, job.size or 0)
+
+    @property
+    def begins_anew(self) -> bool:
+        """Whether the object was replaced meanwhile."""
+        return isinstance(self.error, ObjectChanged)
 
     async def give_up(self) -> None:
         """Remove the draft."""
         if self._draft is not None:
-            await in_thread(self._draft.discard)
+            await in_thread(self._draft.leave if self.is_kept else self._draft.discard)
 
 
 def pieces_of(parts: list[Part], count: int) -> Iterator[tuple[Part, ...]]:
@@ -182,21 +235,20 @@ def pieces_of(parts: list[Part], count: int) -> Iterator[tuple[Part, ...]]:
         yield tuple(parts[start : start + count])
 
 
-def stamp_of(source: str | int) -> tuple[int, int]:
-    info = os.stat(source)
-    return info.st_size, info.st_mtime_ns
-
-
 def as_object(place: ObjectURL | str) -> ObjectURL:
     assert isinstance(place, ObjectURL)
     return place
 
 
-async def move_piece(client: Client, crew: Crew, meter: Meter, piece: Piece) -> dict[int, str]:
-    """Move the parts of a piece, within a task of the crew; return the ETags of those sent."""
+async def move_piece(
+    client: Client, crew: Crew, meter: Meter, piece: Piece, care: Care
+) -> dict[int, str]:
+    """Move the parts of a piece, within a task of the crew.
+
+    Return their ETags, or for a journal of those that came the sums.
+    """
     if piece.draft:
-        await fetch(client, crew, meter, piece)
-        return {}
+        return await fetch(client, crew, meter, piece)
     etags: dict[int, str] = {}
     target = as_object(piece.job.target)
 
@@ -225,7 +277,7 @@ async def move_piece(client: Client, crew: Crew, meter: Meter, piece: Piece) -> 
     file = Source(source)
     try:
         await in_thread(file.open)
-        if await in_thread(stamp_of, file.descriptor) != piece.stamp:
+        if file.version != piece.version:
             raise SourceError("the file changed while it was being sent", url=source)
         await share(
             lambda part: client.upload_part(
@@ -234,6 +286,7 @@ async def move_piece(client: Client, crew: Crew, meter: Meter, piece: Piece) -> 
                 piece.upload_id,
                 part.number,
                 FilePart(file.descriptor, part.offset, part.size, file.check),
+                with_md5=care.verify != "size",
             )
         )
         file.check()
@@ -242,12 +295,17 @@ async def move_piece(client: Client, crew: Crew, meter: Meter, piece: Piece) -> 
     return etags
 
 
-async def fetch(client: Client, crew: Crew, meter: Meter, piece: Piece) -> None:
-    """Write the parts of a piece to the draft."""
+async def fetch(client: Client, crew: Crew, meter: Meter, piece: Piece) -> dict[int, str]:
+    """Write the parts of a piece to the draft; return their sums, if those are wanted."""
     source = as_object(piece.job.source)
-    descriptor = await in_thread(os.open, piece.draft, os.O_WRONLY | CLOSE_ON_EXEC)
+    descriptor = await in_thread(os.open, piece.draft, os.O_RDWR | CLOSE_ON_EXEC)
+    sums: dict[int, str] = {}
 
     async def one(part: Part) -> None:
+        said = piece.sums and piece.sums.get(part.number)
+        if said and await is_there(descriptor, part.offset, part.size, said):
+            meter.moved(part.size)
+            return
         sink = FileSink(descriptor, part.offset)
         await client.get_object_into(
             source.bucket,
@@ -260,8 +318,11 @@ async def fetch(client: Client, crew: Crew, meter: Meter, piece: Piece) -> None:
         if sink.received != part.size:
             raise ReadError(f"{part.size} bytes were wanted, {sink.received} came")
         meter.moved(part.size)
+        if piece.sums is not None:
+            sums[part.number] = await in_thread(checksum, descriptor, part.offset, part.size)
 
     try:
         await crew.share([partial(one, part) for part in piece.parts])
     finally:
         os.close(descriptor)
+    return sums

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from aioobs.errors import NameConflict, ObsError, UnsafeKey
+from aioobs.store.local import version_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -13,8 +14,12 @@ if TYPE_CHECKING:
     from aioobs.url import ObjectURL
 
 __all__ = [
+    "PLAIN",
+    "Care",
     "Comparison",
     "Job",
+    "Verify",
+    "Versions",
     "place_below",
     "same_place",
     "split_conflicts",
@@ -41,6 +46,37 @@ class Job(NamedTuple):
     """The time that a local copy is given, nanoseconds since 1970; 0: that of the copying."""
     reason: str = ""
     """Why it is copied, where a target was looked at: "new", "size", "time" or "content"."""
+    changed_nsec: int = 0
+    """When a local source was last changed, as it was found; 0: not known."""
+
+    @property
+    def version(self) -> str:
+        """What the source is known by, as it was found; empty: by nothing."""
+        if not isinstance(self.source, str):
+            return self.etag
+        return version_of(self.size or 0, self.changed_nsec) if self.changed_nsec else ""
+
+
+class Versions(NamedTuple):
+    """What was copied, and what has become of that: an ETag, or size and time of a local file."""
+
+    source: str = ""
+    target: str = ""
+    checked: bool = True
+    """Whether the contents are known to be one, if that was asked for."""
+
+
+Verify = Literal["size", "checksum", "digest"]
+
+
+class Care(NamedTuple):
+    """How much is done to be sure of a copy; see `aioobs.file.copy_parallel`."""
+
+    verify: Verify = "size"
+    durable: bool = False
+
+
+PLAIN = Care()
 
 
 def place_below(root: ObjectURL | str, name: str) -> ObjectURL | str:

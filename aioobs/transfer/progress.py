@@ -46,6 +46,10 @@ class Meter:
         self.files_total += 1
         self.bytes_total += size
 
+    def grew(self, size: int) -> None:
+        """Count the bytes of a file that was found without its size."""
+        self.bytes_total += size
+
     def moved(self, size: int) -> None:
         """Count bytes that have been copied."""
         self.bytes += size

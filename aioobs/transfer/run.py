@@ -3,49 +3,59 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 from aioobs.errors import NameConflict, TransferFailed
 from aioobs.transfer.crew import Crew
+from aioobs.transfer.jobs import looked
 from aioobs.transfer.mover import Mover
+from aioobs.transfer.plan import PLAIN, Care
 from aioobs.transfer.progress import Meter, ReportFailed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from aioobs.s3.client import Client
-    from aioobs.transfer.plan import Job
+    from aioobs.transfer.journal import Journal
+    from aioobs.transfer.plan import Job, Versions
     from aioobs.transfer.progress import ProgressCallback
     from aioobs.url import ObjectURL
 
 __all__ = ["Line", "Run"]
+
+log = logging.getLogger("aioobs.transfer")
 
 MOST_NAMED = 20
 AHEAD = 256 << 20  # bytes that this process takes before its turn, when others take as well
 
 
 class Line:
-    """The jobs of a copy, of which several take at the same time."""
+    """The jobs of a copy that are still to be done, of which several take at the same time."""
 
-    def __init__(self, jobs: AsyncIterator[Job], meter: Meter) -> None:
-        self._jobs = jobs
-        self._meter = meter
+    def __init__(self, jobs: AsyncIterator[Job], run: Run) -> None:
+        self._jobs = jobs if run.journal is None else looked(run.client, jobs)
+        self._run = run
         self._one_at_a_time = asyncio.Lock()
 
     def __aiter__(self) -> Line:
         return self
 
     async def __anext__(self) -> Job:
+        run = self._run
         async with self._one_at_a_time:
-            try:
-                job = await anext(self._jobs)
-            except StopAsyncIteration:
-                self._meter.totals_known = True
-                raise
-        self._meter.found(job.size or 0)
-        return job
+            while True:
+                try:
+                    job = await anext(self._jobs)
+                except StopAsyncIteration:
+                    run.meter.totals_known = True
+                    raise
+                run.meter.found(job.size or 0)
+                if run.journal is None or not run.journal.has(job):
+                    return job
+                run.skip(job)
 
 
 class Run:
@@ -57,13 +67,20 @@ class Run:
         workers: int,
         progress: ProgressCallback | None,
         copied: Callable[[Job], None] = lambda _: None,
+        *,
+        care: Care = PLAIN,
+        journal: Journal | None = None,
     ) -> None:
         self.client = client
         self.copied = copied
+        self.care = care
+        self.journal = journal
         self.crew: Crew = Crew(client, workers)
         self.meter: Meter = Meter(progress)
-        self.mover: Mover = Mover(client, self.crew, self.meter)
+        self.mover: Mover = Mover(client, self.crew, self.meter, care, journal)
         self.failures: list[OSError] = []
+        self._unchecked = 0
+        self._first_unchecked = ""
         self._workers = workers
         self._held = self._held_bytes = 0
         self._room = asyncio.Event()
@@ -71,7 +88,19 @@ class Run:
     async def do(self, jobs: AsyncIterator[Job]) -> None:
         """Do all jobs; failures are gathered."""
         with self.reporting():
-            await self.take(Line(jobs, self.meter))
+            await self.take(Line(jobs, self))
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Have all of it on the disk if that is wanted, and say what could not be checked."""
+        await self.mover.settle()
+        if self._unchecked:
+            log.warning(
+                "%d files were copied but could not be checked, for the store knows no checksum "
+                "of them; the first: %s",
+                self._unchecked,
+                self._first_unchecked,
+            )
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
@@ -100,11 +129,11 @@ class Run:
                 self._room.clear()
                 await self._room.wait()
 
-    def _ended(self, size: int, job: Job, error: OSError | None) -> None:
+    def _ended(self, size: int, job: Job, outcome: Versions | OSError) -> None:
         self._held -= 1
         self._held_bytes -= size
         self._room.set()
-        self.ended(job, error)
+        self.ended(job, outcome)
 
     def raise_failures(self, source: ObjectURL | str, reason: str = "") -> None:
         """Raise one error for all that failed; *reason* says why what is not named did."""
@@ -124,10 +153,24 @@ class Run:
             failures=self.failures,
         ) from (self.failures[0] if self.failures else None)
 
-    def ended(self, job: Job, error: OSError | None = None) -> None:
-        """Count a file that was copied, or the *error* that names it."""
-        if error is None:
-            self.copied(job)
+    def ended(self, job: Job, outcome: Versions | OSError) -> None:
+        """Count a file that was copied, or the error that names it."""
+        failed = isinstance(outcome, OSError)
+        if isinstance(outcome, OSError):
+            self.failures.append(outcome)
+            if self.journal is not None:
+                self.journal.failed(job.target, outcome)
         else:
-            self.failures.append(error)
-        self.meter.ended(failed=error is not None)
+            if not outcome.checked:
+                self._first_unchecked = self._first_unchecked or str(job.source)
+                self._unchecked += 1
+            self.copied(job)
+            if self.journal is not None:
+                self.journal.done(job.target, outcome)
+        self.meter.ended(failed=failed)
+
+    def skip(self, job: Job) -> None:
+        """Count a file that an earlier run has copied."""
+        self.copied(job)
+        self.meter.moved(job.size or 0)
+        self.meter.ended(failed=False)

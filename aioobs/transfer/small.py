@@ -6,27 +6,30 @@ another on a few connections.  At the first sign of trouble a file is left to `M
 
 from __future__ import annotations
 
+import base64
 import os
 from functools import partial
 from typing import TYPE_CHECKING
 
 from aioobs.errors import NotFound, ObjectChanged
+from aioobs.s3.objects import MD5
 from aioobs.s3.orders import CopyOrder, GetOrder, PutOrder
 from aioobs.store.local import READING, Draft, check_regular, local_errors, make_folder
 from aioobs.transfer.errands import Errand, Errands
 from aioobs.transfer.failures import told
+from aioobs.transfer.plan import Versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from aioobs.s3.client import Client
     from aioobs.s3.connections import Allowance
     from aioobs.transfer.crew import Crew
-    from aioobs.transfer.plan import Job
+    from aioobs.transfer.plan import Care, Job
     from aioobs.transfer.progress import Meter
     from aioobs.url import ObjectURL
 
-    Ended = Callable[[Job, OSError | None], None]
+    Ended = Callable[[Job, Versions | OSError], None]
 
 __all__ = ["SMALL", "SmallFiles"]
 
@@ -42,6 +45,7 @@ class SmallFiles:
         crew: Sends the requests.
         meter: Counts what has moved.
         otherwise: Has a file copied that cannot be copied here.
+        care: How sure a copy has to be.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class SmallFiles:
         crew: Crew,
         meter: Meter,
         otherwise: Callable[[Job, Ended], None],
+        care: Care,
     ) -> None:
         self.crew = crew
         self.meter = meter
@@ -60,16 +65,21 @@ class SmallFiles:
         self._held = 0
         self.new_folders: set[str] = set()
         """Some of those that were made for this."""
+        self.checks = care.verify != "size"
+        self._care = care
 
     def take(self, job: Job) -> bool:
         """Tell whether a file is one of these."""
         if job.size is None or job.size > SMALL or job.is_directory or job.error is not None:
             return False
         if isinstance(job.source, str):
-            return not isinstance(job.target, str)
+            return not isinstance(job.target, str) and self._care.verify != "digest"
         if not job.etag:
             return False
-        return isinstance(job.target, str) or not job.source.is_same(job.target)
+        if isinstance(job.target, str):
+            known = not self.checks or MD5.fullmatch(job.etag) is not None
+            return known and not self._care.durable
+        return not self.checks and not job.source.is_same(job.target)
 
     async def add(self, job: Job, ended: Ended, *, wait: bool = True) -> bool:
         """Have a file copied, once there is memory for it, or without *wait* only if there is."""
@@ -87,7 +97,8 @@ class SmallFiles:
         self.crew.begin()
         file = File(self, job, held, ended)
         if isinstance(source, str):
-            self.errands.post(partial(read_small, source, size), file.read)
+            read = partial(read_small, source, size, job.changed_nsec, with_md5=self.checks)
+            self.errands.post(read, file.read)
         else:
             self.crew.add_order(Download(file, source, size))
         return True
@@ -117,34 +128,37 @@ class File:
         self.held: int = held
         self.ended: Ended = ended
 
-    def read(self, errand: Errand[bytes | None]) -> None:
+    def read(self, errand: Errand[tuple[bytes, str] | None]) -> None:
         """Take what has been read of a local file."""
         target = self.job.target
         if errand.error is not None:
             self.failed(errand.error)
         elif errand.result is None or isinstance(target, str):
-            self.leave()  # it has another size by now
+            self.leave()  # it has been written to since it was found
         else:
-            self.line.crew.add_order(Upload(self, target, errand.result))
+            self.line.crew.add_order(Upload(self, target, *errand.result))
 
     def came(self, body: list[memoryview]) -> None:
         """Take the content of an object."""
         job, new_folders = self.job, self.line.new_folders
-        write = partial(write_small, str(job.target), body, job.mtime_nsec, new_folders)
+        md5 = job.etag if self.line.checks else ""
+        write = partial(write_small, str(job.target), body, job.mtime_nsec, new_folders, md5)
         self.line.errands.post(write, self.written)
 
-    def written(self, errand: Errand[None]) -> None:
+    def written(self, errand: Errand[str | None]) -> None:
         """Take that the local file is there."""
         if errand.error is not None:
             self.failed(errand.error)
+        elif errand.result is None:
+            self.leave()  # its ETag is no MD5, or it was damaged
         else:
-            self.done()
+            self.done(errand.result)
 
-    def done(self) -> None:
-        """Tell that the file is copied."""
+    def done(self, version: str) -> None:
+        """Tell that the file is copied, and what the copy is known by."""
         self.line.release(self.held)
         self.line.meter.moved(self.job.size or 0)
-        self.ended(self.job, None)
+        self.ended(self.job, Versions(self.job.version, version))
         self.line.crew.end()
 
     def leave(self) -> None:
@@ -188,13 +202,13 @@ class Upload(PutOrder):
 
     __slots__ = ("_file",)
 
-    def __init__(self, file: File, target: ObjectURL, data: bytes) -> None:
-        super().__init__(target.bucket, target.key, data)
+    def __init__(self, file: File, target: ObjectURL, data: bytes, md5: str) -> None:
+        super().__init__(target.bucket, target.key, data, md5)
         self._file = file
 
-    def done(self) -> None:
+    def done(self, etag: str) -> None:
         """Tell that it is there."""
-        self._file.done()
+        self._file.done(etag)
 
     def failed(self, error: OSError) -> None:
         """Tell that it is not."""
@@ -211,9 +225,9 @@ class Copy(CopyOrder):
         super().__init__(origin, target.bucket, target.key, file.job.etag)
         self._file = file
 
-    def done(self) -> None:
+    def done(self, etag: str) -> None:
         """Tell that it is copied."""
-        self._file.done()
+        self._file.done(etag)
 
     def failed(self, error: OSError) -> None:
         """Have it looked at again if it was replaced since it was listed, or a folder lacks."""
@@ -223,23 +237,42 @@ class Copy(CopyOrder):
             self._file.failed(error)
 
 
-def read_small(path: str, size: int) -> bytes | None:
-    """Return the content of a file, or `None` if it is not of *size* bytes any more."""
+def read_small(
+    path: str, size: int, changed_nsec: int, *, with_md5: bool = False
+) -> tuple[bytes, str] | None:
+    """Return the content of a file and on request its MD5; `None`: it is not what it was."""
     with local_errors(path):
         descriptor = os.open(path, READING)
     try:
         if not size:  # as a pipe has none
             check_regular(os.fstat(descriptor), path)
         data = os.read(descriptor, size + 1)
+        same = not changed_nsec or os.fstat(descriptor).st_mtime_ns == changed_nsec
     finally:
         os.close(descriptor)
-    return data if len(data) == size else None
+    if not same or len(data) != size:
+        return None
+    return data, base64.b64encode(md5_of([data])).decode() if with_md5 else ""
+
+
+def md5_of(body: Iterable[bytes | memoryview]) -> bytes:
+    import hashlib
+
+    found = hashlib.md5(usedforsecurity=False)
+    for piece in body:
+        found.update(piece)
+    return found.digest()
 
 
 def write_small(
-    target: str, body: list[memoryview], mtime_nsec: int, new_folders: set[str]
-) -> None:
-    """Write a file, and make the folders it stands in if need be."""
+    target: str, body: list[memoryview], mtime_nsec: int, new_folders: set[str], md5: str = ""
+) -> str | None:
+    """Write a file and return what it is known by; make the folders it stands in if need be.
+
+    `None`: it does not have the MD5 that it should have, and nothing was written.
+    """
+    if md5 and md5_of(body).hex() != md5:
+        return None
     folder = os.path.dirname(target)
     draft = Draft(target, alone=folder in new_folders, mtime_nsec=mtime_nsec)
     try:
@@ -254,6 +287,6 @@ def write_small(
         for view in body:
             while view:
                 view = view[os.write(draft.descriptor, view) :]
-        draft.publish()
+        return draft.publish()
     finally:
         draft.discard()

@@ -10,7 +10,7 @@ from aioobs.errors import TransferFailed
 from aioobs.report import SyncReport
 from aioobs.store.local import make_folder
 from aioobs.threads import in_thread
-from aioobs.transfer.engine import perform
+from aioobs.transfer.engine import Manner, perform
 from aioobs.transfer.extras import remove_extras
 from aioobs.transfer.run import Run
 
@@ -80,15 +80,13 @@ class Sync:
                     yield job
 
         try:
-            await perform(
-                run,
-                self._plan.source,
-                line(),
+            manner = Manner(
                 threads=self._threads,
                 processes=self._processes,
                 executor=self._executor,
                 executor_workers=self._executor_workers,
             )
+            await perform(run, self._plan.source, line(), manner)
         except TransferFailed as error:
             if len(self._plan.deletions) and not self._deleted:
                 error.message += "\nnothing was deleted"

@@ -1,0 +1,271 @@
+"""What is known of the content of an object without reading it, and whether a local file has it.
+
+An ETag is the MD5 of an object that was written in one request, and one made of those of its parts
+otherwise; of encrypted and of appended objects it is neither.  Beside it some stores keep sums that
+were sent along, and anybody can keep one in the metadata.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import zlib
+from typing import TYPE_CHECKING, Protocol
+
+from aioobs.errors import ReadError
+from aioobs.s3.objects import STORED_MD5, multipart_etag
+from aioobs.s3.parts import part_size_for
+from aioobs.threads import in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from aioobs.s3.client import Client
+    from aioobs.s3.objects import ObjectInfo
+    from aioobs.store.local import Draft
+    from aioobs.url import ObjectURL
+
+__all__ = ["agrees", "are_same", "check_copy", "check_draft", "digest_of", "is_digest", "md5_of"]
+
+DIGEST = re.compile(r"[0-9a-f]{32}(-[1-9][0-9]{0,4})?")
+MIB = 1 << 20
+CHUNK = 1 << 20
+STRETCH = 64 << 20  # of a file that is read before anybody looks up
+PART_SIZES = [size * MIB for size in (5, 6, 8, 10, 15, 16, 20, 25, 32, 50, 64, 100, 128, 256, 512)]
+ENCRYPTION = re.compile(r"x-(amz|obs)-server-side-encryption(-aws-kms-.*|-customer-.*|-kms-.*)?")
+# Of whole objects alone: those made of the sums of parts are compared with nothing.
+SUMS = {
+    "x-amz-checksum-crc32": "crc32",
+    "x-amz-checksum-crc32c": "crc32c",
+    "x-amz-checksum-crc64nvme": "crc64nvme",
+    "x-amz-checksum-sha1": "sha1",
+    "x-amz-checksum-sha256": "sha256",
+    "x-obs-checksum-crc64ecma": "crc64ecma",
+    "x-obs-hash-crc64ecma": "crc64ecma",
+    f"x-amz-meta-{STORED_MD5}": "md5",
+    f"x-obs-meta-{STORED_MD5}": "md5",
+}
+
+
+class Hash(Protocol):
+    """What has taken some bytes."""
+
+    def update(self, data: memoryview, /) -> object:
+        """Take the next bytes."""
+
+    def digest(self) -> bytes:
+        """Return what stands for all that was taken."""
+
+
+def is_digest(etag: str) -> bool:
+    """Tell whether an ETag looks like the MD5 of a content, or of its parts."""
+    return bool(DIGEST.fullmatch(etag))
+
+
+async def agrees(
+    client: Client, url: ObjectURL, etag: str, descriptor: int, size: int
+) -> bool | None:
+    """Tell whether an open file has the content of an object of the same size.
+
+    The file is read, the object is not.  `None`: what the store knows does not tell.
+    """
+    if not size:
+        return True
+    if is_digest(etag):
+        found = await digests(descriptor, size, hashes_for(etag, size, client.config.part_size))
+        if etag in found:
+            return True
+    info = await client.head_object(url.bucket, url.key, checksums=True)
+    if info.etag != etag:
+        return None  # it is another object by now
+    known = {name: value for name, value in sums_of(info).items() if name in ALGORITHMS}
+    if known:
+        algorithms = {name: ALGORITHMS[name]() for name in known}
+        await feed(descriptor, 0, size, algorithms.values())
+        return all(base64_of(algorithms[name].digest()) == value for name, value in known.items())
+    if is_plain(info):
+        return await has_parts(client, url, info, descriptor, size) if "-" in etag else False
+    return None
+
+
+async def has_parts(
+    client: Client, url: ObjectURL, info: ObjectInfo, descriptor: int, size: int
+) -> bool | None:
+    """Tell whether an open file has the content of an object of parts, if they are of one size."""
+    count = int(info.etag.partition("-")[2])
+    first = (await client.head_object(url.bucket, url.key, part=1)).size
+    last = (await client.head_object(url.bucket, url.key, part=count)).size
+    if not 0 < last <= first or first * (count - 1) + last != size:
+        return None
+    return info.etag in await digests(descriptor, size, [OfParts(first)])
+
+
+async def check_draft(client: Client, url: ObjectURL, etag: str, draft: Draft, size: int) -> bool:
+    """Check a draft of an object before it gets its name; tell whether that could be done.
+
+    Raises:
+        ReadError: it has another content.
+    """
+    same = await agrees(client, url, etag, draft.descriptor, size) if draft.path else None
+    if same is False:
+        raise ReadError("what came does not have the checksum that the store has", url=str(url))
+    return bool(same)
+
+
+async def check_copy(
+    client: Client, source: ObjectURL, etag: str, target: ObjectURL, etag_of_copy: str
+) -> bool:
+    """Check an object that the store has copied; tell whether that could be done.
+
+    Raises:
+        ReadError: it has another content.
+    """
+    if etag == etag_of_copy and is_digest(etag):
+        return True
+    same = await are_same(client, source, target)
+    if same is False:
+        raise ReadError("the copy does not have the checksum of its source", url=str(target))
+    return bool(same)
+
+
+async def md5_of(descriptor: int, size: int) -> str:
+    """Return the MD5 of an open file as it is kept in the metadata of an object."""
+    found = hashlib.md5(usedforsecurity=False)
+    await feed(descriptor, 0, size, [found])
+    return base64_of(found.digest())
+
+
+async def are_same(client: Client, first: ObjectURL, second: ObjectURL) -> bool | None:
+    """Tell by what the store knows of two objects of one size whether they have one content."""
+    one = await client.head_object(first.bucket, first.key, checksums=True)
+    other = await client.head_object(second.bucket, second.key, checksums=True)
+    sums, others = sums_of(one), sums_of(other)
+    if is_plain(one) and is_plain(other) and "-" not in one.etag + other.etag:
+        return one.etag == other.etag
+    if common := sums.keys() & others.keys():
+        return all(sums[name] == others[name] for name in common)
+    return None
+
+
+def sums_of(info: ObjectInfo) -> dict[str, str]:
+    """Return the sums of the whole object that came with it, in Base64 or as the store writes."""
+    if info.headers.get("x-amz-checksum-type", "").upper() == "COMPOSITE":
+        return {}
+    found = {name: info.headers[header] for header, name in SUMS.items() if header in info.headers}
+    return {name: value for name, value in found.items() if "-" not in value}
+
+
+def is_plain(info: ObjectInfo) -> bool:
+    """Tell whether the ETag of an object is made of its content, for all that the store says."""
+    if not is_digest(info.etag) or info.appendable:
+        return False
+    return all(
+        value == "AES256" and not name.endswith("algorithm")
+        for name, value in info.headers.items()
+        if ENCRYPTION.fullmatch(name)
+    )
+
+
+def hashes_for(etag: str, size: int, part_size: int) -> list[Hash]:
+    """Return what may give an ETag; of how its parts were cut only their number is known."""
+    _, dash, count = etag.partition("-")
+    if not dash:
+        return [hashlib.md5(usedforsecurity=False)]
+    sizes = {part_size_for(size, part_size), -(-size // int(count) // MIB) * MIB, *PART_SIZES}
+    fitting = sorted(wanted for wanted in sizes if wanted and -(-size // wanted) == int(count))
+    return [OfParts(wanted) for wanted in fitting]
+
+
+async def digests(descriptor: int, size: int, hashes: list[Hash]) -> set[str]:
+    """Return what hashes make of a file, as ETags are written."""
+    await feed(descriptor, 0, size, hashes)
+    return {one.etag() if isinstance(one, OfParts) else one.digest().hex() for one in hashes}
+
+
+async def digest_of(descriptor: int, offset: int, size: int) -> bytes:
+    """Return the SHA-256 of a range of an open file."""
+    found = hashlib.sha256()
+    await feed(descriptor, offset, size, [found])
+    return found.digest()
+
+
+async def feed(descriptor: int, offset: int, size: int, hashes: Iterable[Hash]) -> None:
+    """Have hashes take a range of an open file, in worker threads."""
+    taking = list(hashes)
+    for start in range(offset, offset + size, STRETCH):
+        await in_thread(take, descriptor, start, min(STRETCH, offset + size - start), taking)
+
+
+def take(descriptor: int, offset: int, size: int, hashes: list[Hash]) -> None:
+    while size and (data := os.pread(descriptor, min(size, CHUNK), offset)):
+        for one in hashes:
+            one.update(memoryview(data))
+        offset, size = offset + len(data), size - len(data)
+
+
+def base64_of(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+class OfParts:
+    """The MD5s of all parts of one size, and the ETag that they make."""
+
+    def __init__(self, part_size: int) -> None:
+        self._part_size = part_size
+        self._room = part_size
+        self._hash = hashlib.md5(usedforsecurity=False)
+        self._parts: list[str] = []
+
+    def update(self, data: memoryview, /) -> None:
+        """Take the next bytes."""
+        while data:
+            self._hash.update(data[: self._room])
+            self._room, data = self._room - len(data[: self._room]), data[self._room :]
+            if not self._room:
+                self._end()
+
+    def _end(self) -> None:
+        self._parts.append(self._hash.hexdigest())
+        self._hash, self._room = hashlib.md5(usedforsecurity=False), self._part_size
+
+    def digest(self) -> bytes:
+        """Return the ETag."""
+        return self.etag().encode()
+
+    def etag(self) -> str:
+        """Return the ETag of an object of these parts."""
+        if self._room < self._part_size:
+            self._end()
+        return multipart_etag(self._parts)
+
+
+class Crc:
+    """A cyclic sum of 32 bits."""
+
+    def __init__(self, add: Callable[[memoryview, int], int]) -> None:
+        self._add = add
+        self._sum = 0
+
+    def update(self, data: memoryview, /) -> None:
+        """Take the next bytes."""
+        self._sum = self._add(data, self._sum)
+
+    def digest(self) -> bytes:
+        """Return the sum."""
+        return self._sum.to_bytes(4)
+
+
+ALGORITHMS: dict[str, Callable[[], Hash]] = {
+    "crc32": lambda: Crc(zlib.crc32),
+    "md5": lambda: hashlib.md5(usedforsecurity=False),
+    "sha1": lambda: hashlib.sha1(usedforsecurity=False),
+    "sha256": hashlib.sha256,
+}
+try:
+    from crc32c import crc32c
+except ImportError:
+    pass
+else:
+    ALGORITHMS["crc32c"] = lambda: Crc(crc32c)

@@ -1,0 +1,144 @@
+"""Where the lines of a journal are kept: in a local file, or in a folder of a store."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import secrets
+import threading
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from aioobs.errors import ConfigError
+from aioobs.store.local import CLOSE_ON_EXEC, check_regular
+from aioobs.threads import in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from aioobs.s3.client import Client
+    from aioobs.url import ObjectURL
+
+    Read = Callable[[Iterable[bytes]], None]
+
+__all__ = ["LocalLog", "StoreLog"]
+
+NAME = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}-\d{6}\.jsonl")
+in_use: set[tuple[int, int]] = set()  # the files of this process, which its own locks do not hold
+opening = threading.Lock()
+
+
+class LocalLog:
+    """A file to which one line after the other is added, by one process at a time.
+
+    Each line is handed to the system with a call of its own, so that it outlives the process;
+    that it outlives the machine nobody waits for.
+    """
+
+    pause = 0.05
+    """Seconds from one `append` to the next: a trip into a thread for each line would cost more."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._descriptor = -1
+        self._identity = (0, 0)
+        self._torn = False
+
+    def __str__(self) -> str:
+        return self._path
+
+    async def open(self, read: Read) -> None:
+        """Open it, and have all lines read.
+
+        Raises:
+            ConfigError: it is in use.
+        """
+        await in_thread(self._open, read)
+
+    def _open(self, read: Read) -> None:
+        with opening:
+            self._claim()
+        # Closing another descriptor of this file would end the lock.
+        with open(self._descriptor, "rb", closefd=False) as file:
+            read(file)
+        size = os.fstat(self._descriptor).st_size
+        self._torn = bool(size) and os.pread(self._descriptor, 1, size - 1) != b"\n"
+
+    def _claim(self) -> None:
+        with suppress(FileNotFoundError):
+            info = os.stat(self._path)  # to open and close it would end our own lock
+            if (info.st_dev, info.st_ino) in in_use:
+                raise ConfigError("another copy is writing this journal", url=self._path)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | CLOSE_ON_EXEC
+        self._descriptor = os.open(self._path, flags, 0o666)
+        info = os.fstat(self._descriptor)
+        check_regular(info, self._path)
+        self._lock()
+        self._identity = (info.st_dev, info.st_ino)
+        in_use.add(self._identity)
+
+    def _lock(self) -> None:
+        try:
+            # Not flock, which processes that were forked meanwhile would hold as well.
+            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                return  # a file system that has no locks
+            raise ConfigError("another copy is writing this journal", url=self._path) from error
+
+    async def append(self, lines: list[str]) -> None:
+        """Add lines."""
+        await in_thread(self._append, lines)
+
+    def _append(self, lines: list[str]) -> None:
+        if self._torn:
+            os.write(self._descriptor, b"\n")
+            self._torn = False
+        for line in lines:
+            data = line.encode("ascii")
+            self._torn = os.write(self._descriptor, data) != len(data)
+
+    async def aclose(self) -> None:
+        """Close it, for others to use."""
+        in_use.discard(self._identity)
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+
+class StoreLog:
+    """A folder of objects, each with the lines of some seconds: an object cannot be added to."""
+
+    pause = 10.0
+    """Seconds from one `append` to the next."""
+
+    def __init__(self, client: Client, folder: ObjectURL) -> None:
+        self._client = client
+        self._folder = folder
+        self._run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+        self._written = 0
+
+    def __str__(self) -> str:
+        return str(self._folder)
+
+    async def open(self, read: Read) -> None:
+        """Have all lines read, run by run."""
+        keys: list[str] = []
+        start = len(self._folder.folder)
+        async for page in self._client.list_pages(self._folder.bucket, self._folder.folder):
+            keys += [item.key for item in page.objects if NAME.fullmatch(item.key[start:])]
+        for key in sorted(keys):
+            data = await self._client.get_object(self._folder.bucket, key)
+            await in_thread(read, data.splitlines(keepends=True))
+
+    async def append(self, lines: list[str]) -> None:
+        """Write an object with these lines."""
+        self._written += 1
+        target = self._folder / f"{self._run}-{self._written:06}.jsonl"
+        await self._client.put_object(target.bucket, target.key, "".join(lines).encode("ascii"))
+
+    async def aclose(self) -> None:
+        """Have nothing to close."""

@@ -1,0 +1,165 @@
+"""Big files that an earlier run has begun, and how far it has come."""
+
+from __future__ import annotations
+
+import logging
+import os
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from aioobs.errors import NotFound, ObjectChanged, ObsError, ResponseError, SourceError
+from aioobs.s3.objects import multipart_etag
+from aioobs.s3.parts import MOST_PARTS, SMALLEST_PART, Part, cut, part_size_for
+from aioobs.store.upload import abort_upload, begin_upload
+from aioobs.threads import in_thread
+from aioobs.transfer.journal import checksum
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aioobs.s3.client import Client
+    from aioobs.store.local import Draft
+    from aioobs.transfer.journal import Begun, Journal
+    from aioobs.url import ObjectURL
+
+__all__ = ["Started", "is_final", "is_refusal", "is_there", "start_draft", "start_upload"]
+
+log = logging.getLogger("aioobs.transfer")
+
+
+class Started(NamedTuple):
+    """An upload, or a draft, of which some parts may be there already."""
+
+    at: str
+    """The id of the upload, or the path of the draft."""
+    parts: list[Part]
+    """All of them."""
+    there: dict[int, str]
+    """By number, the ETags of those that the store has, or the sums that those of a draft had."""
+    etag: str = ""
+    """Of the object, if it is whole already."""
+
+    @property
+    def missing(self) -> list[Part]:
+        """The parts that are still to be moved."""
+        return [part for part in self.parts if part.number not in self.there]
+
+    @property
+    def bytes_there(self) -> int:
+        """How much need not be moved."""
+        return sum(part.size for part in self.parts if part.number in self.there)
+
+
+async def start_upload(
+    client: Client,
+    journal: Journal | None,
+    target: ObjectURL,
+    version: str,
+    size: int,
+    part_size: int,
+    *,
+    content_type: str = "",
+    metadata: Mapping[str, str] | None = None,
+) -> Started:
+    """Go on with the upload of this version of a file that the journal has, or begin one."""
+    if journal is not None and version:
+        begun = journal.begun(target, version)
+        found = begun and await found_upload(client, target, begun, size)
+        if found:
+            log.info("going on with %s: %d bytes are there", target, found.bytes_there)
+            return found
+        if stale := journal.outdated(target, version):
+            await abort_upload(client, target, stale)
+    part_size = part_size_for(size, part_size)
+    upload_id = await begin_upload(client, target, content_type=content_type, metadata=metadata)
+    if journal is not None and version:
+        journal.begin(target, version, upload_id, part_size)
+    return Started(upload_id, cut(size, part_size), {})
+
+
+async def found_upload(
+    client: Client, target: ObjectURL, begun: Begun, size: int
+) -> Started | None:
+    """Return what the store has of an upload, if it has it and it is what the journal says."""
+    if begun.part_size < SMALLEST_PART or begun.part_size * MOST_PARTS < size:
+        return None
+    parts = cut(size, begun.part_size)
+    sizes = {part.number: part.size for part in parts}
+    there: dict[int, str] = {}
+    try:
+        async for part in client.list_parts(target.bucket, target.key, begun.at):
+            same = begun.parts.get(part.number) == part.etag
+            if same and part.etag and sizes.get(part.number) == part.size:
+                there[part.number] = part.etag
+    except NotFound:
+        return await found_object(client, target, begun, parts)
+    except ResponseError as error:
+        log.info("%s is begun anew, its parts cannot be listed: %s", target, error)
+        return None
+    return Started(begun.at, parts, there)
+
+
+async def found_object(
+    client: Client, target: ObjectURL, begun: Begun, parts: list[Part]
+) -> Started | None:
+    """Return the object that has been made of all parts, if it is there."""
+    etags = [begun.parts.get(part.number, "") for part in parts]
+    expected = multipart_etag(etags)
+    if not expected:
+        return None
+    try:
+        info = await client.head_object(target.bucket, target.key)
+    except NotFound:
+        return None
+    size = sum(part.size for part in parts)
+    if info.size != size or info.etag != expected:
+        return None
+    return Started(begun.at, parts, begun.parts, info.etag)
+
+
+async def start_draft(
+    journal: Journal | None, draft: Draft, version: str, size: int, part_size: int
+) -> Started:
+    """Open the draft of this version of an object that the journal has, or a new one.
+
+    Whether its parts still have their sums nobody has looked yet.
+    """
+    target = draft.target
+    begun = journal.begun(target, version) if journal is not None else None
+    if begun is not None and begun.part_size >= SMALLEST_PART:
+        if await in_thread(draft.reopen, begun.at, size):
+            return Started(begun.at, cut(size, begun.part_size), dict(begun.parts))
+    elif journal is not None and (stale := journal.outdated(target, version)):
+        await in_thread(partial(discard, draft, stale))
+    await in_thread(draft.open)
+    part_size = part_size_for(size, part_size)
+    if journal is not None and draft.path:
+        draft.claim()
+        at = await in_thread(os.path.abspath, draft.path)
+        journal.begin(target, version, at, part_size)
+        return Started(at, cut(size, part_size), {})
+    return Started(draft.path, cut(size, part_size), {})
+
+
+def discard(draft: Draft, path: str) -> None:
+    """Remove the draft of another version."""
+    if draft.reopen(path):
+        draft.discard()
+
+
+async def is_there(descriptor: int, offset: int, size: int, said: str | None) -> bool:
+    """Tell whether a part of a draft has the sum that it is said to have."""
+    return bool(said) and await in_thread(checksum, descriptor, offset, size) == said
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Tell whether the store will never make an object of an upload."""
+    status = error.resp.status if isinstance(error, ResponseError | NotFound) and error.resp else 0
+    return status in (400, 404, 501)
+
+
+def is_final(error: BaseException) -> bool:
+    """Tell whether what was begun is of no use to a later run: it takes room, and goes."""
+    if isinstance(error, SourceError | ObjectChanged) or is_refusal(error):
+        return True
+    return isinstance(error, OSError) and not isinstance(error, ObsError)  # as of a full disk

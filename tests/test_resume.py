@@ -1,0 +1,600 @@
+"""Copies that were interrupted and go on: journals, what is believed of them, and what is not."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor
+from hashlib import sha256
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from faulty import STALL, Answer, FaultyServer, Received, forward, refusal
+
+import aioobs
+from aioobs import Client, Config, ConfigError, TransferFailed
+from aioobs.transfer import pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from aioobs.testing import LocalServer
+
+MIB = 1 << 20
+PART = 8 * MIB
+SMALL, PARTS = 60, 4
+BIG = (PARTS - 1) * PART + 2 * MIB
+PROGRAM = """
+import sys
+import aioobs.sync as mox
+source, target, journal = sys.argv[1:]
+mox.file.copy_parallel(source, target, threads=4, is_processing=False, journal=journal)
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Give a local folder with small files."""
+    root = tmp_path / "src"
+    for number in range(SMALL):
+        path = root / str(number % 7) / f"ü{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(str(number) * 3)
+    return root
+
+
+@pytest.fixture
+def source(files: Path) -> Path:
+    """Give a local folder with a big file and many small ones."""
+    (files / "big").write_bytes(random.Random(1).randbytes(BIG))
+    return files
+
+
+@pytest.fixture
+async def client(obs_bucket: str) -> Any:
+    """Give a client of the store."""
+    async with Client(Config.from_env()) as found:
+        yield found
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """Give the path of a journal that does not exist."""
+    return tmp_path / "journal.jsonl"
+
+
+class Watch:
+    """Lets requests pass to a server, so many that move data, and remembers these."""
+
+    def __init__(self, upstream: str, *, at_most: int = 1 << 30) -> None:
+        self.moved: list[Received] = []
+        self.full = threading.Event()
+        self._pass = forward(upstream)
+        self._at_most = at_most
+        self._lock = threading.Lock()
+
+    def __call__(self, received: Received) -> Answer:
+        if moves_data(received):
+            with self._lock:
+                if len(self.moved) == self._at_most:
+                    self.full.set()
+                    return STALL
+                self.moved.append(received)
+        return self._pass(received)
+
+    @property
+    def parts(self) -> int:
+        """How many parts of the big file were moved."""
+        return len([one for one in self.moved if one.path.endswith("/big")])
+
+    @property
+    def files(self) -> int:
+        """How many small files were moved."""
+        return len(self.moved) - self.parts
+
+
+def moves_data(received: Received) -> bool:
+    if "list-type" in received.query or "uploads" in received.query or "/journal/" in received.path:
+        return False
+    listing = received.method == "GET" and "uploadId" in received.query
+    return received.method in ("GET", "PUT") and not listing
+
+
+@pytest.fixture
+def watch(obs_server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
+    """Have this process talk to the server past a watch."""
+    watch = Watch(obs_server.endpoint)
+    with FaultyServer(always=watch) as proxy:
+        monkeypatch.setenv("S3_ENDPOINT", proxy.endpoint)
+        yield watch
+
+
+def content(root: Path) -> dict[str, str]:
+    """Return what is below a folder, without what a killed process has left."""
+    return {
+        str(path.relative_to(root)): sha256(path.read_bytes()).hexdigest()
+        for path in root.rglob("*")
+        if path.is_file() and not path.name.startswith(".aioobs-")
+    }
+
+
+async def stored(root: str, into: Path) -> dict[str, str]:
+    """Return what is below a folder of the store."""
+    await aioobs.file.copy_parallel(root, into)
+    return content(into)
+
+
+def lines(journal: Path) -> list[dict[str, Any]]:
+    whole = journal.read_bytes().rpartition(b"\n")[0] if journal.exists() else b""
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def rewrite(journal: Path, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
+    """Change or remove lines of a journal."""
+    changed = filter(None, map(change, lines(journal)))
+    journal.write_text("".join(json.dumps(line) + "\n" for line in changed))
+
+
+def count(journal: Path, kind: str) -> int:
+    """Return how many whole lines of a kind there are."""
+    if not journal.exists():
+        return 0
+    return journal.read_bytes().count(b'{"%b": ' % kind.encode())
+
+
+def noted(journal: Path) -> int:
+    """Return how many small files and parts are said to be there."""
+    return sum("part" in line or line.get("done", "big") != "big" for line in lines(journal))
+
+
+@pytest.fixture
+def begin(obs_server: LocalServer) -> Callable[..., Any]:
+    """Give a function that begins a copy, and gives it up when so much is moved and noted."""
+
+    async def begin(source: object, target: object, journal: Any, at_most: int = 2) -> None:
+        gate = Watch(obs_server.endpoint, at_most=at_most)
+        with FaultyServer(always=gate) as proxy, pytest.MonkeyPatch.context() as patch:
+            patch.setenv("S3_ENDPOINT", proxy.endpoint)
+            copy = asyncio.create_task(
+                aioobs.file.copy_parallel(source, target, threads=4, journal=journal)  # type: ignore[arg-type]
+            )
+            assert await asyncio.to_thread(gate.full.wait, 30)
+            while not isinstance(journal, str) and noted(journal) < at_most:
+                await asyncio.sleep(0.01)
+            copy.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await copy
+
+    return begin
+
+
+# Killed
+
+
+@pytest.mark.parametrize("at_most", [25, SMALL + PARTS - 1], ids=["early", "late"])
+@pytest.mark.parametrize("way", ["up", "down"])
+async def test_a_killed_copy_goes_on_where_it_was(
+    obs_server: LocalServer, obs_bucket: str, source: Path, journal: Path, watch: Watch,
+    tmp_path: Path, way: str, at_most: int,
+) -> None:  # fmt: skip
+    expected, target, origin = content(source), f"{obs_bucket}/dst", str(source)
+    if way == "down":
+        origin, target = f"{obs_bucket}/src", str(tmp_path / "dst")
+        await aioobs.file.copy_parallel(source, origin)
+        watch.moved.clear()
+    gate = Watch(obs_server.endpoint, at_most=at_most)
+    with FaultyServer(always=gate) as proxy:
+        program = [sys.executable, "-c", PROGRAM, origin, target, str(journal)]
+        with subprocess.Popen(program, env={**os.environ, "S3_ENDPOINT": proxy.endpoint}) as copy:
+            assert await asyncio.to_thread(gate.full.wait, 30)
+            while noted(journal) < at_most:
+                assert copy.poll() is None
+                time.sleep(0.01)
+            copy.send_signal(signal.SIGKILL)
+    await aioobs.file.copy_parallel(origin, target, journal=journal)
+    assert (watch.files, watch.parts) == (SMALL - gate.files, PARTS - gate.parts)
+    found = content(tmp_path / "dst") if way == "down" else await stored(target, tmp_path / "got")
+    assert found == expected
+
+
+async def test_what_is_done_is_not_done_again(
+    obs_bucket: str, source: Path, journal: Path, watch: Watch, tmp_path: Path
+) -> None:
+    seen: list[aioobs.file.Progress] = []
+    total = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
+    steps = (str(source), f"{obs_bucket}/a", f"{obs_bucket}/b", str(tmp_path / "c"))
+    for number, (origin, target) in enumerate(itertools.pairwise(steps)):
+        for _ in range(2):
+            watch.moved.clear()
+            log = journal.with_suffix(f".{number}")
+            await aioobs.file.copy_parallel(origin, target, journal=log, progress=seen.append)
+        assert watch.moved == []
+        last = seen[-1]
+        assert (last.files, last.bytes, last.bytes_total) == (SMALL + 1, total, total)
+    assert content(tmp_path / "c") == content(source)
+
+
+async def test_a_move_that_goes_on_removes_all_of_its_source(
+    obs_bucket: str, source: Path, journal: Path, watch: Watch, tmp_path: Path
+) -> None:
+    expected, target = content(source), f"{obs_bucket}/dst"
+    await aioobs.file.copy_parallel(source, target, journal=journal)
+    plan = await aioobs.plan_copy(source, target)
+    watch.moved.clear()
+    await aioobs.run_copy(plan, move=True, journal=journal)
+    assert watch.moved == []
+    assert not source.exists()
+    assert await stored(target, tmp_path / "got") == expected
+
+
+async def test_a_single_file_and_the_files_of_a_list_go_on_as_well(
+    obs_bucket: str, source: Path, journal: Path, watch: Watch
+) -> None:
+    for _ in range(2):
+        watch.moved.clear()
+        await aioobs.file.copy_parallel(source / "big", f"{obs_bucket}/one", journal=journal)
+    assert watch.moved == []
+    names = ["0/ü0", "0/ü7", "missing"]
+    for _ in range(2):
+        watch.moved.clear()
+        with pytest.raises(TransferFailed, match="missing"):
+            await aioobs.file.copy_parallel(
+                source, f"{obs_bucket}/dst", names, journal=journal.with_suffix(".list")
+            )
+    assert watch.moved == []
+    assert count(journal.with_suffix(".list"), "failed") == 2
+
+
+async def test_processes_are_told_of_what_is_done_and_tell_it(
+    obs_bucket: str, source: Path, journal: Path, watch: Watch, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(pieces, "PIECE", PART)
+    target, copied = f"{obs_bucket}/dst", content(source)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+
+        async def copy(origin: str, target: str, journal: Path) -> None:
+            plan = await aioobs.plan_copy(origin, target)
+            await aioobs.run_copy(plan, executor=pool, journal=journal)
+
+        await copy(str(source), target, journal)
+        assert (count(journal, "done"), count(journal, "part")) == (SMALL + 1, PARTS)
+        rewrite(journal, lambda line: None if line.get("done") == "1/ü8" else line)
+        watch.moved.clear()
+        await copy(str(source), target, journal)
+        assert [one.path.rpartition("/")[2] for one in watch.moved] == ["ü8"]
+
+        down = journal.with_suffix(".down")
+        await copy(target, str(tmp_path / "got"), down)
+        assert (count(down, "done"), count(down, "part")) == (SMALL + 1, PARTS)
+        watch.moved.clear()
+        await copy(target, str(tmp_path / "got"), down)
+        assert watch.moved == []
+    assert content(tmp_path / "got") == copied
+
+
+# Given up
+
+
+async def test_a_big_upload_that_was_given_up_goes_on_with_the_parts_that_are_there(
+    obs_bucket: str, source: Path, journal: Path, watch: Watch, tmp_path: Path, client: Client,
+    begin: Callable[..., Any],
+) -> None:  # fmt: skip
+    target, bucket = f"{obs_bucket}/dst", obs_bucket.removeprefix("s3://")
+    await begin(source / "big", target, journal)
+    (upload,) = [one async for one in client.list_multipart_uploads(bucket)]
+    there = [one async for one in client.list_parts(bucket, "dst", upload.upload_id)]
+    assert len(there) == 2
+    watch.moved.clear()
+    await aioobs.file.copy_parallel(source / "big", target, journal=journal)
+    assert len(watch.moved) == PARTS - 2
+    assert [one async for one in client.list_multipart_uploads(bucket)] == []
+    await aioobs.file.copy(target, tmp_path / "got")
+    assert (tmp_path / "got").read_bytes() == (source / "big").read_bytes()
+
+
+@pytest.mark.parametrize("lie", ["upload", "part", "part size", "changed"])
+async def test_no_part_is_used_that_the_store_does_not_confirm(
+    obs_bucket: str, source: Path, journal: Path, watch: Watch, tmp_path: Path, client: Client,
+    begin: Callable[..., Any], lie: str,
+) -> None:  # fmt: skip
+    target, bucket, big = f"{obs_bucket}/dst", obs_bucket.removeprefix("s3://"), source / "big"
+    await begin(big, target, journal)
+    if lie == "changed":
+        with big.open("r+b") as file:
+            file.write(b"another beginning")
+
+    def change(line: dict[str, Any]) -> dict[str, Any]:
+        if lie == "upload" and "at" in line:
+            line["at"] = "0" * len(line["at"])
+        if lie == "part" and "part" in line:
+            line["is"] = "d41d8cd98f00b204e9800998ecf8427e"
+        if lie == "part size" and "begun" in line:
+            line["part_size"] += 1
+        return line
+
+    rewrite(journal, change)
+    watch.moved.clear()
+    await aioobs.file.copy_parallel(big, target, journal=journal)
+    assert len(watch.moved) == PARTS
+    await aioobs.file.copy(target, tmp_path / "got")
+    assert (tmp_path / "got").read_bytes() == big.read_bytes()
+    left = [one async for one in client.list_multipart_uploads(bucket)]
+    assert len(left) == (lie == "upload")
+
+
+async def test_an_upload_that_ended_just_before_the_copy_did_is_known(
+    obs_bucket: str, source: Path, journal: Path, watch: Watch
+) -> None:
+    await aioobs.file.copy_parallel(source / "big", f"{obs_bucket}/dst", journal=journal)
+    rewrite(journal, lambda line: None if "done" in line else line)
+    watch.moved.clear()
+    await aioobs.file.copy_parallel(source / "big", f"{obs_bucket}/dst", journal=journal)
+    assert watch.moved == []
+
+
+@pytest.fixture
+async def half(
+    obs_bucket: str, source: Path, journal: Path, tmp_path: Path, watch: Watch,
+    begin: Callable[..., Any],
+) -> Path:  # fmt: skip
+    """Begin to fetch the big file, give it up, and return the draft of it."""
+    await aioobs.file.copy(source / "big", f"{obs_bucket}/big")
+    (tmp_path / "dst").mkdir()
+    await begin(f"{obs_bucket}/big", tmp_path / "dst" / "big", journal)
+    watch.moved.clear()
+    (draft,) = (tmp_path / "dst").iterdir()
+    return draft
+
+
+async def test_a_big_download_that_was_given_up_goes_on_in_its_draft(
+    obs_bucket: str, source: Path, journal: Path, watch: Watch, half: Path
+) -> None:
+    target = half.with_name("big")
+    await aioobs.file.copy_parallel(f"{obs_bucket}/big", target, journal=journal)
+    assert len(watch.moved) == PARTS - 2
+    assert list(target.parent.iterdir()) == [target]
+    assert target.read_bytes() == (source / "big").read_bytes()
+
+
+async def test_bytes_of_a_draft_that_are_not_what_they_were_are_fetched_again(
+    obs_bucket: str, source: Path, journal: Path, watch: Watch, half: Path
+) -> None:
+    with half.open("r+b") as file:
+        for offset in range(0, half.stat().st_size, PART):
+            file.seek(offset)
+            file.write(b"damage")
+    target = half.with_name("big")
+    await aioobs.file.copy_parallel(f"{obs_bucket}/big", target, journal=journal)
+    assert len(watch.moved) == PARTS
+    assert target.read_bytes() == (source / "big").read_bytes()
+
+
+async def test_a_draft_of_another_version_is_removed(
+    obs_bucket: str, source: Path, journal: Path, watch: Watch, half: Path
+) -> None:
+    with (source / "big").open("r+b") as file:
+        file.write(b"another beginning")
+    await aioobs.file.copy(source / "big", f"{obs_bucket}/big")
+    watch.moved.clear()
+    target = half.with_name("big")
+    await aioobs.file.copy_parallel(f"{obs_bucket}/big", target, journal=journal)
+    assert len(watch.moved) == PARTS
+    assert list(target.parent.iterdir()) == [target]
+    assert target.read_bytes() == (source / "big").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["other name", "other folder", "link", "too long", "gone"])
+async def test_nothing_but_a_draft_is_gone_on_with(
+    obs_bucket: str, source: Path, journal: Path, half: Path, tmp_path: Path, kind: str
+) -> None:
+    target, precious = half.with_name("big"), tmp_path / "precious"
+    precious.write_bytes(half.read_bytes())
+    if kind == "link":
+        half.unlink()
+        half.symlink_to(precious)
+    elif kind == "too long":
+        precious = half
+        half.write_bytes(random.Random(2).randbytes(BIG + 1))
+    elif kind == "gone":
+        half.unlink()
+    before = precious.read_bytes()
+    place = {"other name": precious, "other folder": tmp_path / half.name}.get(kind, half)
+    if kind == "other folder":
+        precious.rename(place)
+        precious = place
+    rewrite(journal, lambda line: {**line, "at": str(place)} if "at" in line else line)
+    await aioobs.file.copy_parallel(f"{obs_bucket}/big", target, journal=journal)
+    assert target.read_bytes() == (source / "big").read_bytes()
+    assert precious.read_bytes() == before
+
+
+# What is believed
+
+
+@pytest.mark.parametrize("change", ["source", "target", "both"])
+@pytest.mark.parametrize("way", ["up", "down", "here"])
+async def test_what_has_changed_at_either_end_is_copied_again(
+    obs_bucket: str, files: Path, journal: Path, watch: Watch, tmp_path: Path, way: str,
+    change: str,
+) -> None:  # fmt: skip
+    origin, target = str(files), str(tmp_path / "dst")
+    if way == "down":
+        origin = f"{obs_bucket}/src"
+        await aioobs.file.copy_parallel(files, origin)
+    elif way == "up":
+        target = f"{obs_bucket}/dst"
+    await aioobs.file.copy_parallel(origin, target, journal=journal)
+    for root in {"source": [origin], "target": [target], "both": [origin, target]}[change]:
+        await aioobs.file.write(f"{root}/0/ü0", root[-3:])  # as long as it was
+    watch.moved.clear()
+    await aioobs.file.copy_parallel(origin, target, journal=journal)
+    expected = "000" if change == "target" else origin[-3:]
+    assert len(watch.moved) == (way != "here")
+    assert await aioobs.file.read(f"{target}/0/ü0") == expected
+
+
+async def test_a_file_that_was_removed_comes_again(
+    obs_bucket: str, files: Path, journal: Path
+) -> None:
+    await aioobs.file.copy_parallel(files, f"{obs_bucket}/dst", journal=journal)
+    await aioobs.file.remove(f"{obs_bucket}/dst/0/ü0")
+    await aioobs.file.copy_parallel(files, f"{obs_bucket}/dst", journal=journal)
+    assert await aioobs.file.read(f"{obs_bucket}/dst/0/ü0") == "000"
+
+
+async def test_after_a_restart_of_the_machine_its_files_are_not_believed(
+    obs_bucket: str, files: Path, journal: Path, watch: Watch, tmp_path: Path
+) -> None:
+    await aioobs.file.copy_parallel(files, f"{obs_bucket}/src", journal=journal)
+    rewrite(journal, lambda line: {**line, "boot": "another"} if "boot" in line else line)
+    watch.moved.clear()
+    await aioobs.file.copy_parallel(files, f"{obs_bucket}/src", journal=journal)
+    assert watch.moved == []  # the store was not restarted
+
+    down, target = journal.with_suffix(".down"), tmp_path / "dst"
+    await aioobs.file.copy_parallel(f"{obs_bucket}/src", target, journal=down)
+    rewrite(down, lambda line: {**line, "boot": "another"} if "boot" in line else line)
+    watch.moved.clear()
+    await aioobs.file.copy_parallel(f"{obs_bucket}/src", target, journal=down)
+    assert watch.files == SMALL
+
+
+@pytest.mark.parametrize("end", [b'{"done": "0/', b"\0\0\0", b"{}\n[]\n7\n", b'{"done": 1}\n'])
+async def test_lines_that_make_no_sense_cost_nothing_but_what_they_told(
+    obs_bucket: str, files: Path, journal: Path, watch: Watch, end: bytes
+) -> None:
+    await aioobs.file.copy_parallel(files, f"{obs_bucket}/dst", journal=journal)
+    rewrite(journal, lambda line: None if line.get("done") == "0/ü0" else line)
+    for count_of_moved in (1, 0):
+        with journal.open("ab") as file:
+            file.write(end)
+        watch.moved.clear()
+        await aioobs.file.copy_parallel(files, f"{obs_bucket}/dst", journal=journal)
+        assert len(watch.moved) == count_of_moved
+
+
+async def test_a_journal_that_was_torn_in_its_first_line_is_an_empty_one(
+    obs_bucket: str, source: Path, journal: Path
+) -> None:
+    journal.write_bytes(b'{"journal": 1, "sour')
+    for _ in range(3):
+        await aioobs.file.copy_parallel(source / "1", f"{obs_bucket}/dst", journal=journal)
+    assert count(journal, "done") == len(list((source / "1").iterdir()))
+
+
+async def test_a_file_that_is_no_journal_is_left_alone(
+    obs_bucket: str, source: Path, journal: Path
+) -> None:
+    for text in ("important\n", "\nimportant", '{"a": 1}\n'):
+        journal.write_text(text)
+        with pytest.raises(ConfigError, match="no journal"):
+            await aioobs.file.copy_parallel(source, f"{obs_bucket}/dst", journal=journal)
+        assert journal.read_text() == text
+    assert not await aioobs.file.exists(f"{obs_bucket}/dst")
+
+
+async def test_the_journal_of_another_copy_is_refused(
+    obs_bucket: str, source: Path, journal: Path
+) -> None:
+    await aioobs.file.copy_parallel(source / "1", f"{obs_bucket}/dst", journal=journal)
+    with pytest.raises(ConfigError, match=r"another copy, from .*src/1 to s3://.*/dst"):
+        await aioobs.file.copy_parallel(source / "2", f"{obs_bucket}/dst", journal=journal)
+
+
+@pytest.mark.parametrize("place", ["src/journal", "src", "src/1/journal"])
+async def test_a_journal_within_the_source_is_refused(
+    obs_bucket: str, source: Path, place: str
+) -> None:
+    with pytest.raises(ConfigError, match="lies in what is to be copied"):
+        await aioobs.file.copy_parallel(source, f"{obs_bucket}/dst", journal=source.parent / place)
+
+
+async def test_one_copy_at_a_time_writes_a_journal(
+    obs_server: LocalServer, obs_bucket: str, files: Path, journal: Path
+) -> None:
+    source, target = files, f"{obs_bucket}/dst"
+    gate = Watch(obs_server.endpoint, at_most=10)
+    with FaultyServer(always=gate) as proxy:
+        program = [sys.executable, "-c", PROGRAM, str(source), target, str(journal)]
+        with subprocess.Popen(program, env={**os.environ, "S3_ENDPOINT": proxy.endpoint}) as copy:
+            assert await asyncio.to_thread(gate.full.wait, 30)
+            with pytest.raises(ConfigError, match="another copy is writing"):
+                await aioobs.file.copy_parallel(source, target, journal=journal)
+            copy.kill()
+    done = await asyncio.gather(
+        *(aioobs.file.copy_parallel(source, target, journal=journal) for _ in range(3)),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(error, ConfigError) for error in done) == 2
+    assert done.count(None) == 1
+
+
+async def test_a_journal_in_the_store_serves_another_machine(
+    obs_bucket: str, source: Path, watch: Watch, tmp_path: Path, begin: Callable[..., Any]
+) -> None:
+    target, journal = f"{obs_bucket}/dst", f"{obs_bucket}/journal"
+    await begin(source, target, journal, at_most=20)
+    await aioobs.file.copy_parallel(source, target, journal=journal)
+    assert len(watch.moved) <= SMALL + PARTS - 20 + 4  # those whose answers nobody saw
+    assert await stored(target, tmp_path / "got") == content(source)
+    names = await aioobs.file.list_directory(journal)
+    told = "".join([await aioobs.file.read(f"{journal}/{name}") for name in names])
+    assert told.count('{"done": ') == SMALL + 1
+
+
+async def test_a_journal_that_cannot_be_read_is_an_error_and_nothing_is_copied(
+    obs_bucket: str, files: Path, tmp_path: Path
+) -> None:
+    for journal in ("s3://no-such-bucket-here/journal", tmp_path / "missing" / "journal"):
+        with pytest.raises(FileNotFoundError):
+            await aioobs.file.copy_parallel(files, f"{obs_bucket}/dst", journal=journal)
+    assert not await aioobs.file.exists(f"{obs_bucket}/dst")
+
+
+async def test_a_journal_that_cannot_be_written_does_not_end_the_copy(
+    obs_server: LocalServer, obs_bucket: str, files: Path, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    pass_on = forward(obs_server.endpoint)
+
+    def step(received: Received) -> Answer:
+        refused = received.method == "PUT" and "/journal/" in received.path
+        return refusal(403, "AccessDenied") if refused else pass_on(received)
+
+    with FaultyServer(always=step) as proxy:
+        monkeypatch.setenv("S3_ENDPOINT", proxy.endpoint)
+        await aioobs.file.copy_parallel(files, f"{obs_bucket}/dst", journal=f"{obs_bucket}/journal")
+        names = await aioobs.file.list_directory(f"{obs_bucket}/dst", recursive=True)
+    assert caplog.text.count("goes on without its journal") == 1
+    assert len(names) == SMALL + 7
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "aioobs", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
+
+
+async def test_the_same_command_goes_on(
+    obs_bucket: str, files: Path, journal: Path, watch: Watch
+) -> None:
+    command = ("cp", "-rT", "--journal", str(journal), str(files), f"{obs_bucket}/dst")
+    done = await asyncio.to_thread(run, *command)
+    assert (done.returncode, len(watch.moved)) == (0, SMALL)
+    rewrite(journal, lambda line: None if line.get("done") == "0/ü0" else line)
+    watch.moved.clear()
+    done = await asyncio.to_thread(run, *command)
+    assert (done.returncode, len(watch.moved)) == (0, 1)
+    several = ("cp", "-r", "--journal", str(journal), str(files / "1"), str(files / "2"))
+    done = await asyncio.to_thread(run, *several, f"{obs_bucket}/dst/")
+    assert (done.returncode, "a journal is that of one source" in done.stderr) == (2, True)
