@@ -40,6 +40,7 @@ from aioobs.errors import (
 
 if TYPE_CHECKING:
     from aioobs import file
+    from aioobs.audits import Finding, Report, verify
     from aioobs.plans import Plan, plan_copy, run_copy
     from aioobs.s3.body import FilePart
     from aioobs.s3.client import Client, Listed, ObjectInfo, Page
@@ -55,6 +56,7 @@ __all__ = [
     "ConfigError",
     "ConnectionFailed",
     "FilePart",
+    "Finding",
     "IsADirectory",
     "Listed",
     "NameConflict",
@@ -69,6 +71,7 @@ __all__ = [
     "PreconditionFailed",
     "ProtocolError",
     "ReadError",
+    "Report",
     "ResponseError",
     "SourceError",
     "SyncPlan",
@@ -84,6 +87,7 @@ __all__ = [
     "run_copy",
     "run_sync",
     "sync_tree",
+    "verify",
 ]
 
 # Whoever wants to see the loggers below "aioobs" configures logging; nothing goes to stderr.
@@ -104,6 +108,9 @@ LATE = {
     "plan_sync": "aioobs.trees",
     "run_sync": "aioobs.trees",
     "sync_tree": "aioobs.trees",
+    "Finding": "aioobs.audits",
+    "Report": "aioobs.audits",
+    "verify": "aioobs.audits",
 }
 
 

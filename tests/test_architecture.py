@@ -27,7 +27,7 @@ session
 store
 transfer
 io
-file background plans trees
+file background plans trees audits
 testing
 sync
 filesystem cli __main__

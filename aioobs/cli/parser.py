@@ -205,6 +205,20 @@ def sync(parser: Parser) -> None:
     json(parser)
 
 
+def verify(parser: Parser) -> None:
+    parser.epilog = (
+        "= the same, ! different, - missing from DST, + in DST alone, ? of one size and nothing "
+        "more is known. The exit status is 1 if anything is different or missing."
+    )
+    parser.add_argument("source", metavar="SRC", help="file or folder")
+    parser.add_argument("target", metavar="DST", help="what is to be a copy of it")
+    text = "nothing: ETags and checksums tell; local: local files, too (default); all: every byte"
+    parser.add_argument("--read", choices=("nothing", "local", "all"), default="local", help=text)
+    parser.add_argument("--jobs", type=int, default=16, metavar="N", help="at the same time, 16")
+    parser.add_argument("-v", "--verbose", action="store_true", help="name what is the same, too")
+    json(parser)
+
+
 def rm(parser: Parser) -> None:
     paths(parser)
     parser.add_argument("-r", "--recursive", action="store_true", help="remove folders as well")
@@ -329,6 +343,7 @@ COMMANDS: dict[str, tuple[str, bool, str, Callable[[Parser], None]]] = {
     "cp": ("copying", False, "copy files and folders", cp),
     "mv": ("copying", False, "move files and folders", mv),
     "sync": ("syncing", False, "make a folder like another one", sync),
+    "verify": ("verifying", False, "compare a file or folder with its copy", verify),
     "rm": ("removing", False, "remove files and folders", rm),
     "ls": ("listing", False, "list folders and buckets", ls),
     "tree": ("listing", False, "draw what is in a folder", tree),

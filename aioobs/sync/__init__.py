@@ -41,6 +41,7 @@ from aioobs.errors import (
 
 if TYPE_CHECKING:
     from aioobs.sync import file
+    from aioobs.sync.audits import Finding, Report, verify
     from aioobs.sync.client import Client
     from aioobs.sync.moxing import install_as_moxing
     from aioobs.sync.plans import Plan, plan_copy, run_copy
@@ -53,6 +54,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "ConnectionFailed",
+    "Finding",
     "IsADirectory",
     "NameConflict",
     "NotAppendable",
@@ -64,6 +66,7 @@ __all__ = [
     "PreconditionFailed",
     "ProtocolError",
     "ReadError",
+    "Report",
     "ResponseError",
     "SourceError",
     "SyncPlan",
@@ -79,6 +82,7 @@ __all__ = [
     "run_copy",
     "run_sync",
     "sync_tree",
+    "verify",
 ]
 
 
@@ -95,6 +99,8 @@ def __getattr__(name: str) -> object:
         return getattr(import_module("aioobs.sync.plans"), name)
     if name in ("SyncPlan", "SyncReport", "plan_sync", "run_sync", "sync_tree"):
         return getattr(import_module("aioobs.sync.trees"), name)
+    if name in ("Finding", "Report", "verify"):
+        return getattr(import_module("aioobs.sync.audits"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -40,6 +40,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES = {
     "aioobs.file": "file",
     "aioobs.plans": "plans",
+    "aioobs.audits": "audits",
     "aioobs.s3.client": "client",
     "aioobs.trees": "trees",
 }

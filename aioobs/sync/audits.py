@@ -1,0 +1,57 @@
+# Written by aioobs/sync/_generate.py from aioobs/audits.py: do not edit.
+"""Blocking version of `aioobs.audits`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aioobs import audits as _async
+from aioobs.audits import Finding, Report
+from aioobs.sync._loop import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aioobs.transfer.audit import Read
+    from aioobs.url import Path
+
+__all__ = ["Finding", "Report", "verify"]
+
+
+def verify(
+    src_url: Path,
+    dst_url: Path,
+    *,
+    read: Read = "local",
+    threads: int = 16,
+    found: Callable[[Finding], object] = lambda _: None,
+) -> Report:
+    """Compare a file or folder with its copy, and change nothing.
+
+    Sizes are compared first, and then contents, as far as *read* allows:
+
+    - ``"nothing"``: by the ETags and checksums that stores know of objects.
+    - ``"local"``: local files are read as well and compared with those.
+    - ``"all"``: both sides are read and compared byte by byte.
+
+    A file of the right size of which nothing more can be known is unchecked.  What is in the copy
+    alone is extra, and no fault of it.  Empty folders are not compared.
+
+    In memory are only names that one side alone has, ten thousand at most, where both are listed in
+    the same order.  Some stores have one of their own; names wait there for their like.
+
+    Args:
+        src_url: A file or folder.
+        dst_url: What is to be a copy of it.
+        read: What may be read.
+        threads: How many files are compared, and requests under way, at the same time.
+        found: Called in the event loop's thread with a `Finding` for each file, the same included.
+
+    Returns:
+        A `Report`, which is true if nothing is different or missing.
+
+    Raises:
+        MoxFileNotExistsException: there is nothing at *src_url*.
+        ConfigError: *read* is none of these.
+    """
+    return run(_async.verify(src_url, dst_url, read=read, threads=threads, found=found))
