@@ -4,6 +4,7 @@ URL ?=
 # Processes that share the tests: one more than there are processors, as some tests only wait.
 TEST_PROCESSES ?= $(shell expr $$(nproc 2>/dev/null || echo 1) + 1)
 export FUZZ_SECONDS ?= 60
+export SOAK_SECONDS ?= 600
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,7 +18,7 @@ READY_FOR_DOCS := $(DOCS_VENV)/.ready
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-session test-cpython fuzz check release-check release-smoke audit format bench bench-report bench-compare docs clean
+.PHONY: help demo test test-session test-cpython fuzz reliability soak check release-check release-smoke audit format bench bench-report bench-compare docs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -39,6 +40,12 @@ test-cpython: $(READY) ## run CPython's own tests with a shift and without, in t
 fuzz: $(READY) ## look for inputs that go wrong, FUZZ_SECONDS=60 for each of the targets
 	$(PIP_INSTALL) --only-binary atheris --editable '.[fuzz]' || true
 	cd tests && ../$(BIN)/python -m fuzz
+
+reliability: $(READY) ## try every fault with every verb and write docs/reliability.md, in 15 minutes
+	cd tests && ../$(BIN)/python -m matrix
+
+soak: $(READY) ## try everything for SOAK_SECONDS=600 with 2 % of bad answers: nothing may grow
+	cd tests && ../$(BIN)/python -m matrix.soak
 
 check: $(READY) ## check format, lint, types and the generated files
 	$(BIN)/ruff format --check .

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 TRANSPORT = "lean"
 """What `connect` uses; a fixture may set it."""
 
+PIECES = 16
 End = Literal["keep", "close", "reset", "half close", "stall"]
 
 
@@ -79,6 +80,10 @@ class Answer:
     """How much of the body an early answer waits for."""
     deaf: bool = False
     """Whether nothing more is read after an early answer, while the connection stays open."""
+    interim: bytes = b""
+    """Heads of the kind ``100 Continue`` that come before it."""
+    pause: float = 0.0
+    """Seconds between two of the sixteen pieces that it comes in; 0: it comes as a whole."""
 
     def cut(self, *, body: int | None = None, head: int | None = None, end: End) -> Answer:
         """Return the same, of which only so many bytes of the body or of the head come."""
@@ -137,7 +142,9 @@ class FaultyServer:
         *script: Answer | Callable[[Received], Answer],
         always: Answer | Callable[[Received], Answer] = END_OF_SCRIPT,
         tls: ssl.SSLContext | None = None,
+        at_head: Callable[[Received], Answer | None] = lambda _: None,
     ) -> None:
+        self._at_head = at_head  # an early answer to some of the requests
         self.requests: list[Received] = []
         self._script = list(script)
         self._always = always
@@ -212,6 +219,7 @@ class FaultyServer:
         with self._lock:
             step = self._script.pop(0) if self._script else self._always
             self.requests.append(received)
+            step = self._at_head(received) or step
         early = isinstance(step, Answer) and step.early
         if isinstance(step, Answer) and early:
             received.body = stream.read(step.after)
@@ -220,7 +228,12 @@ class FaultyServer:
         self.arrived.release()
         reply = step if isinstance(step, Answer) else step(received)
         head, blank, body = reply.message.partition(b"\r\n\r\n")
-        connection.sendall(head + blank + (body if received.method != "HEAD" else b""))
+        message = head + blank + (body if received.method != "HEAD" else b"")
+        connection.sendall(reply.interim)
+        piece = -(-len(message) // PIECES) if reply.pause else len(message)
+        for start in range(0, len(message), max(piece, 1)):
+            connection.sendall(message[start : start + piece])
+            self._over.wait(reply.pause)
         if reply.end == "half close":
             connection.shutdown(socket.SHUT_WR)
         if reply.deaf:
@@ -257,6 +270,42 @@ def read_head(stream: Any, number: int) -> Received | None:
 
 def read_body(received: Received, stream: Any) -> None:
     received.body = stream.read(received.length)
+
+
+class Store:
+    """Has another server carry out whole requests, and those alone, as S3 does.
+
+    SeaweedFS makes an empty object of a body that breaks off.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        self._pass_on = forward(endpoint)
+        self._changed = threading.Condition()
+        self._active = 0
+
+    def __call__(self, received: Received) -> Answer:
+        """Carry out a request."""
+        if len(received.body) < received.length:
+            return RESET
+        with self.busy():
+            return self._pass_on(received)
+
+    @contextlib.contextmanager
+    def busy(self) -> Iterator[None]:
+        """Be about to carry something out."""
+        with self._changed:
+            self._active += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._active -= 1
+                self._changed.notify_all()
+
+    def settle(self) -> None:
+        """Wait until nothing is being carried out, whether somebody waits for it or not."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: not self._active, timeout=20)
 
 
 def forward(upstream: str, *, lose: bool = False) -> Callable[[Received], Answer]:

@@ -1,0 +1,87 @@
+"""Every fault with every verb: the right bytes or a clean error, and nothing left over.
+
+What becomes of each is recorded in docs/reliability.json, by `make reliability`, and shown in
+docs/reliability.md.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+from matrix import RIGHT, UNHARMED, Site, trials
+from matrix.faults import FAULTS
+from matrix.record import PAGE, load, page_with, seen_as
+from matrix.verbs import VERBS
+
+from aioobs.session import session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aioobs.testing import LocalServer
+
+
+QUICK = [verb for verb in VERBS if not verb.endswith("_big")]
+
+
+@pytest.fixture(scope="module")
+def site(obs_server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Give a bucket of its own."""
+    bucket = f"matrix-{secrets.token_hex(6)}"
+    obs_server.create_bucket(bucket)
+    yield Site(obs_server, bucket, tmp_path_factory.mktemp("matrix"))
+    obs_server.delete_bucket(bucket)
+
+
+@pytest.fixture(autouse=True)
+def settings(obs_server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have keys in the environment, and forget afterwards what was set."""
+    for name, text in obs_server.environment.items():
+        monkeypatch.setenv(name, text)
+    monkeypatch.setattr(session, "_explicit", {})
+    monkeypatch.setattr(session, "_client", None)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "transport", "verbs"),
+    [("first", "lean", list(VERBS)), ("always", "session", QUICK)],
+    ids=["first", "always"],
+)
+@pytest.mark.parametrize("name", FAULTS)
+async def test_a_fault_does_what_is_recorded(
+    site: Site, name: str, schedule: str, transport: str, verbs: list[str]
+) -> None:
+    recorded = load()[name][seen_as(schedule)]
+    found = await trials(site, FAULTS[name], schedule, transport, verbs)
+
+    new = {
+        verb: verdict
+        for verb, verdict in found.items()
+        if not set(verdict.split(" or ")) <= recorded[verb]
+    }
+    by_chance = FAULTS[name].races and schedule == "always"
+    assert by_chance or not new, "if it is meant: make reliability"
+
+
+def test_what_is_recorded_is_what_is_tried() -> None:
+    record = load()
+    assert record.keys() == FAULTS.keys()
+    for name, fault in FAULTS.items():
+        assert record[name]["passing"].keys() == VERBS.keys()
+        assert record[name]["lasting"].keys() == VERBS.keys() - set(fault.but)
+
+
+def test_a_fault_that_passes_does_no_harm() -> None:
+    harmed = {
+        (name, verb)
+        for name, kinds in load().items()
+        for verb, verdicts in kinds["passing"].items()
+        if not (verdicts <= {RIGHT, UNHARMED} or FAULTS[name].lies)
+    }
+    assert harmed == set()
+
+
+def test_the_page_shows_what_is_recorded() -> None:
+    assert PAGE.read_text() == page_with(load())
