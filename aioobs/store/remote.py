@@ -9,8 +9,8 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING, cast
 
 from aioobs.errors import (
     AccessDenied,
@@ -26,11 +26,11 @@ from aioobs.store.pattern import has_magic, literal_prefix, name_matches, path_m
 from aioobs.url import ObjectURL, parse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from aioobs.s3.client import Client
     from aioobs.s3.objects import ObjectInfo
-    from aioobs.s3.page import Listed
+    from aioobs.s3.page import Listed, Page
 
 __all__ = ["RemoteStore", "file_url"]
 
@@ -175,9 +175,10 @@ class RemoteStore:
 
     async def _remove_folder(self, url: ObjectURL) -> None:
         failures: list[ObsError] = []
-        async for page in self.client.list_pages(url.bucket, url.folder):
-            keys = reversed(page.objects.keys)  # what is deepest comes first
-            failures += await self.client.delete_objects(url.bucket, keys)
+        async with self._pages(url.bucket, url.folder) as pages:
+            async for page in pages:
+                keys = reversed(page.objects.keys)  # what is deepest comes first
+                failures += await self.client.delete_objects(url.bucket, keys)
         # A parallel file system refuses a folder whose content stands on a later page.
         again = [error.url.partition("://")[2].partition("/")[2] for error in failures]
         failures = await self.client.delete_objects(url.bucket, reversed(again))
@@ -264,18 +265,21 @@ class RemoteStore:
             await self._expand_deeply(base, patterns, found, only_folders=only_folders)
         else:
             prefix = base.folder + literal_prefix(patterns[0])
-            async for page in self.client.list_pages(base.bucket, prefix, delimiter="/"):
-                names = [(key, False) for key in page.objects.keys]
-                names += [(folder.rstrip("/"), True) for folder in page.prefixes]
-                for key, folder in names:
-                    name = key[len(base.folder) :]
-                    if not name or not name_matches(name, patterns[0]):
-                        continue
-                    if len(patterns) > 1 and folder:
+            async with self._pages(base.bucket, prefix, delimiter="/") as pages:
+                async for page in pages:
+                    names = [(key, False) for key in page.objects.keys]
+                    names += [(folder.rstrip("/"), True) for folder in page.prefixes]
+                    for key, folder in names:
+                        name = key[len(base.folder) :]
+                        if not name or not name_matches(name, patterns[0]):
+                            continue
                         below = base.with_key(key)
-                        await self._expand(below, patterns[1:], found, only_folders=only_folders)
-                    elif len(patterns) == 1 and (folder or not only_folders):
-                        found.add(str(base.with_key(key)))
+                        if len(patterns) > 1 and folder:
+                            await self._expand(
+                                below, patterns[1:], found, only_folders=only_folders
+                            )
+                        elif len(patterns) == 1 and (folder or not only_folders):
+                            found.add(str(below))
 
     async def _expand_deeply(
         self, base: ObjectURL, patterns: list[str], found: set[str], *, only_folders: bool
@@ -287,6 +291,13 @@ class RemoteStore:
                         names = name.split("/") if name else []
                         if path_matches(names, patterns):
                             found.add(str(base.with_key(base.folder + name)).rstrip("/"))
+
+    def _pages(
+        self, bucket: str, prefix: str, *, delimiter: str = ""
+    ) -> aclosing[AsyncGenerator[Page, None]]:
+        """Return a listing that ends with its block, also where that is cancelled."""
+        pages = self.client.list_pages(bucket, prefix, delimiter=delimiter)
+        return aclosing(cast("AsyncGenerator[Page, None]", pages))
 
     async def _head(self, url: ObjectURL) -> ObjectInfo | None:
         if not url.key.strip("/"):
