@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import pickle
 import ssl
 import traceback
@@ -242,7 +241,7 @@ class TestSecrets:
         caplog: pytest.LogCaptureFixture,
     ) -> None:  # fmt: skip
         caplog.set_level(1)
-        logging.getLogger("asyncio").setLevel(1)
+        caplog.set_level(1, "asyncio")
         given: dict[str, Any] = {"secret_key": SECRET, "security_token": TOKEN, "attempts": 2}
         errors = []
         with FaultyServer(always=reply) as server:
