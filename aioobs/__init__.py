@@ -37,6 +37,7 @@ from aioobs.errors import (
     UnsafeKey,
     WorkerLost,
 )
+from aioobs.logs import follow_environment
 
 if TYPE_CHECKING:
     from aioobs import file
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from aioobs.plans import Plan, plan_copy, run_copy
     from aioobs.s3.body import FilePart
     from aioobs.s3.client import Client, Listed, ObjectInfo, Page
+    from aioobs.s3.observer import Attempt, Call, Observer, Stats
+    from aioobs.session import current_client
     from aioobs.trees import SyncPlan, SyncReport, plan_sync, run_sync, sync_tree
 
 __version__ = "0.1.0"
@@ -51,6 +54,8 @@ __version__ = "0.1.0"
 __all__ = [
     "AccessDenied",
     "AlreadyExists",
+    "Attempt",
+    "Call",
     "Client",
     "Config",
     "ConfigError",
@@ -65,6 +70,7 @@ __all__ = [
     "ObjectChanged",
     "ObjectInfo",
     "ObsError",
+    "Observer",
     "OperationTimeout",
     "Page",
     "Plan",
@@ -74,12 +80,14 @@ __all__ = [
     "Report",
     "ResponseError",
     "SourceError",
+    "Stats",
     "SyncPlan",
     "SyncReport",
     "TransferFailed",
     "UnsafeKey",
     "WorkerLost",
     "__version__",
+    "current_client",
     "errors",
     "file",
     "plan_copy",
@@ -90,17 +98,24 @@ __all__ = [
     "verify",
 ]
 
-# Whoever wants to see the loggers below "aioobs" configures logging; nothing goes to stderr.
+# Whoever wants to see the loggers below "aioobs" configures logging; nothing goes to stderr,
+# unless the environment says so.
 logging.getLogger("aioobs").addHandler(logging.NullHandler())
+follow_environment(logging.getLogger("aioobs"))
 
 # Imported when they are first used: most of the time that an import takes would go into these.
 LATE = {
+    "Attempt": "aioobs.s3.observer",
+    "Call": "aioobs.s3.observer",
     "Client": "aioobs.s3.client",
     "FilePart": "aioobs.s3.body",
     "Listed": "aioobs.s3.page",
     "ObjectInfo": "aioobs.s3.objects",
+    "Observer": "aioobs.s3.observer",
     "Page": "aioobs.s3.page",
     "Plan": "aioobs.plans",
+    "Stats": "aioobs.s3.observer",
+    "current_client": "aioobs.session",
     "plan_copy": "aioobs.plans",
     "run_copy": "aioobs.plans",
     "SyncPlan": "aioobs.trees",

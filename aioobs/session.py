@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 from aioobs.config import VARIABLES, Config, Signature, check_timeouts, split_endpoint
 from aioobs.errors import ConfigError
 from aioobs.s3.client import Client
+from aioobs.s3.observer import Observer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ class Session:
         self._lock = threading.RLock()
         self._explicit: dict[str, object] = {}
         self._client: Client | None = None
+        self._observer = Observer()  # counts and hooks outlive each of the clients
         self._environment: tuple[object, ...] = ()
         os.register_at_fork(after_in_child=self._unlock)
 
@@ -32,18 +34,22 @@ class Session:
         self._lock = threading.RLock()  # another thread of the parent may have held it
 
     def client(self) -> Client:
-        """Return the client, a new one whenever the environment has changed."""
-        environment = fingerprint()
+        """Return the client that the verbs use now, another one after `set_auth`.
+
+        It tells what they did (`Client.stats`, `Client.on_attempt`, `Client.on_call`), which goes
+        on whatever is set, and has S3's own operations.
+        """
+        environment = fingerprint()  # when that has changed, so has the client
         client = self._client
         if client is not None and environment == self._environment:
             return client
         with self._lock:
             if self._client is None or environment != self._environment:
-                self._replace(Client(self._config(self._explicit)))
+                self._replace(self._config(self._explicit))
             return cast("Client", self._client)
 
-    def _replace(self, client: Client) -> None:
-        former, self._client = self._client, client
+    def _replace(self, config: Config) -> None:
+        former, self._client = self._client, Client(config, observer=self._observer)
         self._environment = fingerprint()
         if former is not None:
             former.retire()
@@ -61,7 +67,7 @@ class Session:
             if timeouts := cast("dict[str, float | None]", changes.get("timeouts")):
                 before = cast("dict[str, float | None]", self._explicit.get("timeouts", {}))
                 explicit["timeouts"] = {**before, **timeouts}
-            self._replace(Client(self._config(explicit)))
+            self._replace(self._config(explicit))
             self._explicit = explicit
 
     @staticmethod

@@ -21,7 +21,7 @@ PACKAGE = Path(aioobs.__file__).parent
 GROUPS = """
 report
 errors
-url config threads tasks loops
+logs url config threads tasks loops
 s3
 session
 store
@@ -30,7 +30,7 @@ io
 file background plans trees audits
 testing
 sync
-filesystem cli __main__
+filesystem otel cli __main__
 """
 RANKS = {name: rank for rank, line in enumerate(GROUPS.split("\n")) for name in line.split()}
 # Who may import what, and nobody else; all other modules do with the standard library.
@@ -47,6 +47,7 @@ FOREIGN = {
         "filesystem.ranges",
         "filesystem.trees",
     },
+    "opentelemetry": {"otel"},
     "upath": {"filesystem.paths"},
     "pytest": {"testing"},
     "trustme": {"testing"},
@@ -135,6 +136,7 @@ def test_the_package_exports_what_it_imports() -> None:
     submodules = {name for _, name, _ in pkgutil.iter_modules(aioobs.__path__)}
     public = {name for name in vars(aioobs) if name.isidentifier() and name[0] != "_"}
     machinery = {"annotations", "TYPE_CHECKING", "import_module", "LATE", "logging"}
+    machinery |= {"follow_environment"}
     assert public - submodules - machinery <= set(aioobs.__all__)
     assert all(getattr(aioobs, name) is not None for name in aioobs.__all__)
     assert set(aioobs.__all__) >= {"errors", "file", "Client", "Config", "__version__"}

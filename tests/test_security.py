@@ -243,18 +243,24 @@ class TestSecrets:
         caplog.set_level(1)
         caplog.set_level(1, "asyncio")
         given: dict[str, Any] = {"secret_key": SECRET, "security_token": TOKEN, "attempts": 2}
-        errors = []
+        errors: list[BaseException] = []
+        seen: list[object] = []
         with FaultyServer(always=reply) as server:
             async with connect(
                 server.endpoint, signature=signature, transport=transport, **given
             ) as client:
+                client.on_attempt.append(seen.append)
+                client.on_call.append(seen.append)
                 for call in CALLS:
                     try:
                         await call(client)
                     except ObsError as error:
                         errors.append(error)
                 values = f"{client!r} {client!s} {client.config!r} {client.config!s}"
+                values += f"{client.stats()} {seen} {''.join(map(str, seen))}"
+                values += "".join(str(vars(record)) for record in caplog.records)
         assert errors
+        assert len(seen) > len(CALLS)
         report = "\n".join(map(told, errors)) + values + caplog.text
         assert SECRET not in report
         assert TOKEN not in report

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
     from aioobs.s3.connections import Connections
+    from aioobs.s3.observer import Attempt, Call, Observer, Stats
 
 __all__ = ["Client", "Listed", "ObjectInfo", "Page", "Upload", "UploadedPart"]
 
@@ -47,11 +48,16 @@ class Client:
     A client can be used in any number of event loops and threads, one after the other or at the
     same time: each loop has its own connections, which are closed with `aclose` or with the loop.
     A client is pickled as its `Config`.
+
+    Args:
+        config: How to reach the store; by default as the environment says.
+        observer: Counts what this client does and knows who wants to be told, as it does for the
+            other clients that have it; by default one of its own.
     """
 
-    def __init__(self, config: Config | None = None) -> None:
+    def __init__(self, config: Config | None = None, *, observer: Observer | None = None) -> None:
         self._config = config or Config.from_env()
-        self._exchange = Exchange(self._config)
+        self._exchange = Exchange(self._config, observer)
         self._listing = Listing(self._exchange)
         self._conditions = Conditions(self._exchange)
         self._uploads = Uploads(self._exchange, self._conditions)
@@ -60,6 +66,29 @@ class Client:
     def config(self) -> Config:
         """How this client reaches its store."""
         return self._config
+
+    @property
+    def observer(self) -> Observer:
+        """What counts the requests of this client, and has the hooks."""
+        return self._exchange.observer
+
+    def stats(self) -> Stats:
+        """Return the counts of this client's requests so far, in all threads of this process."""
+        return self.observer.stats()
+
+    @property
+    def on_attempt(self) -> list[Callable[[Attempt], None]]:
+        """Functions that are called with each attempt at a request, once that has ended.
+
+        They run in the middle of everything else, on the event loop, so they have to be quick and
+        must not call blocking functions.  What they raise is logged.
+        """
+        return self.observer.on_attempt
+
+    @property
+    def on_call(self) -> list[Callable[[Call], None]]:
+        """The same for each operation with all its attempts."""
+        return self.observer.on_call
 
     async def list_buckets(self) -> list[str]:
         """Return the names of all buckets of the account."""

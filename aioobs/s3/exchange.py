@@ -25,6 +25,7 @@ from aioobs.s3.body import digest, size_of
 from aioobs.s3.connections import Connections
 from aioobs.s3.credentials import CredentialChain
 from aioobs.s3.dates import http_time
+from aioobs.s3.observer import Course, Observer, request_id
 from aioobs.s3.request import Address, Request, address
 from aioobs.s3.retry import Budget, asks_to_slow_down
 from aioobs.s3.signing import Anonymous, Credentials, Signer, SigOBS, SigV2, SigV4
@@ -62,8 +63,9 @@ log: logging.Logger = logging.getLogger("aioobs.request")
 class Exchange:
     """What one client knows about its store, and its connections, one set for each event loop."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, observer: Observer | None = None) -> None:
         self.config = config
+        self.observer = observer or Observer()
         given = None
         if config.access_key:
             given = Credentials(
@@ -98,21 +100,23 @@ class Exchange:
             ObsError: the last attempt's error.
         """
         limit = self.config.timeout(request.operation)
-        errors: list[ObsError] = []
-        if limit is None:
-            return await self._attempts(request, receive, limit, budget, errors, begun)
+        course, timer = Course(self.observer, request), None
         try:
-            async with asyncio.timeout(limit) as timer:
-                return await self._attempts(request, receive, limit, budget, errors, begun)
-        except TimeoutError as exc:
-            if not timer.expired():
-                raise
-            before = f"; the last attempt: {errors[-1].message}" if errors else ""
-            raise OperationTimeout(
-                f"no result within {limit:g} s{before}",
-                operation=request.operation,
-                url=request.url,
-            ) from (errors[-1] if errors else exc)
+            if limit is None:
+                result = await self._attempts(course, receive, limit, budget, begun)
+            else:
+                async with asyncio.timeout(limit) as timer:
+                    result = await self._attempts(course, receive, limit, budget, begun)
+        except BaseException as exc:
+            if isinstance(exc, TimeoutError) and limit and timer is not None and timer.expired():
+                late = too_late(course, limit)
+                course.end(late)
+                raise late from (course.error or exc)
+            course.end(exc)
+            raise
+        if course.is_told:
+            course.end()
+        return result
 
     async def document(self, request: Request, parse: Callable[[bytes], T]) -> T:
         """Return what *parse* makes of the whole body of the answer."""
@@ -132,52 +136,61 @@ class Exchange:
 
     async def _attempts(
         self,
-        request: Request,
+        course: Course,
         receive: Callable[[Reply], Awaitable[T]],
         limit: float | None,
         budget: Budget | None,
-        errors: list[ObsError],
         begun: Begun | None,
     ) -> T:
-        budget = budget or Budget(self.config)
+        budget, request = budget or Budget(self.config), course.request
         learned: set[str] = set()
         while True:
             try:
                 first, begun = begun, None
-                return await self._attempt(request, receive, limit, first)
+                result = await self._attempt(course, receive, limit, first)
             except ObsError as raised:
                 error = raised
                 error.operation = error.operation or request.operation
                 error.url = error.url or request.url
-                errors[:] = [error]
-            lesson = self._learn(request, error.resp) if error.resp else ""
-            if lesson and lesson not in learned:
+            except BaseException as given_up:
+                course.failed(given_up)
+                raise
+            else:
+                course.answered()
+                return result
+            lesson, wait = "", None
+            try:
+                lesson = self._learn(request, error.resp) if error.resp else ""
+                if lesson in learned:
+                    lesson = ""
                 learned.add(lesson)
-                log.info("%s %s: again with %s", request.operation, request.url, lesson)
-                continue
-            wait = budget.wait_after(error)
+                wait = 0.0 if lesson else budget.wait_after(error)
+            finally:
+                course.failed(error, wait, lesson)
             if wait is None:
                 raise error
-            log.warning("attempt %d failed, the next in %.2f s: %s", budget.made, wait, error)
-            await asyncio.sleep(wait)
+            if not lesson:
+                await asyncio.sleep(wait)
 
     async def _attempt(
         self,
-        request: Request,
+        course: Course,
         receive: Callable[[Reply], Awaitable[T]],
         limit: float | None,
         begun: Begun | None,
     ) -> T:
         if isinstance(begun, ObsError):
             raise begun
-        loop = asyncio.get_running_loop()
+        loop, request = asyncio.get_running_loop(), course.request
         connections = self._connections.get(loop) or await self.connections()
         idle = min(self.config.idle_timeout, limit / 2 if limit else self.config.idle_timeout)
 
         async with connections.slots as since:
             url, headers = await self._signed(request)
             with Watch(idle) as watch:
+                course.watch = watch
                 reply = await connections.send(request, url, headers, watch.progress, begun)
+                course.reply = reply
                 try:
                     if 200 <= reply.status < 300:
                         return await receive(reply)
@@ -377,6 +390,16 @@ class Exchange:
         connections.retire()
 
 
+def too_late(course: Course, limit: float) -> OperationTimeout:
+    """Return the error for a call that has not come to its end in time."""
+    before = f"; the last attempt: {course.error.message}" if course.error else ""
+    return OperationTimeout(
+        f"no result within {limit:g} s{before}",
+        operation=course.request.operation,
+        url=course.request.url,
+    )
+
+
 def signer(config: Config, region: str) -> Signer:
     """Return what signs requests for *region*."""
     if config.anonymous:
@@ -417,13 +440,12 @@ def response_of(reply: Reply, document: bytes) -> ErrorResponse:
     """Return what the head of an answer says, and the document in its body."""
     details = xml.fields(document)
     headers = reply.headers
-    request_id = headers.get("x-amz-request-id") or headers.get("x-obs-request-id")
     return ErrorResponse(
         reply.status,
         reply.reason,
         details.get("Code") or headers.get("x-obs-error-code", ""),
         details.get("Message") or headers.get("x-obs-error-message") or plain_text(document),
-        request_id or details.get("RequestId", ""),
+        request_id(headers) or details.get("RequestId", ""),
         headers,
         details,
     )

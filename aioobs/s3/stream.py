@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from aioobs.errors import ConnectionFailed, ObsError
-from aioobs.s3.body import FilePart
+from aioobs.s3.body import FilePart, size_of
 from aioobs.s3.head import LONGEST_HEAD, parse_head
 from aioobs.s3.request import head_of
 
@@ -88,20 +89,24 @@ async def follow(
             return order, error
         if lent is None:
             return order, None
-        return await Lane(lean, lent, orders, sign, exchange.config.idle_timeout).run(order)
+        return await Lane(exchange, lean, lent, orders, sign).run(order)
 
 
 class Lane:
     """A connection on which one order follows the other."""
 
     __slots__ = (
+        "_began",
         "_body",
+        "_context",
+        "_counters",
         "_head",
         "_last",
         "_lean",
         "_lent",
         "_loop",
         "_missing",
+        "_observer",
         "_order",
         "_orders",
         "_raw",
@@ -117,19 +122,24 @@ class Lane:
     _timer: asyncio.TimerHandle
 
     def __init__(
-        self, lean: LeanTransport, lent: Lent, orders: Orders, sign: Sign, seconds: float
+        self, exchange: Exchange, lean: LeanTransport, lent: Lent, orders: Orders, sign: Sign
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._observer = exchange.observer
+        self._counters = exchange.observer.counters
+        # What a connection tells comes in the context of whoever opened it.
+        self._context = copy_context() if exchange.observer.is_asked() else None
         self._lean = lean
         self._lent = lent
         self._orders = orders
         self._sign = sign
-        self._seconds = seconds  # without a byte, after which an order is given up
+        # Seconds without a byte, after which an order is given up.
+        self._seconds = exchange.config.idle_timeout
         self._raw = b""  # of the head, or what has come of it
         self._body: list[memoryview] = []
         self._missing = -1  # bytes of the body; -1: the head has not come as a whole
         self._stopped: asyncio.Future[Stopped | None] = self._loop.create_future()
-        self._last = self._until = 0.0
+        self._last = self._began = self._until = 0.0
 
     async def run(self, order: Order) -> Stopped | None:
         """Do orders, *order* first, until there is none, or one that cannot be done here."""
@@ -148,6 +158,7 @@ class Lane:
 
     def _send(self, order: Order) -> None:
         self._order = order
+        self._began = self._last
         request = order.request
         try:
             origin, target, headers = self._sign(request)
@@ -233,7 +244,15 @@ class Lane:
         if self._missing or unsent or not self._order.take(self._head, self._body):
             self._hand_over()
         else:
+            self._count()
             self._next()
+
+    def _count(self) -> None:
+        request, seconds = self._order.request, self._last - self._began
+        sent, received = size_of(request.body), self._head.length or 0
+        self._counters[request.operation].add(seconds, sent, received)
+        if self._context is not None:
+            self._context.run(self._observer.at_once, request, self._head, seconds)
 
     def _is_plain(self, head: Head) -> bool:
         plain = head.status == 200 and head.length is not None and head.keep

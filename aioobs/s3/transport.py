@@ -187,6 +187,8 @@ class Reply(Protocol):
     """Names are in lower case."""
     length: int | None
     """The length of the body that the head announces."""
+    received: int
+    """How many bytes of the body have been read."""
 
     async def read(self, limit: int | None = None) -> bytes:
         """Return the whole body, or as much as comes until *limit* bytes are passed.
@@ -212,6 +214,7 @@ class SessionReply:
     def __init__(self, response: aiohttp.ClientResponse, progress: Callable[[], None]) -> None:
         self._response = response
         self._progress = progress
+        self.received = 0
         self.status: int = response.status
         self.reason: str = response.reason or ""
         found: dict[str, list[str]] = {}
@@ -226,17 +229,18 @@ class SessionReply:
         with translated(str(self._response.url)):
             while chunk := await self._response.content.readany():
                 self._progress()
+                self.received += len(chunk)
                 yield chunk
 
     async def read(self, limit: int | None = None) -> bytes:
         """Return the body."""
-        parts, size = [], 0
+        parts = []
         with translated(str(self._response.url)):
             while chunk := await self._response.content.readany():
                 self._progress()
                 parts.append(chunk)
-                size += len(chunk)
-                if limit is not None and size > limit:
+                self.received += len(chunk)
+                if limit is not None and self.received > limit:
                     self._response.close()
                     break
         return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -23,7 +23,7 @@ class Watch:
         ConnectionFailed: nothing has moved.
     """
 
-    __slots__ = ("_before", "_expired", "_last", "_loop", "_seconds", "_task", "_timer")
+    __slots__ = ("_before", "_expired", "_loop", "_seconds", "_task", "_timer", "began", "last")
 
     _task: asyncio.Task[object]
     _timer: asyncio.TimerHandle
@@ -31,13 +31,14 @@ class Watch:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()
-        self._last = self._loop.time()
+        self.began = self.last = self._loop.time()
+        """When this was made, and when something has moved last, on the clock of the loop."""
         self._before = 0
         self._expired = False
 
     def progress(self) -> None:
         """Report that something has moved."""
-        self._last = self._loop.time()
+        self.last = self._loop.time()
 
     def __enter__(self) -> Self:
         task = asyncio.current_task()
@@ -47,7 +48,7 @@ class Watch:
         return self
 
     def _look(self) -> None:
-        left = self._last + self._seconds - self._loop.time()
+        left = self.last + self._seconds - self._loop.time()
         if left > 0:
             self._timer = self._loop.call_later(left, self._look)
         else:

@@ -431,26 +431,32 @@ class LeanReply:
         self.reason: str = wire.answer.reason
         self.headers: Mapping[str, str] = wire.answer.headers
         self.length: int | None = wire.answer.length
+        self.received = 0
 
     async def read(self, limit: int | None = None) -> bytes:
         """Return the body."""
         data = await self._wire.more()
+        self.received = len(data)
         if not self._wire.remaining:
             return data
-        parts, size = [data], len(data)
+        parts = [data]
         while chunk := await self._wire.more():
             parts.append(chunk)
-            size += len(chunk)
-            if limit is not None and size > limit:
+            self.received += len(chunk)
+            if limit is not None and self.received > limit:
                 break
         return b"".join(parts)
 
     async def pour(self, sink: Sink) -> None:
         """Write the body into *sink*."""
-        if isinstance(sink, bodies.DirectSink) and await self._wire.pump_into(sink):
-            return
-        while chunk := await self._wire.more():
-            await sink.write(chunk)
+        before = sink.received
+        try:
+            if isinstance(sink, bodies.DirectSink) and await self._wire.pump_into(sink):
+                return
+            while chunk := await self._wire.more():
+                await sink.write(chunk)
+        finally:
+            self.received = sink.received - before
 
     def close(self) -> None:
         """Give up the rest."""

@@ -74,6 +74,7 @@ __all__ = [
     "TransferFailed",
     "UnsafeKey",
     "WorkerLost",
+    "current_client",
     "errors",
     "file",
     "install_as_moxing",
@@ -84,6 +85,18 @@ __all__ = [
     "sync_tree",
     "verify",
 ]
+
+
+def current_client() -> Client:
+    """Return the client that the verbs use now, another one after `set_auth`.
+
+    It tells what they did (`Client.stats`, `Client.on_attempt`, `Client.on_call`), which goes on
+    whatever is set, and has S3's own operations.
+    """
+    from aioobs.session import current_client
+    from aioobs.sync.client import Client
+
+    return Client._wrap(current_client())  # noqa: SLF001
 
 
 def __getattr__(name: str) -> object:

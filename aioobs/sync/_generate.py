@@ -50,6 +50,8 @@ HANDWRITTEN = {
 }
 # What the blocking module has beyond the async one.
 ADDED = {"aioobs.file": {"shift": "aioobs.sync.shift", "shifted": "aioobs.sync.shift"}}
+# What is wrapped elsewhere: `current_client`.
+WRAPPED = {"aioobs.s3.client": {"Client"}}
 # Methods that are of use to other async code alone.
 OMITTED = {("Client", "connections"), ("Client", "stream")}
 BATCH = {"scan_dir": 1000}  # items to a thread hop; otherwise the two sides move in lockstep
@@ -83,7 +85,8 @@ class Twin:
             and isinstance(source.definitions.get(name, [0])[0], ast.ClassDef)
         }
         self.body: dict[str, str] = {}
-        self.rewrapped: set[str] = set()  # classes of which async instances come out
+        # Classes of which async instances come out.
+        self.rewrapped = set(WRAPPED.get(source.module, ()))
         self.imports: list[str] = []  # statements
         self.defined: set[str] = set()
         self.annotations: set[str] = set()  # names used in them

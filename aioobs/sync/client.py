@@ -10,7 +10,7 @@ from aioobs.s3.client import Listed, ObjectInfo, Page, Upload, UploadedPart
 from aioobs.sync._loop import iterate, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import timedelta
     from types import TracebackType
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aioobs.config import Config
     from aioobs.errors import ObsError
     from aioobs.s3.body import Body, Sink
+    from aioobs.s3.observer import Attempt, Call, Observer, Stats
 
 __all__ = ["Client", "Listed", "ObjectInfo", "Page", "Upload", "UploadedPart"]
 
@@ -29,15 +30,43 @@ class Client:
     A client can be used in any number of event loops and threads, one after the other or at the
     same time: each loop has its own connections, which are closed with `close` or with the loop.
     A client is pickled as its `Config`.
+
+    Args:
+        config: How to reach the store; by default as the environment says.
+        observer: Counts what this client does and knows who wants to be told, as it does for the
+            other clients that have it; by default one of its own.
     """
 
-    def __init__(self, config: Config | None = None) -> None:
-        self._async = _async.Client(config)
+    def __init__(self, config: Config | None = None, *, observer: Observer | None = None) -> None:
+        self._async = _async.Client(config, observer=observer)
 
     @property
     def config(self) -> Config:
         """How this client reaches its store."""
         return self._async.config
+
+    @property
+    def observer(self) -> Observer:
+        """What counts the requests of this client, and has the hooks."""
+        return self._async.observer
+
+    def stats(self) -> Stats:
+        """Return the counts of this client's requests so far, in all threads of this process."""
+        return self._async.stats()
+
+    @property
+    def on_attempt(self) -> list[Callable[[Attempt], None]]:
+        """Functions that are called with each attempt at a request, once that has ended.
+
+        They run in the middle of everything else, on the event loop, so they have to be quick and
+        must not call blocking functions.  What they raise is logged.
+        """
+        return self._async.on_attempt
+
+    @property
+    def on_call(self) -> list[Callable[[Call], None]]:
+        """The same for each operation with all its attempts."""
+        return self._async.on_call
 
     def list_buckets(self) -> list[str]:
         """Return the names of all buckets of the account."""
@@ -386,3 +415,9 @@ class Client:
 
     def __repr__(self) -> str:
         return self._async.__repr__()
+
+    @classmethod
+    def _wrap(cls, inner: _async.Client) -> Self:
+        self = cls.__new__(cls)
+        self._async = inner
+        return self

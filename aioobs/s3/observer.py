@@ -1,0 +1,345 @@
+"""Counts what is asked of a store, and tells those who want to know."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from logging import DEBUG
+from typing import TYPE_CHECKING, TypeVar
+
+from aioobs.errors import ConnectionFailed, NotFound, ObsError
+from aioobs.s3.body import size_of
+from aioobs.s3.retry import retry_after
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from aioobs.s3.head import Head
+    from aioobs.s3.request import Request
+    from aioobs.s3.transport import Reply
+    from aioobs.s3.watch import Watch
+
+__all__ = ["Attempt", "Call", "Course", "Observer", "Stats", "request_id"]
+
+BOUNDS = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, math.inf),
+)
+
+T = TypeVar("T")
+
+log = logging.getLogger("aioobs.request")
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What has been asked of a store up to now."""
+
+    requests: int = 0
+    """Attempts that have ended, well or not."""
+    retries: int = 0
+    """Those of them that were not the first one of a call."""
+    failures: int = 0
+    """Those that had no good answer; that something is not there is none."""
+    sent: int = 0
+    """Bytes of bodies in requests that were answered."""
+    received: int = 0
+    """Bytes of bodies in answers."""
+    seconds: float = 0.0
+    """How long all attempts took together, the bodies of answers included."""
+    latency: Mapping[float, int] = field(default_factory=dict)
+    """How many attempts took so many seconds at most and more than the bound before; the last
+    bound is infinite."""
+    operations: Mapping[str, Stats] = field(default_factory=dict)
+    """The same for each operation, such as ``getObject``, alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request, and what came of it."""
+
+    operation: str
+    """The store's operation, such as ``getObject``."""
+    url: str
+    """What the request is about, as ``s3://bucket/key``."""
+    number: int
+    """1 for the first attempt of a call."""
+    began: float
+    """When it was sent, in Unix seconds."""
+    seconds: float
+    """How long it took, the body of the answer included."""
+    sent: int
+    """Bytes of the body that was sent."""
+    received: int
+    """Bytes of the body that came."""
+    status: int | None
+    """The status of the answer; `None`: there was none."""
+    request_id: str
+    """What the store's support asks for."""
+    error: BaseException | None
+    """Why it failed; `None`: it did not."""
+    wait: float | None
+    """Seconds until the next attempt; `None`: there is to be none."""
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, in a word: the store's code, a status, or what happened to it."""
+        return reason(self.error) if self.error else ""
+
+    def fields(self) -> dict[str, object]:
+        """Return what a line in a log has beside its text."""
+        return {
+            "operation": self.operation,
+            "url": self.url,
+            "attempt": self.number,
+            "seconds": self.seconds,
+            "sent": self.sent,
+            "received": self.received,
+            "status": self.status,
+            "request_id": self.request_id,
+            "reason": self.reason,
+            "wait": self.wait,
+        }
+
+    def __str__(self) -> str:
+        """Return the line that a log has."""
+        told = f"{self.operation} {self.url}: {self.reason or self.status} in {self.seconds:.3f} s"
+        told += f", {self.sent} bytes sent, {self.received} received"
+        told += f", attempt {self.number}" if self.number > 1 else ""
+        return f"{told} (request {self.request_id})" if self.request_id else told
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One operation with all of its attempts."""
+
+    operation: str
+    url: str
+    began: float
+    """When, in Unix seconds."""
+    seconds: float
+    """How long it took, waits included."""
+    attempts: tuple[Attempt, ...]
+    error: BaseException | None
+    """What was raised; `None`: it went well."""
+
+
+class Counter:
+    """The counts of one operation.
+
+    Plain numbers: while Python has its lock, no thread can come between the halves of a ``+=``.
+    """
+
+    __slots__ = ("failures", "latency", "received", "retries", "seconds", "sent")
+
+    def __init__(self) -> None:
+        self.retries = self.failures = self.sent = self.received = 0
+        self.seconds = 0.0
+        self.latency = [0] * len(BOUNDS)
+
+    def add(self, seconds: float, sent: int, received: int) -> None:
+        """Count an attempt."""
+        self.seconds += seconds
+        self.sent += sent
+        self.received += received
+        self.latency[bisect_left(BOUNDS, seconds)] += 1
+
+
+class Counters(dict[str, Counter]):
+    """A counter for each operation that was ever asked for."""
+
+    def __missing__(self, operation: str) -> Counter:
+        return self.setdefault(operation, Counter())  # another thread may have been faster
+
+
+class Observer:
+    """Counts what clients do, and calls those who want to know; several clients may share one."""
+
+    def __init__(self) -> None:
+        self.counters = Counters()
+        self.on_attempt: list[Callable[[Attempt], None]] = []
+        """Called with each attempt that has ended."""
+        self.on_call: list[Callable[[Call], None]] = []
+        """Called with each call that has ended."""
+
+    def is_asked(self) -> bool:
+        """Tell whether anybody wants to know more than numbers."""
+        return bool(self.on_attempt or self.on_call) or log.isEnabledFor(DEBUG)
+
+    def stats(self) -> Stats:
+        """Return what has been counted."""
+        alone = {name: total([self.counters[name]], {}) for name in sorted(self.counters)}
+        return total(self.counters.values(), alone)
+
+    def attempted(self, attempt: Attempt) -> None:
+        """Tell of an attempt that has ended."""
+        if log.isEnabledFor(DEBUG):
+            log.debug("%s", attempt, extra=attempt.fields())
+        call_all(self.on_attempt, attempt)
+
+    def called(self, call: Call) -> None:
+        """Tell of a call that has ended."""
+        call_all(self.on_call, call)
+
+    def at_once(self, request: Request, head: Head, seconds: float) -> None:
+        """Tell of a call that was one good attempt."""
+        attempt = attempt_of(request, 1, seconds, head, head.length or 0)
+        self.attempted(attempt)
+        self.called(Call(attempt.operation, attempt.url, attempt.began, seconds, (attempt,), None))
+
+
+class Course:
+    """A call on its way; who sends an attempt leaves its watch here, and the answer."""
+
+    watch: Watch | None = None
+    reply: Reply | None = None
+    error: ObsError | None = None
+    """Why the last attempt failed."""
+    is_told = False
+    """Whether somebody wants to know its end."""
+    _number = 1
+    _began = 0.0
+    _attempts: tuple[Attempt, ...] = ()
+
+    def __init__(self, observer: Observer, request: Request) -> None:
+        self.request = request
+        self._observer = observer
+        # As `Observer.is_asked` does, but this is done with each request.
+        if observer.on_attempt or observer.on_call or log.isEnabledFor(DEBUG):
+            self.is_told, self._began = True, time.time()
+
+    def answered(self) -> None:
+        """Take that the attempt went well."""
+        watch, reply, request = self.watch, self.reply, self.request
+        assert watch is not None
+        assert reply is not None
+        seconds, received = watch.last - watch.began, reply.received
+        counter = self._observer.counters[request.operation]
+        counter.add(seconds, size_of(request.body) if request.body else 0, received)
+        if self._number > 1:
+            counter.retries += 1
+        if self.is_told:
+            self._tell(attempt_of(request, self._number, seconds, reply, received))
+
+    def failed(self, error: BaseException, wait: float | None = None, lesson: str = "") -> None:
+        """Take that it did not, and whether another one is made after *wait* seconds.
+
+        That is done otherwise if the store has taught a *lesson*.
+        """
+        if isinstance(error, ObsError):
+            self.error = error
+        if self.watch is None and not isinstance(error, ConnectionFailed):
+            return  # it was not sent
+        seconds, reply = 0.0, self.reply
+        if self.watch is not None:
+            seconds = asyncio.get_running_loop().time() - self.watch.began
+        received = reply.received if reply else 0
+        attempt = attempt_of(self.request, self._number, seconds, reply, received, error, wait)
+        counter = self._observer.counters[attempt.operation]
+        counter.add(seconds, attempt.sent, received)
+        counter.failures += not isinstance(error, NotFound)
+        counter.retries += self._number > 1
+        if self.is_told:
+            self._tell(attempt)
+        if wait is not None:
+            log_retry(attempt, lesson)
+        self._number += 1
+        self.watch = self.reply = None
+
+    def _tell(self, attempt: Attempt) -> None:
+        self._attempts += (attempt,)
+        self._observer.attempted(attempt)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Take that the call has ended."""
+        if self.is_told:
+            request, began = self.request, self._began
+            seconds = time.time() - began
+            call = Call(request.operation, request.url, began, seconds, self._attempts, error)
+            self._observer.called(call)
+
+
+def attempt_of(
+    request: Request,
+    number: int,
+    seconds: float,
+    answer: Reply | Head | None,
+    received: int,
+    error: BaseException | None = None,
+    wait: float | None = None,
+) -> Attempt:
+    """Return what is to be told of an attempt that has ended now."""
+    resp = error.resp if isinstance(error, ObsError) else None
+    told = request_id(answer.headers) if answer else ""
+    return Attempt(
+        operation=request.operation,
+        url=request.url,
+        number=number,
+        began=time.time() - seconds,
+        seconds=seconds,
+        sent=size_of(request.body) if answer else 0,
+        received=received,
+        status=answer.status if answer else None,
+        request_id=told or (resp.request_id if resp else ""),
+        error=error,
+        wait=wait,
+    )
+
+
+def log_retry(attempt: Attempt, lesson: str) -> None:
+    """Log that an attempt is followed by another one."""
+    error, extra = attempt.error, attempt.fields()
+    if lesson:
+        extra["reason"] = lesson
+        log.info("%s %s: again with %s", attempt.operation, attempt.url, lesson, extra=extra)
+        return
+    asked = retry_after(error.resp) if isinstance(error, ObsError) else 0.0
+    log.warning(
+        "attempt %d failed, the next in %.2f s%s: %s",
+        attempt.number,
+        attempt.wait,
+        ", as the store asks" if asked else "",
+        error,
+        extra=extra | {"retry_after": asked},
+    )
+
+
+def reason(error: BaseException) -> str:
+    """Return in a word why an attempt failed."""
+    if isinstance(error, ObsError) and error.resp and not 200 <= error.resp.status < 300:
+        return error.resp.code or str(error.resp.status)
+    return error.kind if isinstance(error, ConnectionFailed) else type(error).__name__
+
+
+def request_id(headers: Mapping[str, str]) -> str:
+    """Return what the store's support asks for, from the head of an answer."""
+    return headers.get("x-amz-request-id") or headers.get("x-obs-request-id") or ""
+
+
+def call_all(hooks: list[Callable[[T], None]], value: T) -> None:
+    """Call those who want to know; what they do wrong is logged, and harms nobody else."""
+    for hook in tuple(hooks):
+        try:
+            hook(value)
+        except Exception:
+            log.exception("%r failed", hook)
+
+
+def total(counters: Iterable[Counter], operations: Mapping[str, Stats]) -> Stats:
+    """Return the sum of what was counted."""
+    found = list(counters)
+    latency = [sum(one.latency[place] for one in found) for place in range(len(BOUNDS))]
+    return Stats(
+        requests=sum(latency),
+        retries=sum(one.retries for one in found),
+        failures=sum(one.failures for one in found),
+        sent=sum(one.sent for one in found),
+        received=sum(one.received for one in found),
+        seconds=sum(one.seconds for one in found),
+        latency=dict(zip(BOUNDS, latency, strict=True)),
+        operations=operations,
+    )
