@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import socket
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import faulty
 import pytest
+import swift_server as swift
 
 from aioobs.config import Config, TransportName
 from aioobs.sync import _loop
@@ -96,17 +98,37 @@ def moto_server() -> Iterator[str]:
     """
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with running(command, port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="session")
+def swift_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the endpoint of OpenStack Swift, which is strict: see `swift_server`."""
+    folder = tmp_path_factory.mktemp("swift")
+    if obstacle := swift.obstacle(folder):
+        pytest.skip(obstacle)
+    ports = free_ports(swift.PORTS)
+    command = [sys.executable, swift.__file__, *map(str, ports)]
+    with running(command, ports[0], folder):
+        yield f"http://127.0.0.1:{ports[0]}"
+
+
+@contextlib.contextmanager
+def running(command: list[str], port: int, folder: Path | None = None) -> Iterator[None]:
+    """Run a server for as long as the block lasts, from when it listens on."""
     with subprocess.Popen(
         command,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,  # some end with it, and so with this process
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        cwd=folder,
     ) as server:
         try:
             while not listens(port):
-                assert server.poll() is None, "moto's server ended at its start"
+                assert server.poll() is None, f"{command} ended at its start"
                 time.sleep(0.02)
-            yield f"http://127.0.0.1:{port}"
+            yield
         finally:
             server.terminate()
 

@@ -333,7 +333,8 @@ def forward(upstream: str, *, lose: bool = False) -> Callable[[Received], Answer
             if name.lower() not in ("transfer-encoding", "content-length", "connection")
         ]
         length = reply.getheader("content-length") if received.method == "HEAD" else len(body)
-        lines.append(f"content-length: {length}")
+        if length is not None:
+            lines.append(f"content-length: {length}")
         return Answer("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
 
     return step

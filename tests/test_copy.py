@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytest_plugins = ["verbs"]
+SERVERS = ("seaweedfs", "swift")
 
 MIB = 1 << 20
 DIRECTIONS = ["local-local", "local-remote", "remote-local", "remote-remote"]

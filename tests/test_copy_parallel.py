@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from aioobs.file import Progress
 
 pytest_plugins = ["verbs"]
+SERVERS = ("seaweedfs", "swift")
 
 MIB = 1 << 20
 DIRECTIONS = ["local-local", "local-remote", "remote-local", "remote-remote"]
@@ -153,6 +154,7 @@ async def test_slashes_at_the_end_make_no_difference(mox: Any, ends: tuple[str, 
         assert await mox.list_directory(target, True) == ["d", "d/file", "empty", "file"]
 
 
+@pytest.mark.usefixtures("long")
 async def test_any_number_of_threads_will_do(mox: Any, ends: tuple[str, str]) -> None:
     files = {f"{number % 3}/{number}": str(number).encode() for number in range(20)}
     await plant(mox, ends[0], files)
@@ -888,6 +890,7 @@ async def test_files_that_vanish_while_they_wait_fail_one_by_one(
     assert sorted([*failures, *copied]) == ["1", "2", "3"]
 
 
+@pytest.mark.usefixtures("long")
 async def test_an_object_that_vanishes_while_it_waits_fails_and_the_rest_is_copied(
     mox: Any, bucket: str, store: S3Client, target: Path
 ) -> None:
@@ -999,7 +1002,7 @@ def small_pages() -> Iterator[None]:
     aioobs.file.set_auth(list_max_keys=1000)
 
 
-@pytest.mark.usefixtures("small_pages")
+@pytest.mark.usefixtures("small_pages", "long")
 async def test_listings_of_many_pages_are_copied_whole(
     bucket: str, target: Path, client: Client
 ) -> None:

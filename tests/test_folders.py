@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["verbs"]
 
-SERVERS = ("seaweedfs", "moto")
+SERVERS = ("seaweedfs", "moto", "swift")
 TREE = ("b/c/deep.txt", "b/one.txt", "a.txt", "z.txt", "b2/two.txt")
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytest_plugins = ["verbs"]
+SERVERS = ("seaweedfs", "swift")
 
 MIB = 1 << 20
 NAMES = [

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.request import Request, urlopen
 
 import pytest
+import swift_server as swift
 from anyio import to_thread
 
 import aioobs.file
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEST_KEY = "test-access-key"
+BUCKETS = {"seaweedfs": "obs_bucket", "moto": "moto_bucket", "swift": "swift_bucket"}
+"""The fixture of each server that gives a bucket."""
 
 
 class Place(NamedTuple):
@@ -49,6 +52,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     servers = getattr(metafunc.module, "SERVERS", ("seaweedfs",))
     if "folders_vanish" in metafunc.fixturenames:
         servers = ("moto",)
+    elif "obs_server" in metafunc.fixturenames:
+        servers = ("seaweedfs",)
+    # Swift is slow, and what it shows in one API it shows in the other as well.
+    is_long = "long" in metafunc.fixturenames or metafunc.definition.get_closest_marker("slow")
     places = []
     for api, scheme in APIS.items():
         if api != "async" and "mox" not in metafunc.fixturenames:
@@ -56,8 +63,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if "bucket" not in metafunc.fixturenames:
             places.append(Place(api, "local"))
         if not {"bucket", "root"}.isdisjoint(metafunc.fixturenames):
-            places += [Place(api, scheme, server) for server in servers]
-    metafunc.parametrize("place", places, ids=str, indirect=True)
+            places += [
+                Place(api, scheme, server)
+                for server in servers
+                if server != "swift" or (api == "async" and not is_long)
+            ]
+    found = [
+        pytest.param(place, marks=[pytest.mark.slow] if place.server == "swift" else [])
+        for place in places
+    ]
+    metafunc.parametrize("place", found, ids=str, indirect=True)
 
 
 @pytest.fixture
@@ -76,8 +91,7 @@ def mox(place: Place) -> Any:
 @pytest.fixture
 def bucket(place: Place, request: pytest.FixtureRequest) -> str:
     """Give the URL of an empty bucket."""
-    fixture = "obs_bucket" if place.server == "seaweedfs" else "moto_bucket"
-    url: str = request.getfixturevalue(fixture)
+    url: str = request.getfixturevalue(BUCKETS[place.server])
     return url.replace("s3://", f"{place.kind}://")
 
 
@@ -97,6 +111,11 @@ def folders_vanish() -> None:
 
 
 @pytest.fixture
+def long() -> None:
+    """Ask for a server that is not as slow as Swift."""
+
+
+@pytest.fixture
 def moto_bucket(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Give the URL of an empty bucket on moto's server."""
     monkeypatch.setenv("S3_ENDPOINT", moto_server)
@@ -104,6 +123,18 @@ def moto_bucket(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("SECRET_ACCESS_KEY", TEST_KEY)
     name = f"test-{secrets.token_hex(6)}"
     urlopen(Request(f"{moto_server}/{name}", method="PUT")).close()
+    return f"s3://{name}"
+
+
+@pytest.fixture
+async def swift_bucket(swift_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give the URL of an empty bucket on Swift."""
+    monkeypatch.setenv("S3_ENDPOINT", swift_server)
+    monkeypatch.setenv("ACCESS_KEY_ID", swift.KEY)
+    monkeypatch.setenv("SECRET_ACCESS_KEY", swift.SECRET)
+    name = f"test-{secrets.token_hex(6)}"
+    async with Client(Config.from_env()) as made:
+        await made.create_bucket(name)
     return f"s3://{name}"
 
 
