@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
+import swift_server as swift
 from faulty import RESET, Answer, FaultyServer, Received, connect, forward, refusal
 
 from aioobs import (
@@ -280,9 +281,14 @@ async def test_conditions_are_kept_whatever_the_store_makes_of_them(
 
 
 @WAYS
-async def test_conditions_are_kept_on_a_server_of_another_kind(moto_server: str, put: Put) -> None:
+@pytest.mark.parametrize("server", ["moto_server", "swift_server"])
+async def test_conditions_are_kept_on_a_server_of_another_kind(
+    request: pytest.FixtureRequest, server: str, put: Put
+) -> None:
+    endpoint = request.getfixturevalue(server)
     bucket = f"test-{secrets.token_hex(6)}"
-    async with connect(moto_server) as client:
+    keys = {"access_key": swift.KEY, "secret_key": swift.SECRET}  # moto looks at none
+    async with connect(endpoint, **keys) as client:
         await client.create_bucket(bucket)
         await keeps_its_conditions(client, bucket, put)
 
