@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Attempt", "Call", "Course", "Observer", "Stats", "request_id"]
 
-BOUNDS = (
+BOUNDS: tuple[float, ...] = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, math.inf),
 )
 
 T = TypeVar("T")
 
-log = logging.getLogger("aioobs.request")
+log: logging.Logger = logging.getLogger("aioobs.request")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class Observer:
     """Counts what clients do, and calls those who want to know; several clients may share one."""
 
     def __init__(self) -> None:
-        self.counters = Counters()
+        self.counters: Counters = Counters()
         self.on_attempt: list[Callable[[Attempt], None]] = []
         """Called with each attempt that has ended."""
         self.on_call: list[Callable[[Call], None]] = []
