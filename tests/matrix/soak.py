@@ -136,6 +136,7 @@ async def soak(server: LocalServer, bucket: str, folder: Path, seconds: float) -
     keys = server.access_key, server.secret_key
     child = spawn.Process(target=rain, args=(server.endpoint, *keys, other))
     child.start()
+    other.close()  # so that its end is noticed
     try:
         options = {"endpoint": control.recv(), "retry_wait": 0.01, "idle_timeout": 2.0, **SIZES}
         running = Soak(bucket, folder, seconds)
