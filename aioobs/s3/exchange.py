@@ -65,7 +65,7 @@ class Exchange:
 
     def __init__(self, config: Config, observer: Observer | None = None) -> None:
         self.config = config
-        self.observer = observer or Observer()
+        self.observer: Observer = observer or Observer()
         given = None
         if config.access_key:
             given = Credentials(

@@ -137,9 +137,12 @@ class Counter:
     __slots__ = ("failures", "latency", "received", "retries", "seconds", "sent")
 
     def __init__(self) -> None:
-        self.retries = self.failures = self.sent = self.received = 0
-        self.seconds = 0.0
-        self.latency = [0] * len(BOUNDS)
+        self.retries: int = 0
+        self.failures: int = 0
+        self.sent: int = 0
+        self.received: int = 0
+        self.seconds: float = 0.0
+        self.latency: list[int] = [0] * len(BOUNDS)
 
     def add(self, seconds: float, sent: int, received: int) -> None:
         """Count an attempt."""
@@ -199,10 +202,10 @@ class Course:
     reply: Reply | None = None
     error: ObsError | None = None
     """Why the last attempt failed."""
-    is_told = False
+    is_told: bool = False
     """Whether somebody wants to know its end."""
-    _number = 1
-    _began = 0.0
+    _number: int = 1
+    _began: float = 0.0
     _attempts: tuple[Attempt, ...] = ()
 
     def __init__(self, observer: Observer, request: Request) -> None:

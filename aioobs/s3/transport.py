@@ -214,7 +214,7 @@ class SessionReply:
     def __init__(self, response: aiohttp.ClientResponse, progress: Callable[[], None]) -> None:
         self._response = response
         self._progress = progress
-        self.received = 0
+        self.received: int = 0
         self.status: int = response.status
         self.reason: str = response.reason or ""
         found: dict[str, list[str]] = {}

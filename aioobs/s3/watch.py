@@ -31,7 +31,8 @@ class Watch:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()
-        self.began = self.last = self._loop.time()
+        self.began: float = self._loop.time()
+        self.last: float = self.began
         """When this was made, and when something has moved last, on the clock of the loop."""
         self._before = 0
         self._expired = False

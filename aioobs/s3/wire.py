@@ -431,7 +431,7 @@ class LeanReply:
         self.reason: str = wire.answer.reason
         self.headers: Mapping[str, str] = wire.answer.headers
         self.length: int | None = wire.answer.length
-        self.received = 0
+        self.received: int = 0
 
     async def read(self, limit: int | None = None) -> bytes:
         """Return the body."""
