@@ -47,7 +47,7 @@ FORMAT = 1
 BEGINNING = b'{"journal": '
 CHUNK = 1 << 20
 
-log = logging.getLogger("aioobs.transfer")
+log: logging.Logger = logging.getLogger("aioobs.transfer")
 
 
 class Begun(NamedTuple):

@@ -28,7 +28,7 @@ __all__ = ["LocalLog", "StoreLog"]
 
 NAME = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}-\d{6}\.jsonl")
 in_use: set[tuple[int, int]] = set()  # the files of this process, which its own locks do not hold
-opening = threading.Lock()
+opening: threading.Lock = threading.Lock()
 
 
 class LocalLog:
@@ -38,7 +38,7 @@ class LocalLog:
     that it outlives the machine nobody waits for.
     """
 
-    pause = 0.05
+    pause: float = 0.05
     """Seconds from one `append` to the next: a trip into a thread for each line would cost more."""
 
     def __init__(self, path: str) -> None:
@@ -112,7 +112,7 @@ class LocalLog:
 class StoreLog:
     """A folder of objects, each with the lines of some seconds: an object cannot be added to."""
 
-    pause = 10.0
+    pause: float = 10.0
     """Seconds from one `append` to the next."""
 
     def __init__(self, client: Client, folder: ObjectURL) -> None:

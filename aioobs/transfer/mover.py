@@ -57,7 +57,7 @@ class Mover:
         self.client = client
         self.care = care
         self.journal = journal
-        self.folders = FolderSync() if care.durable else None
+        self.folders: FolderSync | None = FolderSync() if care.durable else None
         self.config: Config = client.config
         self.crew = crew
         self.meter = meter

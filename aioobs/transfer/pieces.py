@@ -168,7 +168,7 @@ class Upload(Whole):
             )
         self._is_open = True
         self._etags.update(self._started.there)
-        self.moved = self._started.bytes_there
+        self.moved: int = self._started.bytes_there
         upload_id, share = self._started.at, pieces_of(self._started.missing, count)
         return [Piece(job, parts, upload_id, version=version) for parts in share]
 

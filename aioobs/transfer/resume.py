@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Started", "is_final", "is_refusal", "is_there", "start_draft", "start_upload"]
 
-log = logging.getLogger("aioobs.transfer")
+log: logging.Logger = logging.getLogger("aioobs.transfer")
 
 
 class Started(NamedTuple):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Line", "Run"]
 
-log = logging.getLogger("aioobs.transfer")
+log: logging.Logger = logging.getLogger("aioobs.transfer")
 
 MOST_NAMED = 20
 AHEAD = 256 << 20  # bytes that this process takes before its turn, when others take as well

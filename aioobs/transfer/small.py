@@ -65,7 +65,7 @@ class SmallFiles:
         self._held = 0
         self.new_folders: set[str] = set()
         """Some of those that were made for this."""
-        self.checks = care.verify != "size"
+        self.checks: bool = care.verify != "size"
         self._care = care
 
     def take(self, job: Job) -> bool:
