@@ -267,15 +267,18 @@ async def test_the_command_line_says_it_in_lines_and_by_its_status(
         (root / name).write_text(name)
     await aioobs.file.copy_parallel(root, f"{obs_bucket}/copy")
     done = run(str(root), f"{obs_bucket}/copy")
-    assert (done.returncode, done.stdout) == (0, "")
-    assert "3 the same, 0 different" in done.stderr
+    summary = "3 same, 0 different, 0 missing, 0 extra, 0 unchecked\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, summary, "")
 
     (root / "two").write_text("owt")
     await aioobs.file.remove(f"{obs_bucket}/copy/one")
     done = run(str(root), f"{obs_bucket}/copy")
     assert done.returncode == 1
-    assert sorted(done.stdout.splitlines()) == ["! two: another content", "- one"]
+    *lines, _ = done.stdout.splitlines()
+    assert sorted(lines) == ["! two: another content", "- one"]
     done = run("--json", str(root), f"{obs_bucket}/copy")
-    told = {line["name"]: line["verdict"] for line in map(json.loads, done.stdout.splitlines())}
+    *found, counts = map(json.loads, done.stdout.splitlines())
+    assert (counts["same"], counts["different"], counts["missing"]) == (1, 1, 1)
+    told = {line["name"]: line["verdict"] for line in found}
     assert told == {"one": "missing", "two": "different", "three": "same"}
     assert run(str(tmp_path / "nowhere"), f"{obs_bucket}/copy").returncode == 3

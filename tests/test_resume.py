@@ -512,12 +512,12 @@ async def test_the_journal_of_another_copy_is_refused(
         await aioobs.file.copy_parallel(source / "2", f"{obs_bucket}/dst", journal=journal)
 
 
-@pytest.mark.parametrize("place", ["src/journal", "src", "src/1/journal"])
+@pytest.mark.parametrize("inside", ["src/journal", "src", "src/1/journal"])
 async def test_a_journal_within_the_source_is_refused(
-    obs_bucket: str, source: Path, place: str
+    obs_bucket: str, source: Path, inside: str
 ) -> None:
     with pytest.raises(ConfigError, match="lies in what is to be copied"):
-        await aioobs.file.copy_parallel(source, f"{obs_bucket}/dst", journal=source.parent / place)
+        await aioobs.file.copy_parallel(source, f"{obs_bucket}/dst", journal=source.parent / inside)
 
 
 async def test_one_copy_at_a_time_writes_a_journal(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aioobs.audits import verify as audit
-from aioobs.cli.failures import tell
 from aioobs.cli.show import say, say_json
 
 if TYPE_CHECKING:
@@ -35,8 +34,9 @@ async def verify(given: argparse.Namespace, _: Tally) -> int:
     report = await audit(
         given.source, given.target, read=given.read, threads=given.jobs, found=show
     )
-    tell(
-        f"{report.same} the same, {report.different} different, {report.missing} missing, "
-        f"{report.extra} extra, {report.unchecked} unchecked"
-    )
+    counts = {verdict: getattr(report, verdict) for verdict in SIGNS}
+    if given.json:
+        say_json(**counts)
+    else:
+        say(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
     return 0 if report else 1

@@ -331,7 +331,8 @@ def without_secrets(error: aiohttp.ClientError) -> None:
         headers = info.headers.copy()
         headers.clear()
         url = info.url.with_query(None)
-        error.request_info = aiohttp.RequestInfo(url, info.method, type(info.headers)(headers), url)
+        # A proxy of headers cannot be pickled, as some want to do with causes.
+        error.request_info = aiohttp.RequestInfo(url, info.method, headers, url)  # type: ignore[arg-type]
         error.args = (error.request_info, ())
     elif isinstance(error, aiohttp.ClientConnectorError):
         error.args = error.args[-1:]  # the cause; the key of the connection is before it

@@ -6,7 +6,7 @@ import os
 import stat as modes
 from dataclasses import dataclass, field
 
-__all__ = ["Entry", "Stat"]
+__all__ = ["Entry", "Stat", "version_of"]
 
 
 @dataclass(frozen=True)
@@ -88,3 +88,8 @@ def stat_of(info: os.stat_result) -> Stat:
     """Return what the file system says."""
     folder = modes.S_ISDIR(info.st_mode)
     return Stat(0 if folder else info.st_size, info.st_mtime_ns, folder)
+
+
+def version_of(size: int, mtime_nsec: int) -> str:
+    """Return what a version of a local file is known by."""
+    return f"{size}-{mtime_nsec}"

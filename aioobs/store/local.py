@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from aioobs.errors import NotFound, SourceError
-from aioobs.store.entry import Entry, Stat, stat_of
+from aioobs.store.entry import Entry, Stat, stat_of, version_of
 from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ __all__ = [
     "folding",
     "local_errors",
     "make_folder",
-    "version_of",
 ]
 
 SCAN_BATCH = 1000
@@ -226,11 +225,6 @@ def make_folder(path: str, folders: FolderSync | None = None) -> bool:
     except NotADirectoryError as error:
         raise NotADirectoryError(errno.ENOTDIR, IN_THE_WAY, path) from error
     return True
-
-
-def version_of(size: int, mtime_nsec: int) -> str:
-    """Return what a version of a local file is known by."""
-    return f"{size}-{mtime_nsec}"
 
 
 class FolderSync:

@@ -29,7 +29,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 from aioobs.errors import AccessDenied, ConfigError, NotFound
-from aioobs.store.local import version_of
+from aioobs.store.entry import version_of
 from aioobs.threads import to_its_end
 from aioobs.transfer.log import LocalLog, StoreLog
 from aioobs.transfer.plan import same_place

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aioobs.errors import ObjectChanged, ReadError, SourceError
 from aioobs.s3.body import FilePart, FileSink
-from aioobs.store.local import CLOSE_ON_EXEC, Draft, Source, local_errors, make_folder, version_of
+from aioobs.store.entry import version_of
+from aioobs.store.local import CLOSE_ON_EXEC, Draft, Source, local_errors, make_folder
 from aioobs.store.upload import abort_upload
 from aioobs.threads import in_thread
 from aioobs.transfer.journal import checksum

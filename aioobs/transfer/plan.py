@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from aioobs.errors import NameConflict, ObsError, UnsafeKey
-from aioobs.store.local import version_of
+from aioobs.store.entry import version_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

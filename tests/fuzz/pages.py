@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 from hypothesis import strategies as st
 
-from aioobs.errors import ProtocolError
+from aioobs.errors import ObsError
 from aioobs.s3 import xml
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ PUT = [
 ]  # fmt: skip
 
 
-def outcome(document: bytes) -> Page | type[ProtocolError]:
+def outcome(document: bytes) -> Page | type[ObsError]:
     try:
         return xml.parse_page(document, version=2)
-    except ProtocolError as error:
+    except ObsError as error:
         return type(error)
 
 
