@@ -37,8 +37,8 @@ async def verify(
     A file of the right size of which nothing more can be known is unchecked.  What is in the copy
     alone is extra, and no fault of it.  Empty folders are not compared.
 
-    In memory are only names that one side alone has, ten thousand at most, where both are listed in
-    the same order.  Some stores have one of their own; names wait there for their like.
+    In memory are only names that seem to be on one side alone, ten thousand at most; of any more
+    each is looked for by itself.  So are all of them where a store lists in an order of its own.
 
     Args:
         src_url: A file or folder.

@@ -14,7 +14,7 @@ from hashlib import md5, sha1
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from faulty import Answer, FaultyServer, Received, answer, refusal
+from faulty import Answer, FaultyServer, Received, answer, listing, refusal
 
 import aioobs
 from aioobs import Client, ConfigError, NotFound
@@ -162,7 +162,7 @@ async def test_a_file_that_cannot_be_compared_is_unchecked(source: Path, copy: s
 async def test_names_in_any_order_find_their_like(
     tmp_path: Path, copy: str, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit, "MOST_ALONE", most)
+    monkeypatch.setattr(audit, "MOST_WAITING", most)
     shared = [f"{letter}{end}" for letter in "abc" for end in ("/1", "-1", "!/1", "0/1")]
     for name in (*shared, "b-lone", "c/lone"):
         path = tmp_path / "src" / name
@@ -172,10 +172,53 @@ async def test_names_in_any_order_find_their_like(
     for name in ("b-lone", "c/lone"):
         await aioobs.file.remove(f"{copy}/{name}")
     await aioobs.file.write(f"{copy}/a-more", b"")
+    no_text = os.fsdecode(b"b\xff")
+    (tmp_path / "src" / no_text).write_text("")
     report = await aioobs.verify(tmp_path / "src", copy)
     assert report.same == len(shared)
-    assert names(report, "missing") == ["b-lone", "c/lone"]
+    assert names(report, "missing") == ["b-lone", no_text, "c/lone"]
     assert names(report, "extra") == ["a-more"]
+
+
+def folders_first(keys: list[str]) -> list[str]:
+    return sorted(keys, key=lambda key: key.split("/"))
+
+
+def backwards(keys: list[str]) -> list[str]:
+    return sorted(keys, key=lambda key: key[::-1])
+
+
+@pytest.mark.parametrize("waiting", [0, 2, 10_000])
+@pytest.mark.parametrize("order", [sorted, folders_first, backwards])
+@pytest.mark.parametrize("other", [sorted, folders_first, backwards])
+async def test_what_stores_list_in_orders_of_their_own_is_told_once(
+    order: Any, other: Any, waiting: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = ["a", "a-", "a/b", "a/c/d", "a0", "b", "c/d"]
+    kept = {
+        "one": order([*shared, "a/b-one", "one"]),
+        "two": other([*shared, "a-two", "two/two"]),
+    }
+
+    def respond(request: Received) -> Answer:
+        if request.method == "HEAD":
+            return answer(etag='"of no content"')
+        keys = kept[request.path.strip("/")]
+        if "delimiter" in request.query:
+            keys = [key for key in keys if key == request.query["prefix"]]
+        start = int(request.query.get("continuation-token", 0))
+        more = str(start + 3) if start + 3 < len(keys) else ""
+        return answer(body=listing(*keys[start : start + 3], following=more))
+
+    monkeypatch.setattr(audit, "MOST_WAITING", waiting)
+    with FaultyServer(always=respond) as server:
+        monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
+        monkeypatch.setenv("ACCESS_KEY_ID", "test-access-key")
+        monkeypatch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
+        report = await aioobs.verify("s3://one", "s3://two", read="nothing")
+    assert report.same + report.unchecked == len(shared)
+    assert names(report, "missing") == ["a/b-one", "one"]
+    assert names(report, "extra") == ["a-two", "two/two"]
 
 
 # What a store knows

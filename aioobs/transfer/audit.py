@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
+import stat as modes
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from aioobs.errors import NotFound
 from aioobs.s3.body import DirectSink
@@ -15,17 +15,21 @@ from aioobs.s3.parts import cut
 from aioobs.store.local import Source, local_errors
 from aioobs.threads import in_thread
 from aioobs.transfer.checksums import agrees, are_same, digest_of, is_digest
+from aioobs.transfer.compare import Side, pairs
 from aioobs.transfer.crew import Crew
 from aioobs.transfer.failures import concerns_all
-from aioobs.transfer.jobs import TREE_BATCH, is_folder, look, take
+from aioobs.transfer.jobs import is_folder, look, unspeakable
 from aioobs.transfer.plan import Job
-from aioobs.transfer.tree import walk_in_order
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import Awaitable, Callable
 
     from aioobs.s3.client import Client
+    from aioobs.transfer.tree import Found
     from aioobs.url import ObjectURL
+
+    Pair = tuple["Item | None", "Item | None"]
+    Task = Callable[["Item | None", "Item | None"], Awaitable[None]]
 
 __all__ = ["Finding", "Read", "Report", "Verdict", "audit"]
 
@@ -33,8 +37,7 @@ Verdict = Literal["same", "different", "missing", "extra", "unchecked"]
 Read = Literal["nothing", "local", "all"]
 
 MOST_NAMED = 1000
-MOST_ALONE = 10_000  # names that wait for their like, before one is looked for
-LOOKS = 64  # at the same time
+MOST_WAITING = 10_000  # of those that seem to be on one side alone, before one is looked for
 RANGE = 64 << 20  # bytes that are compared with one request
 BUFFER = 512 << 10
 
@@ -83,9 +86,6 @@ class Item(NamedTuple):
     error: OSError | None = None
 
 
-Pair = tuple[Item | None, Item | None]
-
-
 async def audit(
     client: Client,
     source: ObjectURL | str,
@@ -96,98 +96,125 @@ async def audit(
     found: Callable[[Finding], object],
 ) -> Report:
     """Compare what is at two places; see `aioobs.verify`."""
-    report, crew = Report(), Crew(client, threads)
-    kind = Below if await is_folder(client, source) else Alone
-
-    async def check(first: Item | None, second: Item | None) -> None:
-        finding = await compared(client, crew, first, second, read)
-        report.add(finding)
-        found(finding)
-
-    async def feed() -> None:
-        if kind is Alone:
-            await look(client, Job(source, target))  # or else there is nothing
-        async with aclosing(matched(kind(client, source), kind(client, target))) as pairs:
-            async for pair in pairs:
-                await crew.room()
-                crew.add(partial(check, *pair))
-
-    await crew.run(feed())
-    return report
+    view = View(client, source, target, read, threads, found)
+    await view.crew.run(view.trees() if await is_folder(client, source) else view.files())
+    return view.report
 
 
 # What there is
 
 
-class Side(Protocol):
-    """One of the two places."""
+class View:
+    """Two places, looked at together."""
 
-    def items(self) -> AsyncGenerator[Item, None]:
-        """Yield all files."""
-
-    async def look(self, name: str) -> Item | None:
-        """Return one file, if it is there."""
-
-
-class Below:
-    """What is in a folder."""
-
-    def __init__(self, client: Client, root: ObjectURL | str) -> None:
+    def __init__(
+        self,
+        client: Client,
+        source: ObjectURL | str,
+        target: ObjectURL | str,
+        read: Read,
+        threads: int,
+        found: Callable[[Finding], object],
+    ) -> None:
+        self.report: Report = Report()
+        self.crew: Crew = Crew(client, threads)
         self._client = client
-        self._root = root
+        self._roots = (source, target)
+        self._read: Read = read
+        self._found = found
 
-    async def items(self) -> AsyncGenerator[Item, None]:
-        """Yield all files, local ones in the order of keys, in which stores list as well."""
-        root = self._root
-        if isinstance(root, str):
-            if not await in_thread(os.path.isdir, root):
-                return
-            tree = walk_in_order(root, str)  # by which a-b comes before a/b
-            while batch := await in_thread(take, tree, TREE_BATCH):
-                for one in batch:
-                    if not one.is_directory or one.error is not None:
-                        path = os.path.join(root, one.name)
-                        yield Item(one.name, path, one.size, error=one.error)
-            return
-        start = len(root.folder)
-        async for page in self._client.list_pages(root.bucket, root.folder):
-            for item in page.objects:
-                if not item.key.endswith("/") or item.size:
-                    yield Item(item.key[start:], root.with_key(item.key), item.size, item.etag)
+    async def files(self) -> None:
+        """Have two files by themselves compared."""
+        source, target = self._roots
+        await look(self._client, Job(source, target))  # or else there is nothing
+        first, second = await self._look_at(source), await self._look_at(target)
+        if first or second:
+            self.crew.add(partial(self._compare, first, second))
 
-    async def look(self, name: str) -> Item | None:
-        """Return one file, if it is there."""
-        if isinstance(self._root, str):
-            return await look_locally(name, os.path.join(self._root, name))
-        url = self._root / name
-        page = await self._client.list_objects(url.bucket, url.key, delimiter="/", limit=1)
-        found = (one for one in page.objects if one.key == url.key)
-        return next((Item(name, url, one.size, one.etag) for one in found), None)
+    async def trees(self) -> None:
+        """Have all files below two folders compared, as both are listed.
 
+        What was told cannot be taken back, so nothing begins anew where a store lists in an order
+        of its own.  But what seems to be on one side alone is believed only if both were in order,
+        and the other one is at its end.  Until then it waits; it is looked for if they were not,
+        or if too much waits.
+        """
+        left, right = (Side(self._client, root, strict=False) for root in self._roots)
+        waiting: list[Pair] = []
+        async with aclosing(pairs(left, right)) as batches:
+            async for batch in batches:
+                is_in_order = left.is_in_order and right.is_in_order
+                for one, other in batch:
+                    first, second = self._item(0, one), self._item(1, other)
+                    if not (first or second):
+                        continue
+                    is_certain = is_in_order and (right if first else left).is_at_end
+                    if (first and second) or is_certain:
+                        await self._add(self._compare, first, second)
+                    elif is_in_order and len(waiting) < MOST_WAITING:
+                        waiting.append((first, second))
+                    else:
+                        await self._add(self._find, first, second)
+        task = self._compare if left.is_in_order and right.is_in_order else self._find
+        for first, second in waiting:
+            await self._add(task, first, second)
 
-class Alone:
-    """A file by itself."""
+    async def _add(self, task: Task, first: Item | None, second: Item | None) -> None:
+        await self.crew.room()
+        self.crew.add(partial(task, first, second))
 
-    def __init__(self, client: Client, place: ObjectURL | str) -> None:
-        self._client = client
-        self._place = place
+    async def _find(self, first: Item | None, second: Item | None) -> None:
+        """Compare a file with its like, if there is one after all."""
+        try:
+            if second is None:
+                assert first is not None
+                second = await self._look_below(self._roots[1], first.name)
+            elif await self._look_below(self._roots[0], second.name) is not None:
+                return  # that one has its own turn
+        except OSError as error:
+            if concerns_all(error):
+                raise
+            item = first or second
+            assert item is not None
+            self._tell(Finding(item.name, "unchecked", str(error)))
+        else:
+            await self._compare(first, second)
 
-    async def items(self) -> AsyncGenerator[Item, None]:
-        """Yield the file."""
-        item = await self.look("")
-        if item is not None:
-            yield item
+    async def _compare(self, first: Item | None, second: Item | None) -> None:
+        self._tell(await compared(self._client, self.crew, first, second, self._read))
 
-    async def look(self, name: str) -> Item | None:
-        """Return the file, if it is there."""
-        place = self._place
+    def _tell(self, finding: Finding) -> None:
+        self.report.add(finding)
+        self._found(finding)
+
+    def _item(self, number: int, found: Found | None) -> Item | None:
+        """Return a file that was listed; `None`: there is none, or it is a folder."""
+        if found is None or (found.is_directory and found.error is None):
+            return None
+        root, name = self._roots[number], found.name
+        place = os.path.join(root, name) if isinstance(root, str) else root / name
+        return Item(name, place, found.size, found.etag, found.error)
+
+    async def _look_at(self, place: ObjectURL | str) -> Item | None:
+        """Return a file by itself, if it is there."""
         if isinstance(place, str):
-            return await look_locally(name, place)
+            return await look_locally("", place)
         try:
             info = await self._client.head_object(place.bucket, place.key)
         except NotFound:
             return None
-        return Item(name, place, info.size, info.etag)
+        return Item("", place, info.size, info.etag)
+
+    async def _look_below(self, root: ObjectURL | str, name: str) -> Item | None:
+        """Return a file in a folder, if it is there."""
+        if isinstance(root, str):
+            return await look_locally(name, os.path.join(root, name))
+        if unspeakable(name):
+            return None
+        url = root / name
+        page = await self._client.list_objects(url.bucket, url.key, delimiter="/", limit=1)
+        found = (one for one in page.objects if one.key == url.key)
+        return next((Item(name, url, one.size, one.etag) for one in found), None)
 
 
 async def look_locally(name: str, path: str) -> Item | None:
@@ -195,53 +222,7 @@ async def look_locally(name: str, path: str) -> Item | None:
         info = await in_thread(os.stat, path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return Item(name, path, info.st_size)
-
-
-async def matched(first: Side, second: Side) -> AsyncGenerator[Pair, None]:
-    """Yield what both sides have under one name, and what one of them has alone.
-
-    Both are read in step, so that names in one order meet at once, whatever there is.  Those that
-    do not meet wait for their like, for some stores list in an order of their own; when too many
-    wait, it is looked for.
-    """
-    alone: tuple[dict[str, Item], dict[str, Item]] = ({}, {})
-    seen: tuple[set[str], set[str]] = (set(), set())
-    sides = (first, second)
-    async with aclosing(first.items()) as one, aclosing(second.items()) as other:
-        streams = (one, other)
-        heads = [await anext(one, None), await anext(other, None)]
-        while heads[0] is not None or heads[1] is not None:
-            turn = int(heads[0] is None or (heads[1] is not None and heads[1].name < heads[0].name))
-            item = heads[turn]
-            assert item is not None
-            heads[turn] = await anext(streams[turn], None)
-            if item.name in seen[turn]:
-                seen[turn].discard(item.name)
-                continue
-            if (like := alone[1 - turn].pop(item.name, None)) is not None:
-                yield in_order(turn, item, like)
-                continue
-            alone[turn][item.name] = item
-            if heads[1 - turn] is None:  # nothing more comes that could be its like
-                del alone[turn][item.name]
-                yield in_order(turn, item, None)
-            elif len(alone[turn]) > MOST_ALONE:
-                names = list(alone[turn])[: MOST_ALONE // 10]
-                for start in range(0, len(names), LOOKS):
-                    some = names[start : start + LOOKS]
-                    found = await asyncio.gather(*map(sides[1 - turn].look, some))
-                    for name, like in zip(some, found, strict=True):
-                        yield in_order(turn, alone[turn].pop(name), like)
-                        if like is not None:
-                            seen[1 - turn].add(name)
-    for turn in (0, 1):
-        for item in alone[turn].values():
-            yield in_order(turn, item, None)
-
-
-def in_order(turn: int, item: Item, like: Item | None) -> Pair:
-    return (item, like) if turn == 0 else (like, item)
+    return Item(name, path, info.st_size) if modes.S_ISREG(info.st_mode) else None
 
 
 # What it is

@@ -5,6 +5,8 @@ list their keys in the order of UTF-8; some walk through their folders, so that 
 before ``a-b``; a local tree can be read in either order.  In which one a store lists is seen by
 its listing alone, and perhaps late: then all begins anew in the other order, and if that is not
 it either, with a listing that is held in memory, some 500 bytes for each object, and sorted.
+Who cannot begin anew takes the listings as they come, and looks for what seems to be on one side
+alone if they were not in order.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     Pair = tuple[Found | None, Found | None]
 
-__all__ = ["ORDERS", "OutOfOrder", "full_name", "pairs"]
+__all__ = ["ORDERS", "OutOfOrder", "Side", "full_name", "pairs"]
 
 
 class OutOfOrder(Exception):
@@ -46,26 +48,15 @@ ORDERS: tuple[Order | None, ...] = (by_key, by_folder, None)
 """To be tried one after the other; the last one, which is none, always does."""
 
 
-async def pairs(
-    client: Client,
-    source: ObjectURL | str,
-    target: ObjectURL | str,
-    order: Order | None,
-    wanted: Filter | None = None,
-    *,
-    hollow: bool = False,
-) -> AsyncGenerator[list[Pair], None]:
+async def pairs(left: Side, right: Side) -> AsyncGenerator[list[Pair], None]:
     """Yield what is below each of two folders, side by side by its name, many at a time.
 
-    A folder shows only if nothing is in it; with *hollow* each marker in the target does, and what
-    is in that folder follows.  A target that does not exist holds nothing.  Names that do not pass
-    the filter *wanted* are left out on both sides.
+    Everything shows once for each side that has it.  What both have shows together if both are in
+    order.
 
     Raises:
-        OutOfOrder: not in this order; begin anew with the next one of `ORDERS`.
+        OutOfOrder: a strict side is not; begin anew with the next one of `ORDERS`.
     """
-    left = Side(client, source, order, wanted, hollow=False)
-    right = Side(client, target, order, wanted, hollow=hollow)
     try:
         while await left.fill() | await right.fill():
             yield merge(left, right)
@@ -75,26 +66,36 @@ async def pairs(
 
 
 class Side:
-    """One of two listings, read bit by bit."""
+    """One of two listings, read bit by bit.
+
+    A folder shows only if nothing is in it; with *hollow* each marker does, and what is in that
+    folder follows.  A folder that does not exist holds nothing.  Names that do not pass the filter
+    *wanted* are left out.  A store that lists in another order ends a *strict* comparison.
+    """
 
     def __init__(
         self,
         client: Client,
         place: ObjectURL | str,
-        order: Order | None,
-        wanted: Filter | None,
+        order: Order | None = by_key,
+        wanted: Filter | None = None,
         *,
-        hollow: bool,
+        hollow: bool = False,
+        strict: bool = True,
     ) -> None:
         self.keys: list[Any] = []
         self.found: list[Found] = []
         self.is_at_end: bool = False
+        self.is_in_order: bool = True
+        self._client = client
         self._order = order or by_key
         self._wanted = wanted
+        self._hollow = hollow
+        self._strict = strict
         if order is None and not isinstance(place, str):
-            self._batches = sorted_things(client, place, hollow=hollow)
+            self._batches = self._sorted(place)
         else:
-            self._batches = things(client, place, self._order, hollow=hollow)
+            self._batches = self._listed(place)
 
     async def fill(self) -> bool:
         """Read on if nothing is left of what was read; tell whether there is anything."""
@@ -113,6 +114,31 @@ class Side:
     async def aclose(self) -> None:
         """Read no further."""
         await self._batches.aclose()
+
+    async def _listed(self, place: ObjectURL | str) -> AsyncGenerator[list[Found], None]:
+        """Yield all there is as it is listed, many at a time."""
+        last: Found | None = None
+        async for batch in listing(self._client, place, self._order):
+            if not batch:
+                continue
+            if last is not None:
+                batch.insert(0, last)
+            keys = [self._order(full_name(found)) for found in batch]
+            if not all(key < after for key, after in pairwise(keys)):
+                if self._strict:
+                    raise OutOfOrder
+                self.is_in_order = False
+            *batch, last = batch if self._hollow else without_hollow(batch)
+            yield batch
+        if last is not None:
+            yield [last]
+
+    async def _sorted(self, place: ObjectURL) -> AsyncGenerator[list[Found], None]:
+        """Yield the same in the order of the keys, whatever that of the store is."""
+        batches = listing(self._client, place, by_key)
+        found = {full_name(one): one async for batch in batches for one in batch}
+        batch = [found[name] for name in sorted(found)]
+        yield batch if self._hollow else without_hollow(batch)
 
 
 def full_name(found: Found) -> str:
@@ -146,38 +172,6 @@ def merge(left: Side, right: Side) -> list[Pair]:
     left.found, left.keys = first[one:], keys[one:]
     right.found, right.keys = second[other:], others[other:]
     return merged
-
-
-async def things(
-    client: Client, place: ObjectURL | str, order: Order, *, hollow: bool
-) -> AsyncGenerator[list[Found], None]:
-    """Yield what is below a folder in an order, many at a time.
-
-    Raises:
-        OutOfOrder: the store does not list in this order.
-    """
-    last: Found | None = None
-    async for batch in listing(client, place, order):
-        if not batch:
-            continue
-        if last is not None:
-            batch.insert(0, last)
-        keys = [order(full_name(found)) for found in batch]
-        if not all(key < after for key, after in pairwise(keys)):
-            raise OutOfOrder
-        *batch, last = batch if hollow else without_hollow(batch)
-        yield batch
-    if last is not None:
-        yield [last]
-
-
-async def sorted_things(
-    client: Client, place: ObjectURL, *, hollow: bool
-) -> AsyncGenerator[list[Found], None]:
-    """Yield the same in the order of the keys, whatever that of the store is."""
-    found = {full_name(one): one async for batch in listing(client, place, by_key) for one in batch}
-    batch = [found[name] for name in sorted(found)]
-    yield batch if hollow else without_hollow(batch)
 
 
 def without_hollow(batch: list[Found]) -> list[Found]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aioobs.s3.client import Client
     from aioobs.url import ObjectURL
 
-__all__ = ["is_folder", "job_of", "listed", "look", "looked", "take"]
+__all__ = ["is_folder", "job_of", "listed", "look", "looked", "take", "unspeakable"]
 
 TREE_BATCH = 500
 LOOKS = 64  # at files of a list, at the same time

@@ -14,7 +14,7 @@ from aioobs.store.remote import RemoteStore
 from aioobs.tasks import Tasks
 from aioobs.threads import in_thread
 from aioobs.transfer.alike import difference, is_alike
-from aioobs.transfer.compare import ORDERS, OutOfOrder, full_name, pairs
+from aioobs.transfer.compare import ORDERS, OutOfOrder, Side, full_name, pairs
 from aioobs.transfer.extras import place_of
 from aioobs.transfer.failures import concerns_all
 from aioobs.transfer.jobs import is_folder, job_of
@@ -175,9 +175,10 @@ class View:
         """Yield a job for each thing in the source; the reason tells whether it is to be copied."""
         # What is left out may be in a folder, which some stores do not let go by itself then.
         hollow = self._delete and wanted is None
-        both = pairs(self._client, self._source, self._target, order, wanted, hollow=hollow)
+        left = Side(self._client, self._source, order, wanted)
+        right = Side(self._client, self._target, order, wanted, hollow=hollow)
         last: Pair | None = None
-        async with aclosing(both):
+        async with aclosing(pairs(left, right)) as both:
             async for batch in both:
                 if last is not None:
                     batch.insert(0, last)
