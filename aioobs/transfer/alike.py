@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import re
 from typing import TYPE_CHECKING
 
 from aioobs.errors import NotFound, ObjectChanged
-from aioobs.s3.objects import multipart_etag
 from aioobs.s3.parts import cut, part_size_for
-from aioobs.store.local import READING, local_errors
-from aioobs.threads import in_thread
+from aioobs.transfer.content import Place, has_etag, has_same_bytes, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from aioobs.s3.client import Client
     from aioobs.transfer.plan import Comparison, Job
     from aioobs.transfer.tree import Found
-    from aioobs.url import ObjectURL
 
 __all__ = ["difference", "is_alike"]
 
 SECOND = 1_000_000_000
 SETTLED = 2 * SECOND  # after which a file was not changed together with one that is as old
-CHUNK = 8 << 20
-TAG = re.compile(r"[0-9a-f]{32}(?:-([0-9]{1,5}))?")
+USUAL_PART = 8 << 20  # of most programs that upload in parts
+RANGE = 8 << 20  # bytes that are compared with one request
 
 
 def difference(source: Found, target: Found, by: Comparison) -> str | None:
@@ -60,74 +53,23 @@ async def is_alike(client: Client, job: Job, etag: str, *, reads: bool) -> bool:
         return True
     if isinstance(source, str) != isinstance(target, str):
         local, tag = (source, etag) if isinstance(source, str) else (target, job.etag)
-        with local_errors(str(local)):
-            if await in_thread(has_etag, str(local), size, tag, client.config.part_size):
+        part_sizes = (part_size_for(size, client.config.part_size), USUAL_PART)
+        async with opened(str(local)) as file:
+            if await has_etag(file.descriptor, size, tag, part_sizes):
                 return True
     elif not (isinstance(source, str) or reads) and etag and job.etag == etag:
         return True
     is_local = isinstance(source, str) and isinstance(target, str)
-    return (reads or is_local) and await has_same_bytes(client, job, etag)
+    return (reads or is_local) and await is_read_alike(client, job, etag)
 
 
-async def has_same_bytes(client: Client, job: Job, etag: str) -> bool:
-    """Read both sides up to the first difference."""
-    for _, offset, length in cut(job.size or 0, CHUNK):
-        stop = offset + length
-        try:
-            data = await read(client, job.source, offset, stop, job.etag)
-            if data != await read(client, job.target, offset, stop, etag):
+async def is_read_alike(client: Client, job: Job, etag: str) -> bool:
+    """Read both sides up to the first range that differs."""
+    first, second = Place(job.source, job.etag), Place(job.target, etag)
+    try:
+        for _, offset, size in cut(job.size or 0, RANGE):
+            if not await has_same_bytes(client, first, second, offset, size):
                 return False
-        except (NotFound, ObjectChanged):  # it is not as it was listed
-            return False
+    except (NotFound, ObjectChanged):  # it is not as it was listed
+        return False
     return True
-
-
-async def read(
-    client: Client, place: ObjectURL | str, start: int, stop: int, etag: str
-) -> bytes | None:
-    if isinstance(place, str):
-        return await in_thread(read_range, place, start, stop)
-    return await client.get_object(place.bucket, place.key, start=start, stop=stop, if_match=etag)
-
-
-def read_range(path: str, start: int, stop: int) -> bytes:
-    with local_errors(path):
-        descriptor = os.open(path, READING)
-    try:
-        return b"".join(pieces(descriptor, start, stop))
-    finally:
-        os.close(descriptor)
-
-
-def pieces(descriptor: int, start: int, stop: int) -> Iterable[bytes]:
-    while start < stop and (data := os.pread(descriptor, min(stop - start, 1 << 20), start)):
-        yield data
-        start += len(data)
-
-
-def has_etag(path: str, size: int, etag: str, part_size: int) -> bool:
-    """Tell whether an ETag is that of a local file, sent in one piece or in usual parts."""
-    if not (found := TAG.fullmatch(etag)):
-        return False
-    descriptor = os.open(path, READING)
-    try:
-        if not found[1]:
-            return md5(descriptor, 0, size) == etag
-        for wanted in dict.fromkeys((part_size_for(size, part_size), CHUNK)):
-            parts = cut(size, wanted)
-            if len(parts) == int(found[1]) and etag == multipart_etag(
-                [md5(descriptor, part.offset, part.offset + part.size) for part in parts]
-            ):
-                return True
-        return False
-    finally:
-        os.close(descriptor)
-
-
-def md5(descriptor: int, start: int, stop: int) -> str:
-    import hashlib
-
-    hashing = hashlib.md5(usedforsecurity=False)
-    for data in pieces(descriptor, start, stop):
-        hashing.update(data)
-    return hashing.hexdigest()

@@ -10,12 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from aioobs.errors import NotFound
-from aioobs.s3.body import DirectSink
 from aioobs.s3.parts import cut
-from aioobs.store.local import Source, local_errors
 from aioobs.threads import in_thread
-from aioobs.transfer.checksums import agrees, are_same, digest_of, is_digest
 from aioobs.transfer.compare import Side, pairs
+from aioobs.transfer.content import Place, agrees, are_same, has_same_bytes, is_digest, opened
 from aioobs.transfer.crew import Crew
 from aioobs.transfer.failures import concerns_all
 from aioobs.transfer.jobs import is_folder, look, unspeakable
@@ -39,7 +37,6 @@ Read = Literal["nothing", "local", "all"]
 MOST_NAMED = 1000
 MOST_WAITING = 10_000  # of those that seem to be on one side alone, before one is looked for
 RANGE = 64 << 20  # bytes that are compared with one request
-BUFFER = 512 << 10
 
 
 class Finding(NamedTuple):
@@ -269,73 +266,21 @@ async def is_same(client: Client, crew: Crew, first: Item, second: Item, read: R
         return None
     local, remote = (first, second) if isinstance(one, str) else (second, first)
     assert not isinstance(remote.place, str)
-    source = Source(str(local.place))
-    try:
-        await in_thread(source.open)
-        found = await agrees(client, remote.place, remote.etag, source.descriptor, local.size)
-        source.check()
-    finally:
-        source.close()
+    async with opened(str(local.place)) as file:
+        found = await agrees(client, remote.place, remote.etag, file.descriptor, local.size)
+        file.check()
     return found
 
 
 async def same_bytes(client: Client, crew: Crew, first: Item, second: Item) -> bool:
     """Tell whether two files have the same bytes, which are read by the whole crew."""
     same = True
+    one, other = Place(first.place, first.etag), Place(second.place, second.etag)
 
     async def check(number: int, offset: int, size: int) -> None:
         nonlocal same
-        if same:
-            one = await digest_at(client, first, offset, size)
-            if one != await digest_at(client, second, offset, size):
-                same = False
+        if same and not await has_same_bytes(client, one, other, offset, size):
+            same = False
 
     await crew.share([partial(check, *part) for part in cut(first.size, RANGE)])
     return same
-
-
-async def digest_at(client: Client, item: Item, offset: int, size: int) -> bytes:
-    """Return the digest of a range of a file, wherever it is."""
-    place = item.place
-    if isinstance(place, str):
-        with local_errors(place):
-            descriptor = await in_thread(os.open, place, os.O_RDONLY)
-        try:
-            return await digest_of(descriptor, offset, size)
-        finally:
-            os.close(descriptor)
-    sink = DigestSink()
-    await client.get_object_into(
-        place.bucket, place.key, sink, start=offset, stop=offset + size, if_match=item.etag
-    )
-    return sink.digest()
-
-
-class DigestSink(DirectSink):
-    """Keeps nothing of a body but its digest."""
-
-    def __init__(self) -> None:
-        import hashlib
-
-        self._hash = hashlib.sha256()
-        self._buffer = memoryview(b"")
-
-    async def write(self, chunk: bytes) -> None:
-        """Take the next bytes."""
-        await in_thread(self._hash.update, chunk)
-        self.received += len(chunk)
-
-    def room(self, size: int) -> memoryview:
-        """Return a buffer."""
-        if not self._buffer:
-            self._buffer = memoryview(bytearray(min(size, BUFFER)))
-        return self._buffer[:size]
-
-    def took(self, count: int) -> None:
-        """Take what is in the buffer."""
-        self._hash.update(self._buffer[:count])
-        self.received += count
-
-    def digest(self) -> bytes:
-        """Return the digest."""
-        return self._hash.digest()

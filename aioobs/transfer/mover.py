@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from aioobs.errors import NotFound, ObjectChanged, ReadError, ResponseError
 from aioobs.s3.body import FilePart, FileSink
 from aioobs.s3.objects import STORED_MD5
-from aioobs.store.local import Draft, FolderSync, Source, make_folder
+from aioobs.store.local import Draft, FolderSync, make_folder
 from aioobs.store.upload import abort_upload
 from aioobs.threads import in_thread
-from aioobs.transfer.checksums import check_copy, check_draft, md5_of
+from aioobs.transfer.content import check_copy, check_draft, md5_of, opened
 from aioobs.transfer.failures import told
 from aioobs.transfer.jobs import look
 from aioobs.transfer.journal import checksum
@@ -403,17 +403,6 @@ async def drafted(target: str, folders: FolderSync | None, mtime_nsec: int) -> A
         yield draft
     finally:
         draft.discard()
-
-
-@asynccontextmanager
-async def opened(path: str) -> AsyncIterator[Source]:
-    """Open a local file that is to be sent."""
-    source = Source(path)
-    try:
-        await in_thread(source.open)
-        yield source
-    finally:
-        source.close()
 
 
 def is_same_file(source: str, target: str) -> bool:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from aioobs.errors import ObjectChanged, ReadError, SourceError
 from aioobs.s3.body import FilePart, FileSink
 from aioobs.store.entry import version_of
-from aioobs.store.local import CLOSE_ON_EXEC, Draft, Source, local_errors, make_folder
+from aioobs.store.local import CLOSE_ON_EXEC, Draft, local_errors, make_folder
 from aioobs.store.upload import abort_upload
 from aioobs.threads import in_thread
+from aioobs.transfer.content import opened
 from aioobs.transfer.journal import checksum
 from aioobs.transfer.plan import Versions
 from aioobs.transfer.resume import (
@@ -275,9 +276,7 @@ async def move_piece(
             )
         )
         return etags
-    file = Source(source)
-    try:
-        await in_thread(file.open)
+    async with opened(source) as file:
         if file.version != piece.version:
             raise SourceError("the file changed while it was being sent", url=source)
         await share(
@@ -291,8 +290,6 @@ async def move_piece(
             )
         )
         file.check()
-    finally:
-        file.close()
     return etags
 
 

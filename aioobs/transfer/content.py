@@ -1,4 +1,4 @@
-"""What is known of the content of an object without reading it, and whether a local file has it.
+"""Whether files have one content: by ETag, by checksum, or byte by byte.
 
 An ETag is the MD5 of an object that was written in one request, and one made of those of its parts
 otherwise; of encrypted and of appended objects it is neither.  Beside it some stores keep sums that
@@ -12,26 +12,41 @@ import hashlib
 import os
 import re
 import zlib
-from typing import TYPE_CHECKING, Protocol
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from aioobs.errors import ReadError
+from aioobs.s3.body import DirectSink
 from aioobs.s3.objects import STORED_MD5, multipart_etag
 from aioobs.s3.parts import part_size_for
+from aioobs.store.local import Source
 from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from aioobs.s3.client import Client
     from aioobs.s3.objects import ObjectInfo
     from aioobs.store.local import Draft
     from aioobs.url import ObjectURL
 
-__all__ = ["agrees", "are_same", "check_copy", "check_draft", "digest_of", "is_digest", "md5_of"]
+__all__ = [
+    "Place",
+    "agrees",
+    "are_same",
+    "check_copy",
+    "check_draft",
+    "has_etag",
+    "has_same_bytes",
+    "is_digest",
+    "md5_of",
+    "opened",
+]
 
 DIGEST = re.compile(r"[0-9a-f]{32}(-[1-9][0-9]{0,4})?")
 MIB = 1 << 20
 CHUNK = 1 << 20
+BUFFER = 512 << 10
 STRETCH = 64 << 20  # of a file that is read before anybody looks up
 PART_SIZES = [size * MIB for size in (5, 6, 8, 10, 15, 16, 20, 25, 32, 50, 64, 100, 128, 256, 512)]
 ENCRYPTION = re.compile(r"x-(amz|obs)-server-side-encryption(-aws-kms-.*|-customer-.*|-kms-.*)?")
@@ -47,6 +62,13 @@ SUMS = {
     f"x-amz-meta-{STORED_MD5}": "md5",
     f"x-obs-meta-{STORED_MD5}": "md5",
 }
+
+
+class Place(NamedTuple):
+    """Where a content is, and of an object which version."""
+
+    at: ObjectURL | str
+    etag: str = ""
 
 
 class Hash(Protocol):
@@ -74,8 +96,8 @@ async def agrees(
     if not size:
         return True
     if is_digest(etag):
-        found = await digests(descriptor, size, hashes_for(etag, size, client.config.part_size))
-        if etag in found:
+        likely = [part_size_for(size, client.config.part_size), *likely_sizes(etag, size)]
+        if await has_etag(descriptor, size, etag, likely):
             return True
     info = await client.head_object(url.bucket, url.key, checksums=True)
     if info.etag != etag:
@@ -88,6 +110,15 @@ async def agrees(
     if is_plain(info):
         return await has_parts(client, url, info, descriptor, size) if "-" in etag else False
     return None
+
+
+async def has_etag(descriptor: int, size: int, etag: str, part_sizes: Iterable[int]) -> bool:
+    """Tell whether an ETag is that of an open file, sent in one piece or in parts of these sizes.
+
+    If it is not, the object may still have the same content.
+    """
+    hashes = hashes_for(etag, size, part_sizes) if is_digest(etag) else []
+    return bool(hashes) and etag in await digests(descriptor, size, hashes)
 
 
 async def has_parts(
@@ -168,14 +199,19 @@ def is_plain(info: ObjectInfo) -> bool:
     )
 
 
-def hashes_for(etag: str, size: int, part_size: int) -> list[Hash]:
-    """Return what may give an ETag; of how its parts were cut only their number is known."""
+def likely_sizes(etag: str, size: int) -> list[int]:
+    """Return sizes of parts that may have given an ETag, which tells only their number."""
+    count = int(etag.partition("-")[2] or 1)
+    return [-(-size // count // MIB) * MIB, *PART_SIZES]
+
+
+def hashes_for(etag: str, size: int, part_sizes: Iterable[int]) -> list[Hash]:
+    """Return what may give an ETag, if its parts have one of these sizes."""
     _, dash, count = etag.partition("-")
     if not dash:
         return [hashlib.md5(usedforsecurity=False)]
-    sizes = {part_size_for(size, part_size), -(-size // int(count) // MIB) * MIB, *PART_SIZES}
-    fitting = sorted(wanted for wanted in sizes if wanted and -(-size // wanted) == int(count))
-    return [OfParts(wanted) for wanted in fitting]
+    fitting = {wanted for wanted in part_sizes if wanted and -(-size // wanted) == int(count)}
+    return [OfParts(wanted) for wanted in sorted(fitting)]
 
 
 async def digests(descriptor: int, size: int, hashes: list[Hash]) -> set[str]:
@@ -184,11 +220,38 @@ async def digests(descriptor: int, size: int, hashes: list[Hash]) -> set[str]:
     return {one.etag() if isinstance(one, OfParts) else one.digest().hex() for one in hashes}
 
 
-async def digest_of(descriptor: int, offset: int, size: int) -> bytes:
-    """Return the SHA-256 of a range of an open file."""
-    found = hashlib.sha256()
-    await feed(descriptor, offset, size, [found])
-    return found.digest()
+async def has_same_bytes(
+    client: Client, first: Place, second: Place, offset: int, size: int
+) -> bool:
+    """Tell whether a range of two files has the same bytes, which are read and not kept."""
+    one = await digest_of(client, first, offset, size)
+    return one == await digest_of(client, second, offset, size)
+
+
+async def digest_of(client: Client, place: Place, offset: int, size: int) -> bytes:
+    """Return the SHA-256 of a range of a file, wherever it is."""
+    url = place.at
+    if isinstance(url, str):
+        found = hashlib.sha256()
+        async with opened(url) as file:
+            await feed(file.descriptor, offset, size, [found])
+        return found.digest()
+    sink = DigestSink()
+    await client.get_object_into(
+        url.bucket, url.key, sink, start=offset, stop=offset + size, if_match=place.etag
+    )
+    return sink.digest()
+
+
+@asynccontextmanager
+async def opened(path: str) -> AsyncIterator[Source]:
+    """Open a local file to be read."""
+    source = Source(path)
+    try:
+        await in_thread(source.open)
+        yield source
+    finally:
+        source.close()
 
 
 async def feed(descriptor: int, offset: int, size: int, hashes: Iterable[Hash]) -> None:
@@ -207,6 +270,34 @@ def take(descriptor: int, offset: int, size: int, hashes: list[Hash]) -> None:
 
 def base64_of(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+class DigestSink(DirectSink):
+    """Keeps nothing of a body but its digest."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._buffer = memoryview(b"")
+
+    async def write(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        await in_thread(self._hash.update, chunk)
+        self.received += len(chunk)
+
+    def room(self, size: int) -> memoryview:
+        """Return a buffer."""
+        if not self._buffer:
+            self._buffer = memoryview(bytearray(min(size, BUFFER)))
+        return self._buffer[:size]
+
+    def took(self, count: int) -> None:
+        """Take what is in the buffer."""
+        self._hash.update(self._buffer[:count])
+        self.received += count
+
+    def digest(self) -> bytes:
+        """Return the digest."""
+        return self._hash.digest()
 
 
 class OfParts:
