@@ -10,6 +10,7 @@ import random
 import subprocess
 import sys
 import zlib
+from contextlib import contextmanager
 from hashlib import md5, sha1
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from aioobs.sync import verify as verify_blocking
 from aioobs.transfer import audit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -180,6 +181,16 @@ async def test_names_in_any_order_find_their_like(
     assert names(report, "extra") == ["a-more"]
 
 
+@contextmanager
+def serving(respond: Callable[[Received], Answer]) -> Iterator[None]:
+    """Have all URLs lead to a server that answers so."""
+    with FaultyServer(always=respond) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("S3_ENDPOINT", server.endpoint)
+        patch.setenv("ACCESS_KEY_ID", "test-access-key")
+        patch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
+        yield
+
+
 def folders_first(keys: list[str]) -> list[str]:
     return sorted(keys, key=lambda key: key.split("/"))
 
@@ -211,14 +222,31 @@ async def test_what_stores_list_in_orders_of_their_own_is_told_once(
         return answer(body=listing(*keys[start : start + 3], following=more))
 
     monkeypatch.setattr(audit, "MOST_WAITING", waiting)
-    with FaultyServer(always=respond) as server:
-        monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
-        monkeypatch.setenv("ACCESS_KEY_ID", "test-access-key")
-        monkeypatch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
+    with serving(respond):
         report = await aioobs.verify("s3://one", "s3://two", read="nothing")
     assert report.same + report.unchecked == len(shared)
     assert names(report, "missing") == ["a/b-one", "one"]
     assert names(report, "extra") == ["a-two", "two/two"]
+
+
+async def test_a_key_that_no_file_can_have_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def respond(request: Received) -> Answer:
+        if request.method == "HEAD":
+            return answer(etag='"of no content"')
+        keys = [] if "delimiter" in request.query else ["../outside", "a//b", "z"]
+        return answer(body=listing(*keys))
+
+    for path in (tmp_path / "outside", tmp_path / "copy/a/b", tmp_path / "copy/z"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    monkeypatch.setattr(audit, "MOST_WAITING", 0)
+    with serving(respond):
+        report = await aioobs.verify("s3://bucket", tmp_path / "copy", read="nothing")
+    assert names(report, "missing") == ["../outside", "a//b"]
+    assert names(report, "extra") == ["a/b"]
+    assert names(report, "unchecked") == ["z"]
 
 
 # What a store knows
@@ -240,10 +268,7 @@ def known(tmp_path: Path) -> Iterator[dict[str, str]]:
             return answer(200, "<ListBucketResult/>")
         return answer(200, b"right", etag=headers["etag"])
 
-    with FaultyServer(always=step) as server, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("S3_ENDPOINT", server.endpoint)
-        patch.setenv("ACCESS_KEY_ID", "test-access-key")
-        patch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
+    with serving(step):
         yield headers
 
 

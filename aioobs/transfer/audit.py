@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from aioobs.errors import NotFound
+from aioobs.errors import NotFound, UnsafeKey
 from aioobs.s3.parts import cut
 from aioobs.threads import in_thread
 from aioobs.transfer.compare import Side, pairs
@@ -17,7 +17,7 @@ from aioobs.transfer.content import Place, agrees, are_same, has_same_bytes, is_
 from aioobs.transfer.crew import Crew
 from aioobs.transfer.failures import concerns_all
 from aioobs.transfer.jobs import is_folder, look, unspeakable
-from aioobs.transfer.plan import Job
+from aioobs.transfer.plan import Job, place_below
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -204,11 +204,14 @@ class View:
 
     async def _look_below(self, root: ObjectURL | str, name: str) -> Item | None:
         """Return a file in a folder, if it is there."""
-        if isinstance(root, str):
-            return await look_locally(name, os.path.join(root, name))
+        try:
+            url = place_below(root, name)
+        except UnsafeKey:
+            return None
+        if isinstance(url, str):
+            return await look_locally(name, url)
         if unspeakable(name):
             return None
-        url = root / name
         page = await self._client.list_objects(url.bucket, url.key, delimiter="/", limit=1)
         found = (one for one in page.objects if one.key == url.key)
         return next((Item(name, url, one.size, one.etag) for one in found), None)
