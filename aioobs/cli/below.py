@@ -16,7 +16,7 @@ from aioobs.url import ObjectURL, parse
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-__all__ = ["Item", "Named", "expand", "items_below", "items_of", "joined", "new_folders"]
+__all__ = ["Item", "Named", "expand", "items_below", "items_of", "joined", "with_folders"]
 
 
 class Named(NamedTuple):
@@ -91,6 +91,19 @@ async def items_below(folder: ObjectURL | str) -> AsyncIterator[Item]:
                 marks = name.endswith("/") and not found.size
                 short = name[:-1] if marks else name
                 yield Item(short, path, found.size, found.mtime_nsec, marks, found.etag)
+
+
+async def with_folders(path: str, items: AsyncIterator[Item]) -> AsyncIterator[Item]:
+    """Yield items below a folder as they are listed, and each folder before what is in it."""
+    before = ""
+    async for item in items:
+        is_folder = item.is_directory and item.error is None
+        name = f"{item.name}/" if is_folder else item.name
+        for folder in new_folders(name, before):
+            yield Item(folder, joined(path, folder), is_directory=True)
+        before = name
+        if not is_folder:
+            yield item
 
 
 def joined(folder: str, name: str) -> str:

@@ -7,15 +7,15 @@ import time
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from aioobs.cli.below import Item, expand, items_of, joined, new_folders
+from aioobs.cli.below import expand, items_of, joined, with_folders
 from aioobs.cli.failures import line_of, tell
 from aioobs.cli.show import moment, readable, say, say_json
 from aioobs.transfer.filter import Filter
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import AsyncIterator
 
+    from aioobs.cli.below import Item
     from aioobs.cli.tally import Tally
 
 __all__ = ["du", "find"]
@@ -50,25 +50,13 @@ async def find(given: argparse.Namespace, _: Tally) -> int:
     """Write the path of each file and folder that all the options are true of."""
     status, now = 0, time.time()
     for path, _by_pattern in await expand(given.paths):
-        async for item in with_folders(path):
+        async for item in with_folders(path, items_of(path)):
             if item.error is not None:
                 tell(line_of(item.error))
                 status = 1
             elif matches(item, given, now):
                 show(item, given)
     return status
-
-
-async def with_folders(path: str) -> AsyncIterator[Item]:
-    """Yield what is below a folder, and each folder before what is in it."""
-    before = ""
-    async for item in items_of(path):
-        name = f"{item.name}/" if item.is_directory else item.name
-        for folder in new_folders(name, before):
-            yield Item(folder, joined(path, folder), is_directory=True)
-        before = name
-        if not item.is_directory:
-            yield item
 
 
 def matches(item: Item, given: argparse.Namespace, now: float) -> bool:

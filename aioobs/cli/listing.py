@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from aioobs import file
-from aioobs.cli.below import expand, items_below, joined, new_folders
+from aioobs.cli.below import expand, items_below, with_folders
 from aioobs.cli.failures import line_of, tell
 from aioobs.cli.show import moment, readable, say, say_json
 from aioobs.session import current_client
@@ -99,17 +99,12 @@ def local_rows(path: str) -> list[Row]:
 
 async def everything(path: str) -> AsyncIterator[Row]:
     """Yield all that is below a folder, each folder before what is in it."""
-    before = ""
-    async for item in items_below(parse(path)):
+    async for item in with_folders(path, items_below(parse(path))):
         if item.error is not None:
             tell(line_of(item.error))
-            continue
-        name = f"{item.name}/" if item.is_directory else item.name
-        for folder in new_folders(name, before):
-            yield Row(folder, joined(path, folder), folder=True)
-        before = name
-        if not item.is_directory:
-            yield Row(item.name, item.path, size=item.size, mtime_nsec=item.mtime_nsec)
+        else:
+            size, folder = item.size, item.is_directory
+            yield Row(item.name, item.path, size=size, mtime_nsec=item.mtime_nsec, folder=folder)
 
 
 async def tree(given: argparse.Namespace, _: Tally) -> int:
