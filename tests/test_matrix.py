@@ -10,7 +10,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 import pytest
-from matrix import RIGHT, UNHARMED, Site, trials
+from matrix import RIGHT, UNHARMED, WRONG, Site, trials
 from matrix.faults import FAULTS
 from matrix.record import PAGE, load, page_with, seen_as
 from matrix.verbs import VERBS
@@ -56,13 +56,14 @@ async def test_a_fault_does_what_is_recorded(
     recorded = load()[name][seen_as(schedule)]
     found = await trials(site, FAULTS[name], schedule, transport, verbs)
 
+    # Against a fault that lasts, or a store that lies, an error is as good, and may be chance.
+    may_fail = schedule == "always" or FAULTS[name].lies
     new = {
         verb: verdict
         for verb, verdict in found.items()
-        if not set(verdict.split(" or ")) <= recorded[verb]
+        if not set(verdict.split(" or ")) <= recorded[verb] and (verdict == WRONG or not may_fail)
     }
-    by_chance = FAULTS[name].races and schedule == "always"
-    assert by_chance or not new, "if it is meant: make reliability"
+    assert not new, "if it is meant: make reliability"
 
 
 def test_what_is_recorded_is_what_is_tried() -> None:

@@ -27,7 +27,7 @@ from matrix.proxy import Proxy, Tampering, serve
 from matrix.verbs import FAILED, READING, SIZES, VERBS, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from aioobs.testing import LocalServer
@@ -39,6 +39,7 @@ __all__ = ["RIGHT", "UNHARMED", "WRONG", "Site", "trials"]
 RIGHT, UNHARMED, WRONG = "right", "unharmed", "wrong bytes"
 IDLE = 0.5  # seconds without a byte, after which an attempt is given up
 LONGEST = 30.0  # seconds for one trial
+SETTLED = 5.0  # seconds in which what was closed has to come to its end
 ATTEMPTS = {"first": 10, "seventh": 10, "random": 10, "always": 3}
 LOOKS = 3  # at what seems to change all the time
 MORE = 6  # requests that a failure may lead to besides further attempts
@@ -151,8 +152,8 @@ async def trials(
             }
             verdicts = await in_turn(row, verbs, options)
         await check_uploads(site, direct, row.tampered)
-    assert alive() == before, "a task or a thread is left"
-    assert descriptors() == opened, "a descriptor is left"
+    await settled(alive, before, "a task or a thread is left")
+    await settled(descriptors, opened, "a descriptor is left")
     return dict(zip(verbs, verdicts, strict=True))
 
 
@@ -193,6 +194,16 @@ async def check_uploads(site: Site, direct: Client, tampered: Iterable[Tampering
         await direct.abort_multipart_upload(site.bucket, upload.key, upload.upload_id)
     names = [upload.key for upload in left if upload.upload_id not in excused]
     assert late or not names, f"uploads are left over: {names}"
+
+
+async def settled(now: Callable[[], object], before: object, message: str) -> None:
+    """Check that everything is as before, or is after what was closed last has come to its end."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(SETTLED):
+            while now() != before:
+                gc.collect()
+                await asyncio.sleep(0.01)
+    assert now() == before, message
 
 
 def alive() -> tuple[set[str], int]:

@@ -56,8 +56,6 @@ class Fault:
     """Whether it comes before the body of the request has been read."""
     in_a_row: int = 2
     """How often one request may meet it and still be expected to succeed in the end."""
-    races: bool = False
-    """Whether it is a matter of chance what becomes of an operation when it lasts."""
     lies: bool = False
     """Whether it is well-formed and false, so that nobody asks again."""
     unnoticed: bool = False
@@ -365,7 +363,7 @@ FAULTS = {
         fault("no answer", instead(STALL), waits=True),
         fault("not HTTP", instead(GARBAGE)),
         fault("reset while sending", instead(BREAK), has_body, early=True),
-        fault("refused while sending", instead(TOO_EARLY), has_body, early=True, races=True),
+        fault("refused while sending", instead(TOO_EARLY), has_body, early=True),
         fault("500", instead(FAILED)),
         fault("502 of a proxy", instead(PROXY_PAGE)),
         fault("503", instead(SLOW_DOWN)),
@@ -383,9 +381,9 @@ FAULTS = {
         fault("reset in the body", cut_in_body("reset"), carried_out=True),
         fault("closed in the body", cut_in_body("close"), carried_out=True),
         fault("stalled in the body", cut_in_body("stall"), carried_out=True, waits=True),
-        fault("silent after the answer", then("stall"), carried_out=True, waits=True, races=True),
+        fault("silent after the answer", then("stall"), carried_out=True, waits=True),
         fault("closed after the answer", then("close"), carried_out=True),
-        fault("reset after the answer", then("reset"), carried_out=True, races=True),
+        fault("reset after the answer", then("reset"), carried_out=True),
         fault("more than announced", longer, carried_out=True),
         fault("dribble", dribbled, carried_out=True),
         fault("Content-Length too long", announced(lambda size: str(size + 7)), carried_out=True),
@@ -411,9 +409,7 @@ FAULTS = {
         ),
         fault("no ETag", without_etag, carried_out=True, lies=True),
         fault("page marker repeats", marked(the_same), is_listing, carried_out=True, lies=True),
-        fault(
-            "page marker goes back", as_it_is, is_later_page, asks=first_page, races=True, lies=True
-        ),
+        fault("page marker goes back", as_it_is, is_later_page, asks=first_page, lies=True),
         fault("page out of order", out_of_order, is_listing, carried_out=True),
         fault("page longer than asked", as_it_is, is_listing, asks=longer_page),
         fault("content corrupted", flipped, is_get, carried_out=True, unnoticed=True, lies=True),
