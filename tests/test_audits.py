@@ -119,6 +119,9 @@ async def test_files_by_themselves_are_compared(source: Path, copy: str, tmp_pat
     assert (await aioobs.verify(source / "a-b", copy)).different == 1
     assert (await aioobs.verify(copy, tmp_path / "missing")).missing == 1
     assert (await aioobs.verify(source, f"{copy}/missing")).missing == len(SIZES)
+    (tmp_path / "link").symlink_to("nowhere")
+    for target in (source / "big", tmp_path / "link"):
+        assert (await aioobs.verify(source, target)).missing == len(SIZES)
     with pytest.raises(NotFound):
         await aioobs.verify(f"{copy}/missing", copy)
     with pytest.raises(ConfigError, match="read='some'"):

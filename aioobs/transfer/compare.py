@@ -70,7 +70,8 @@ class Side:
 
     A folder shows only if nothing is in it; with *hollow* each marker does, and what is in that
     folder follows.  A folder that does not exist holds nothing.  Names that do not pass the filter
-    *wanted* are left out.  A store that lists in another order ends a *strict* comparison.
+    *wanted* are left out.  A store that lists in another order ends a *strict* comparison, and so
+    does a local path that is no folder, which else holds nothing.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class Side:
     async def _listed(self, place: ObjectURL | str) -> AsyncGenerator[list[Found], None]:
         """Yield all there is as it is listed, many at a time."""
         last: Found | None = None
-        async for batch in listing(self._client, place, self._order):
+        async for batch in listing(self._client, place, self._order, strict=self._strict):
             if not batch:
                 continue
             if last is not None:
@@ -185,11 +186,11 @@ def without_hollow(batch: list[Found]) -> list[Found]:
 
 
 async def listing(
-    client: Client, place: ObjectURL | str, order: Order
+    client: Client, place: ObjectURL | str, order: Order, *, strict: bool = True
 ) -> AsyncIterator[list[Found]]:
     """Yield what is below a folder, a local one in an order, that of a store in its own."""
     if isinstance(place, str):
-        if not await in_thread(os.path.lexists, place):
+        if not await in_thread(os.path.lexists if strict else os.path.isdir, place):
             return
         tree = walk_in_order(place, order)
         while batch := await in_thread(take, tree, TREE_BATCH):
