@@ -148,6 +148,22 @@ def test_find_writes_what_all_options_are_true_of(
     assert sorted(by_nul) == sorted(found)
 
 
+@pytest.mark.parametrize(
+    ("options", "status", "expected"),
+    [(["find"], 1, ["sub", "sub/a.txt"]), (["ls", "-r"], 0, ["sub/", "sub/a.txt"])],
+)
+def test_a_link_that_leads_back_is_told_and_what_is_beside_it_shown(
+    options: list[str], status: int, expected: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.txt").write_text("a")
+    (tmp_path / "sub" / "back").symlink_to(tmp_path)
+    done = run(*options, str(tmp_path), status=status)
+    found = [line.removeprefix(f"{tmp_path}/") for line in done.stdout.splitlines()]
+    assert sorted(found) == expected
+    assert done.stderr.count("leads back to a folder that it stands in") == 1
+
+
 def test_stat_shows_what_the_store_says(tree: str) -> None:
     info = file.stat(f"{tree}/a.txt")
     (found,) = objects("stat", f"{tree}/a.txt")
