@@ -296,8 +296,12 @@ async def move_piece(
 async def fetch(client: Client, crew: Crew, meter: Meter, piece: Piece) -> dict[int, str]:
     """Write the parts of a piece to the draft; return their sums, if those are wanted."""
     source = as_object(piece.job.source)
-    descriptor = await in_thread(os.open, piece.draft, os.O_RDWR | CLOSE_ON_EXEC)
+    descriptor = -1
     sums: dict[int, str] = {}
+
+    def open_draft() -> None:  # which is to be closed even if nobody waits for it any more
+        nonlocal descriptor
+        descriptor = os.open(piece.draft, os.O_RDWR | CLOSE_ON_EXEC)
 
     async def one(part: Part) -> None:
         said = piece.sums and piece.sums.get(part.number)
@@ -320,7 +324,9 @@ async def fetch(client: Client, crew: Crew, meter: Meter, piece: Piece) -> dict[
             sums[part.number] = await in_thread(checksum, descriptor, part.offset, part.size)
 
     try:
+        await in_thread(open_draft)
         await crew.share([partial(one, part) for part in piece.parts])
     finally:
-        os.close(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)
     return sums
