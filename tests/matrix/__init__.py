@@ -12,6 +12,7 @@ import asyncio
 import gc
 import os
 import threading
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -136,7 +137,7 @@ async def trials(
     if new := [verb for verb in verbs if verb not in site.usual and fault is not NOTHING]:
         await trials(site, NOTHING, "first", transport, new)
     gc.collect()
-    before, opened = alive(), descriptors()
+    before, opened = tasks() + threads(), descriptors()
     async with Client(Config(endpoint=site.server.endpoint)) as direct:
         proxy = Proxy(Store(site.server.endpoint), site.server.access_key, site.server.secret_key)
         row = Row(site, fault, schedule, proxy, direct)
@@ -152,8 +153,8 @@ async def trials(
             }
             verdicts = await in_turn(row, verbs, options)
         await check_uploads(site, direct, row.tampered)
-    await settled(alive, before, "a task or a thread is left")
-    await settled(descriptors, opened, "a descriptor is left")
+    await settled(lambda: tasks() + threads() - before, "a task or a thread is left")
+    await settled(lambda: descriptors() - opened, "a descriptor is left")
     return dict(zip(verbs, verdicts, strict=True))
 
 
@@ -196,26 +197,29 @@ async def check_uploads(site: Site, direct: Client, tampered: Iterable[Tampering
     assert late or not names, f"uploads are left over: {names}"
 
 
-async def settled(now: Callable[[], object], before: object, message: str) -> None:
-    """Check that everything is as before, or is after what was closed last has come to its end."""
+async def settled(left: Callable[[], Counter[str]], message: str) -> None:
+    """Check that nothing is left, or is after what was closed last has come to its end."""
     with suppress(TimeoutError):
         async with asyncio.timeout(SETTLED):
-            while now() != before:
+            while left():
                 gc.collect()
                 await asyncio.sleep(0.01)
-    assert now() == before, message
+    assert left() == Counter(), message
 
 
-def alive() -> tuple[set[str], int]:
-    """Return the tasks, and how many threads there are that do not wait for work."""
-    threads = [thread.name for thread in threading.enumerate()]
-    tasks = {task.get_name() for task in asyncio.all_tasks()}
-    return tasks, sum("AnyIO worker" not in name for name in threads)
+def tasks() -> Counter[str]:
+    return Counter(task.get_name() for task in asyncio.all_tasks())
 
 
-def descriptors() -> list[str]:
+def threads() -> Counter[str]:
+    """Return the threads that do not wait for work."""
+    names = (thread.name.rstrip("0123456789") for thread in threading.enumerate())
+    return Counter(name for name in names if "AnyIO worker" not in name)
+
+
+def descriptors() -> Counter[str]:
     found = []
     for name in os.listdir("/proc/self/fd"):
         with suppress(FileNotFoundError):
             found.append(os.readlink(f"/proc/self/fd/{name}"))
-    return sorted("socket" if path.startswith("socket:") else path for path in found)
+    return Counter("socket" if path.startswith("socket:") else path for path in found)

@@ -25,7 +25,7 @@ from aioobs.config import Config
 from aioobs.s3.client import Client
 from aioobs.session import session
 from aioobs.testing import LocalServer, is_foreign
-from matrix import RIGHT, alive, descriptors, outcome
+from matrix import RIGHT, descriptors, outcome, tasks, threads
 from matrix.faults import FAULTS, NOTHING
 from matrix.proxy import Proxy, Tampering, serve
 from matrix.verbs import SIZES, VERBS, Place
@@ -80,8 +80,8 @@ class Sample(NamedTuple):
     def taken(cls) -> Sample:
         """Return what there is now."""
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-        tasks, threads = alive()
-        return cls(pages * os.sysconf("SC_PAGE_SIZE"), len(descriptors()), threads, len(tasks))
+        counts = (found.total() for found in (descriptors(), threads(), tasks()))
+        return cls(pages * os.sysconf("SC_PAGE_SIZE"), *counts)
 
 
 class Soak:
