@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 import trustme
-from faulty import FaultyServer, answer, connect, stored
+from faulty import FaultyServer, answer, connect, listing, stored
 
 from aioobs import (
     AccessDenied,
@@ -243,10 +243,18 @@ class TestReceiving:
             async with setting.connect(server) as client:
                 task = asyncio.create_task(client.get_object_into("b", "k", sink))
                 await moved(task, sink, half)
-                assert len(pumps()) == 1
+                # The TLS of uvloop is its own, and so is the work.
+                is_uvloop = type(asyncio.get_running_loop()).__module__.startswith("uvloop")
+                assert len(pumps()) == (0 if is_uvloop and server.endpoint[:5] == "https" else 1)
                 await cancelled(task, random.Random(0))
                 assert not pumps()
         assert (tmp_path / "file").read_bytes() == CONTENT[:half]
+
+    async def test_a_long_answer_that_is_no_object_comes_whole(self, setting: Place) -> None:
+        keys = [f"{number:0200}" for number in range(8000)]
+        with setting.serve(always=answer(body=listing(*keys))) as server:
+            async with setting.connect(server) as client:
+                assert (await client.list_objects("b")).objects.keys == keys
 
     async def test_a_client_that_is_closed_meanwhile_does_no_harm(
         self, setting: Place, tmp_path: Path

@@ -6,6 +6,7 @@ past that: whatever the event loop does meanwhile, it does not touch what the th
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 import threading
@@ -35,13 +36,17 @@ def context_for(config: Config) -> ssl.SSLContext | bool:
     Raises:
         ConfigError: the file of authorities cannot be read.
     """
+    # uvloop stops reading a long answer when the memory of its TLS is not its own.
+    is_asyncio = type(asyncio.get_running_loop()).__module__.startswith("asyncio")
+    shares = config.transport == "lean" and config.origin.startswith("https:") and is_asyncio
     if not isinstance(config.verify, str):
-        lean = config.transport == "lean" and config.origin.startswith("https:")
-        return usual_context(verify=config.verify) if lean else config.verify
+        return usual_context(verify=config.verify) if shares else config.verify
     try:
         if os.path.isdir(config.verify):
-            return shared(ssl.create_default_context(capath=config.verify))
-        return shared(ssl.create_default_context(cafile=config.verify))
+            context = ssl.create_default_context(capath=config.verify)
+        else:
+            context = ssl.create_default_context(cafile=config.verify)
+        return shared(context) if shares else context
     except (OSError, ssl.SSLError) as exc:
         raise ConfigError(
             f"cannot read the certificate authorities in {config.verify!r}: {exc}"
