@@ -59,7 +59,7 @@ def dask(store: None) -> Iterator[Any]:
     distributed = pytest.importorskip("distributed", reason="is for systems that have it")
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
