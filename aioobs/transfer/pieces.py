@@ -7,6 +7,7 @@ process that moves a piece dies, nothing is left but a piece to be moved again.
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -78,10 +79,10 @@ def is_big(job: Job, client: Client, *, shared: bool) -> bool:
 
 def whole_of(job: Job, mover: Mover) -> Whole:
     """Return the big file of a job."""
-    return (Download if isinstance(job.target, str) else Upload)(mover, job)
+    return Download(mover, job) if isinstance(job.target, str) else Upload(mover, job)
 
 
-class Whole:
+class Whole(ABC):
     """A big file, of which others move the pieces."""
 
     def __init__(self, mover: Mover, job: Job) -> None:
@@ -96,25 +97,25 @@ class Whole:
         self._started = Started("", [], {})
         self._etags: dict[int, str] = {}
 
+    @abstractmethod
     async def begin(self) -> list[Piece] | None:
         """Make what the pieces belong to, and return those to be moved.
 
         `None`: it is no file for pieces.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     async def finish(self) -> Versions:
         """Publish the file."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def give_up(self) -> None:
         """Leave nothing of it but for a journal; may be called at any time, also again."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def begins_anew(self) -> bool:
         """Whether another attempt, from the beginning, may fare better."""
-        raise NotImplementedError
 
     @property
     def is_kept(self) -> bool:
