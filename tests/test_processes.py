@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -36,34 +37,38 @@ MIB = 1 << 20
 SPAWN = multiprocessing.get_context("spawn")
 
 
-@pytest.fixture(scope="module")
-def store(obs_server: LocalServer) -> Iterator[None]:
-    """Have the environment of processes that start now lead to the server."""
+@contextlib.contextmanager
+def leading_to(server: LocalServer) -> Iterator[None]:
+    """Have the environment of processes that start now lead to a server, whatever a test has."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in obs_server.environment.items():
+        for name, value in server.environment.items():
             patch.setenv(name, value)
         yield
 
 
 @pytest.fixture(scope="module")
-def pool(store: None) -> Iterator[ProcessPoolExecutor]:
+def pool(obs_server: LocalServer) -> Iterator[ProcessPoolExecutor]:
     """Give a pool of two processes of this machine."""
     with ProcessPoolExecutor(2, mp_context=SPAWN) as executor:
-        list(executor.map(abs, range(8)))
+        with leading_to(obs_server):
+            list(executor.map(abs, range(8)))
         yield executor
 
 
 @pytest.fixture(scope="module")
-def dask(store: None) -> Iterator[Any]:
+def dask(obs_server: LocalServer) -> Iterator[Any]:
     """Give the client of a cluster of two processes."""
     distributed = pytest.importorskip("distributed", reason="is for systems that have it")
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client
+    with contextlib.ExitStack() as stack:
+        with leading_to(obs_server):
+            cluster = distributed.LocalCluster(
+                n_workers=2,
+                threads_per_worker=1,
+                dashboard_address=":0",
+                silence_logs=logging.CRITICAL,
+            )
+            stack.enter_context(cluster)
+        yield stack.enter_context(distributed.Client(cluster))
 
 
 @pytest.fixture(params=["pool", "dask"])
@@ -318,7 +323,7 @@ async def test_a_file_that_changes_between_its_pieces_is_not_published(
 
 
 async def test_a_pool_that_breaks_says_what_is_done_and_the_rest_can_follow(
-    store: None, source: Path, obs_bucket: str, client: Client, tmp_path: Path
+    source: Path, obs_bucket: str, client: Client, tmp_path: Path
 ) -> None:
     plant(source, 3000)
     with ProcessPoolExecutor(2, mp_context=SPAWN) as executor:
