@@ -8,6 +8,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
+from aioobs.caller import on_loop
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
@@ -26,6 +28,7 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     """
     from anyio import to_thread  # not needed to import aioobs
 
+    await on_loop()
     work = Work(partial(function, *args, **kwargs))
     try:
         return await to_thread.run_sync(work, abandon_on_cancel=True)

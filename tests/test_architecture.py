@@ -21,7 +21,7 @@ PACKAGE = Path(aioobs.__file__).parent
 GROUPS = """
 report
 errors
-logs url config threads tasks loops
+logs url config caller threads tasks loops
 s3
 session
 store

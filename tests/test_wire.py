@@ -22,8 +22,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from aioobs import AccessDenied, Config, ConnectionFailed, ObsError, ReadError
+from aioobs.s3.lean import LeanTransport
 from aioobs.s3.transport import Transport
-from aioobs.s3.wire import LeanTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence

@@ -17,7 +17,10 @@ class Raw(Protocol):
     writable: bool
 
     async def readinto(self, buffer: memoryview, /) -> int:
-        """Fill *buffer* as far as there is something."""
+        """Fill *buffer* as far as there is something.
+
+        A blocking file begins this on the thread of its caller: see `aioobs.caller`.
+        """
 
     async def readall(self) -> bytes:
         """Return all from the current position on."""
@@ -26,7 +29,7 @@ class Raw(Protocol):
         """Take *data* and return its length."""
 
     async def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Go to a position and return it."""
+        """Go to a position and return it; needs no event loop."""
 
     async def size(self) -> int:
         """Return the number of bytes of the object."""

@@ -8,6 +8,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
+from aioobs.caller import on_loop
 from aioobs.errors import IsADirectory, NotFound, ObjectChanged, ReadError
 from aioobs.s3.body import BufferSink, Memory, MemorySink
 from aioobs.s3.ranges import read_ranges
@@ -83,11 +84,14 @@ class ObjectReader:
         wanted = min(len(buffer), self._info.size - self._position)
         if wanted <= 0:
             return 0
-        self._forget_other_loops()
+        if any(block.task for block in self._blocks):
+            await on_loop()
+            self._forget_other_loops()
         jumped = self._position != self._stop
         if not self._is_asked_for() and (jumped or wanted > LARGEST_BLOCK):
             count = await self._fill(buffer[:wanted])
         else:
+            await on_loop()
             await self._ask(wanted)
             data, offset = await self._current()
             piece = memoryview(data)[offset : offset + wanted]
@@ -240,8 +244,11 @@ class ObjectReader:
 
 async def give_up(blocks: list[Block]) -> None:
     """Cancel what is on its way on this loop, and wait for its end."""
+    tasks = [block.task for block in blocks if block.task]
+    if not tasks:
+        return
     loop = asyncio.get_running_loop()
-    tasks = [block.task for block in blocks if block.task and block.task.get_loop() is loop]
+    tasks = [task for task in tasks if task.get_loop() is loop]
     for task in tasks:
         task.cancel()
     if tasks:

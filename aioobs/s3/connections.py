@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
 
     from aioobs.config import Config
+    from aioobs.s3.lean import LeanTransport
     from aioobs.s3.request import Request
     from aioobs.s3.transport import Reply
-    from aioobs.s3.wire import LeanTransport, Wire
+    from aioobs.s3.wire import Wire
 
 __all__ = ["Allowance", "Connections"]
 
@@ -40,8 +41,8 @@ class Connections:
 
     def __init__(self, config: Config) -> None:
         # aiohttp, which is slow to import, is first needed here.
+        from aioobs.s3.lean import LeanTransport
         from aioobs.s3.transport import Transport
-        from aioobs.s3.wire import LeanTransport
 
         self._session = Transport(config)
         lean = config.transport == "lean" and config.proxy is None

@@ -109,6 +109,13 @@ class CredentialChain:
         self.tried: tuple[str, ...] = ()
         """Why each source had nothing when all were asked last, for messages."""
 
+    def known(self) -> Credentials | None:
+        """Return credentials that need not be looked for; `None`: `get` may find some."""
+        found = self._found
+        if found is not None and time.monotonic() < self._check_at:
+            return found.credentials
+        return None
+
     async def get(self) -> Credentials | None:
         """Return credentials, or None if no source has any: `tried` says why.
 
@@ -118,11 +125,10 @@ class CredentialChain:
             ConfigError: A source has a half of what is needed, cannot be understood, or has
                 nothing but expired credentials.
         """
-        found = self._found
-        if found is not None and time.monotonic() < self._check_at:
-            return found.credentials
+        if known := self.known():
+            return known
         try:
-            return await self._check(found)
+            return await self._check(self._found)
         except ConfigError as error:
             message = error.message
         # A new one: what a traceback shows of the other's frames are files and the environment.

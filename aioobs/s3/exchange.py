@@ -5,52 +5,49 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
+from aioobs.caller import caller, on_loop
 from aioobs.errors import (
     ConfigError,
     ErrorResponse,
+    NotFound,
     ObsError,
     OperationTimeout,
-    ReadError,
     ResponseError,
-    error_for,
 )
-from aioobs.s3 import xml
 from aioobs.s3.body import digest, size_of
 from aioobs.s3.connections import Connections
 from aioobs.s3.credentials import CredentialChain
 from aioobs.s3.dates import http_time
-from aioobs.s3.observer import Course, Observer, request_id
-from aioobs.s3.request import Address, Request, address
+from aioobs.s3.observer import Course, Observer
+from aioobs.s3.parking import Rest, Wait, Whole
+from aioobs.s3.replies import take
+from aioobs.s3.request import Address, Request, Sign, address
 from aioobs.s3.retry import Budget, asks_to_slow_down
 from aioobs.s3.signing import Anonymous, Credentials, Signer, SigOBS, SigV2, SigV4
 from aioobs.s3.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from aioobs.config import Config
+    from aioobs.s3.lean import LeanTransport
     from aioobs.s3.transport import Reply
-    from aioobs.s3.wire import LeanTransport, Wire
+    from aioobs.s3.wire import Wire
 
     Begun = Wire | ObsError
     """An attempt whose request has been sent already, or one that has failed."""
 
-__all__ = ["Exchange", "Sign"]
+__all__ = ["Exchange"]
 
 T = TypeVar("T")
-Sign = Callable[[Request], tuple[str, str, dict[str, str]]]
-"""Returns where a request goes, what it asks for there, and with which headers."""
-
 UNSIGNED = "UNSIGNED-PAYLOAD"
 USER_AGENT = "aioobs"
 NOBODY = Credentials("", "", None, None)
-LONGEST_ERROR = 256 * 1024
 # A refusal without a word, as a HEAD gets it, may mean that the credentials have expired.
 BETWEEN_DOUBTS = 60.0  # seconds between two searches for newer ones that are made for that
 TOGETHER = 5.0  # seconds within which what is refused is refused for the same reason
@@ -99,24 +96,92 @@ class Exchange:
             OperationTimeout: they would.
             ObsError: the last attempt's error.
         """
-        limit = self.config.timeout(request.operation)
-        course, timer = Course(self.observer, request), None
+        limit, course = self.config.timeout(request.operation), Course(self.observer, request)
         try:
-            if limit is None:
-                result = await self._attempts(course, receive, limit, budget, begun)
+            if caller.loop is None or begun is not None:
+                result = await self._in_time(course, receive, limit, budget, begun)
             else:
-                async with asyncio.timeout(limit) as timer:
-                    result = await self._attempts(course, receive, limit, budget, begun)
+                result = await self._from_here(course, receive, limit, budget, caller.loop)
         except BaseException as exc:
-            if isinstance(exc, TimeoutError) and limit and timer is not None and timer.expired():
-                late = too_late(course, limit)
-                course.end(late)
-                raise late from (course.error or exc)
             course.end(exc)
             raise
         if course.is_told:
             course.end()
         return result
+
+    async def _in_time(
+        self,
+        course: Course,
+        receive: Callable[[Reply], Awaitable[T]],
+        limit: float | None,
+        budget: Budget | None,
+        begun: Begun | None,
+    ) -> T:
+        if limit is None:
+            return await self._attempts(course, receive, limit, budget, begun)
+        timer = None
+        try:
+            async with asyncio.timeout(limit) as timer:
+                return await self._attempts(course, receive, limit, budget, begun)
+        except TimeoutError as exc:
+            if timer is None or not timer.expired():
+                raise
+            raise too_late(course, limit) from (course.error or exc)
+
+    async def _from_here(
+        self,
+        course: Course,
+        receive: Callable[[Reply], Awaitable[T]],
+        limit: float | None,
+        budget: Budget | None,
+        loop: asyncio.AbstractEventLoop,
+    ) -> T:
+        """Do as `_in_time` does, on a thread without an event loop as long as all goes well."""
+        request, wait = course.request, Wait(self._idle_timeout(limit), limit)
+        asked = self._ask(request, wait, loop)
+        if isinstance(asked, Whole):
+            course.watch, course.reply = wait, asked
+            try:
+                result = await take(request, asked, receive)
+            except NotFound as error:
+                course.failed(error)
+                raise
+            except ObsError as error:
+                asked = error
+            else:
+                course.answered()
+                return result
+        elif isinstance(asked, ObsError):
+            course.watch = wait
+        try:
+            await on_loop()
+        except BaseException:
+            if isinstance(asked, Rest):
+                asked.give_up()
+            raise
+        begun = asked.go_on(request.method) if isinstance(asked, Rest) else asked
+        try:
+            left = None if limit is None else limit - (wait.now() - wait.began)
+            result = await self._in_time(course, receive, left, budget, begun)
+        finally:
+            if begun is not None and not isinstance(begun, ObsError):
+                begun.close()
+        if (lean := (await self.connections()).lean(request)) is not None:
+            lean.park(self._address(request.bucket).origin)
+        return result
+
+    def _ask(
+        self, request: Request, wait: Wait, loop: asyncio.AbstractEventLoop
+    ) -> Whole | Rest | ObsError | None:
+        connections = self._connections.get(loop)
+        known = NOBODY if self.config.anonymous else self._credentials.known()
+        if connections is None or known is None or not self.signs_unread:
+            return None
+        lean = connections.lean(request)
+        if lean is None or not connections.slots.is_free():
+            return None
+        self._used = known
+        return lean.parking.ask(request, partial(self._sign, known, UNSIGNED), wait)
 
     async def document(self, request: Request, parse: Callable[[bytes], T]) -> T:
         """Return what *parse* makes of the whole body of the answer."""
@@ -183,26 +248,23 @@ class Exchange:
             raise begun
         loop, request = asyncio.get_running_loop(), course.request
         connections = self._connections.get(loop) or await self.connections()
-        idle = min(self.config.idle_timeout, limit / 2 if limit else self.config.idle_timeout)
 
         async with connections.slots as since:
             url, headers = await self._signed(request)
-            with Watch(idle) as watch:
+            with Watch(self._idle_timeout(limit)) as watch:
                 course.watch = watch
                 reply = await connections.send(request, url, headers, watch.progress, begun)
                 course.reply = reply
                 try:
-                    if 200 <= reply.status < 300:
-                        return await receive(reply)
-                    resp = await error_response(reply)
-                    if asks_to_slow_down(resp):
+                    return await take(request, reply, receive)
+                except ObsError as error:
+                    if error.resp is not None and asks_to_slow_down(error.resp):
                         connections.slots.slow_down(since)
-                except ReadError as error:
-                    error.resp = response_of(reply, b"")
                     raise
-                finally:
-                    reply.close()
-        raise error_for(request.operation, request.url, resp)
+
+    def _idle_timeout(self, limit: float | None) -> float:
+        """Return how many seconds an attempt may wait for a byte, in a call limited to *limit*."""
+        return min(self.config.idle_timeout, limit / 2 if limit else self.config.idle_timeout)
 
     async def _signed(self, request: Request) -> tuple[str, dict[str, str]]:
         """Return the URL and all headers of an attempt that is made now."""
@@ -425,33 +487,3 @@ def may_follow(config: Config, bucket: str, origin: str) -> bool:
     return (there.hostname or "").endswith(f".{site}") and replace(
         config, endpoint=origin
     ).is_public_cloud
-
-
-async def error_response(reply: Reply) -> ErrorResponse:
-    """Return what an answer that is not a success says, as far as it can be read."""
-    try:
-        document = await reply.read(LONGEST_ERROR)
-    except ReadError:
-        document = b""
-    return response_of(reply, document)
-
-
-def response_of(reply: Reply, document: bytes) -> ErrorResponse:
-    """Return what the head of an answer says, and the document in its body."""
-    details = xml.fields(document)
-    headers = reply.headers
-    return ErrorResponse(
-        reply.status,
-        reply.reason,
-        details.get("Code") or headers.get("x-obs-error-code", ""),
-        details.get("Message") or headers.get("x-obs-error-message") or plain_text(document),
-        request_id(headers) or details.get("RequestId", ""),
-        headers,
-        details,
-    )
-
-
-def plain_text(document: bytes) -> str:
-    """Return an error that is neither XML nor a web page, as far as it fits into a line."""
-    text = document[:200].decode("utf-8", "replace").strip()
-    return "" if text.startswith("<") else " ".join(text.split())

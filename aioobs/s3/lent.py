@@ -50,12 +50,8 @@ class Lender:
 
     async def borrow(self, origin: str) -> Lent | None:
         """Return a connection on which nothing has arrived; `None`: the session is to do it."""
-        if idle := self._idle.get(origin):
-            while idle:
-                lent = idle.pop()
-                if lent.is_good():
-                    return lent
-                lent.close()
+        if lent := self.take_idle(origin):
+            return lent
         if not self._fits or origin in self._distrusted:
             return None
         try:
@@ -66,6 +62,16 @@ class Lender:
                 message = "aiohttp %s is not as it is known here, which makes requests slower: %s"
                 log.warning(message, aiohttp.__version__, exc)
             return None
+
+    def take_idle(self, origin: str) -> Lent | None:
+        """Return a connection that is lent and not in use; `None`: there is none."""
+        idle = self._idle.get(origin)
+        while idle:
+            lent = idle.pop()
+            if lent.is_good():
+                return lent
+            lent.close()
+        return None
 
     async def _borrow_anew(self, origin: str) -> Lent:
         while True:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import time
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from aioobs.s3.head import Head
+    from aioobs.s3.parking import Wait
     from aioobs.s3.request import Request
     from aioobs.s3.transport import Reply
     from aioobs.s3.watch import Watch
@@ -198,7 +198,7 @@ class Observer:
 class Course:
     """A call on its way; who sends an attempt leaves its watch here, and the answer."""
 
-    watch: Watch | None = None
+    watch: Watch | Wait | None = None
     reply: Reply | None = None
     error: ObsError | None = None
     """Why the last attempt failed."""
@@ -239,7 +239,7 @@ class Course:
             return  # it was not sent
         seconds, reply = 0.0, self.reply
         if self.watch is not None:
-            seconds = asyncio.get_running_loop().time() - self.watch.began
+            seconds = self.watch.now() - self.watch.began
         received = reply.received if reply else 0
         attempt = attempt_of(self.request, self._number, seconds, reply, received, error, wait)
         counter = self._observer.counters[attempt.operation]

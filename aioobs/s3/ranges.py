@@ -6,6 +6,7 @@ import mmap
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
+from aioobs.caller import on_loop
 from aioobs.errors import ReadError
 from aioobs.s3.body import BufferSink
 from aioobs.s3.parts import cut
@@ -56,6 +57,7 @@ async def read_ranges(
     if size <= part_size:
         await read_part(0, size)
         return
+    await on_loop()
     async with Tasks() as tasks:
         for part in cut(size, part_size):
             await tasks.start(read_part(part.offset, part.size), at_most=RANGES_AT_ONCE)

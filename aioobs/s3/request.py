@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from aioobs.config import Config
 
-__all__ = ["Address", "Body", "FilePart", "Request", "address", "head_of"]
+__all__ = ["Address", "Body", "FilePart", "Request", "Sign", "address", "head_of"]
 
 # Stricter than S3's rules for new buckets, which old buckets do not keep: only what is unsafe in
 # a host name or a path is refused.
@@ -24,6 +25,8 @@ BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 DNS_LABEL = re.compile(r"[a-z0-9][a-z0-9-]*[a-z0-9]")
 HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 FORBIDDEN_IN_HEADERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # a tab may stand there
+JOINED = 64 * 1024
+"""Up to this size a body is sent together with the head."""
 WITHOUT_KEY = frozenset(
     {
         "createBucket",
@@ -71,6 +74,10 @@ class Request:
                 raise ConfigError(f"{name}={value!a} is not text: what is asked for is UTF-8")
         if self.headers:
             check_headers(self.headers)
+
+
+Sign = Callable[[Request], tuple[str, str, dict[str, str]]]
+"""Returns where a request goes, what it asks for there, and with which headers."""
 
 
 class Address(NamedTuple):

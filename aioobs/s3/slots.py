@@ -27,6 +27,10 @@ class Slots:
         self._refused = 0
         self._idle: asyncio.Future[None] | None = None
 
+    def is_free(self) -> bool:
+        """Tell whether nobody waits, nor has to go slowly."""
+        return self._taken < self._limit == self._most and not self._waiting
+
     async def __aenter__(self) -> int:
         """Take a slot; return the round that `slow_down` wants to know of."""
         if self._taken < self._limit and not self._waiting:

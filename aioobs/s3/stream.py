@@ -12,19 +12,21 @@ from abc import ABC, abstractmethod
 from contextvars import copy_context
 from typing import TYPE_CHECKING
 
-from aioobs.errors import ConnectionFailed, ObsError
+from aioobs.errors import ObsError
 from aioobs.s3.body import FilePart, size_of
+from aioobs.s3.failures import stalled
 from aioobs.s3.head import LONGEST_HEAD, parse_head
 from aioobs.s3.request import head_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aioobs.s3.exchange import Begun, Exchange, Sign
+    from aioobs.s3.exchange import Begun, Exchange
     from aioobs.s3.head import Head
+    from aioobs.s3.lean import LeanTransport
     from aioobs.s3.lent import Lent
-    from aioobs.s3.request import Request
-    from aioobs.s3.wire import LeanTransport, Wire
+    from aioobs.s3.request import Request, Sign
+    from aioobs.s3.wire import Wire
 
     Orders = Callable[[], "Order | None"]
     Stopped = tuple["Order", Begun | None]
@@ -196,8 +198,7 @@ class Lane:
             self._timer = self._loop.call_later(left, self._look)
         elif not self._stopped.done():
             self._lent.close()
-            error = ConnectionFailed(f"no byte moved for {self._seconds:g} s", kind="stalled")
-            self._stopped.set_result((self._order, error))
+            self._stopped.set_result((self._order, stalled(self._seconds)))
 
     def _hand_over(self) -> Wire:
         """Have somebody else see what there is to be made of the answer."""

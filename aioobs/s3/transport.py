@@ -8,7 +8,6 @@ never sends anything twice.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import socket
 import ssl
@@ -23,6 +22,7 @@ from yarl import URL
 
 from aioobs.errors import ConfigError, ConnectionFailed, ObsError, ProtocolError, ReadError
 from aioobs.s3 import body as bodies
+from aioobs.s3.failures import tls_hint, unanswered, unconnected, without_tls
 from aioobs.s3.tls import context_for
 from aioobs.threads import in_thread
 
@@ -358,38 +358,3 @@ def warn_of_exposure(config: Config) -> None:
         return
     warned.add(config.host)
     log.warning(why, config.host)
-
-
-def without_tls(host: str, cause: Exception) -> ConnectionFailed:
-    """Return the error for a connection that could not be encrypted."""
-    text = str(cause)
-    hint = "verify=False trusts anybody, verify=<file> trusts your own authority"
-    if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text or "HTTP_REQUEST" in text:
-        hint = "if it speaks plain HTTP, give the endpoint with http:// or set S3_USE_HTTPS=0"
-    return ConnectionFailed(f"no TLS connection to {host}: {text}; {hint}", kind="tls")
-
-
-def unanswered(url: str, why: str) -> ConnectionFailed:
-    """Return the error for a connection that ended before there was an answer."""
-    host = url.split("/", 3)[2]
-    return ConnectionFailed(f"the connection to {host} broke before an answer{why}{tls_hint(url)}")
-
-
-def tls_hint(url: str) -> str:
-    """Return what to do if TLS is spoken where it was not expected."""
-    if url.startswith("https:"):
-        return ""
-    return "; if it speaks TLS, give the endpoint with https:// or set S3_USE_HTTPS=1"
-
-
-def unconnected(host: str, cause: OSError) -> ConnectionFailed:
-    """Return the error for a connection that could not be made."""
-    if isinstance(cause, socket.gaierror):
-        kind = "unreachable" if cause.errno == socket.EAI_AGAIN else "unknown host"
-        return ConnectionFailed(f"the name {host} is not known ({cause.strerror})", kind=kind)
-    if cause.errno == errno.ECONNREFUSED:
-        return ConnectionFailed(
-            f"nothing listens at {host}; is the endpoint right?", kind="refused"
-        )
-    kind = "reset" if isinstance(cause, ConnectionError) else "unreachable"
-    return ConnectionFailed(f"no connection to {host}: {cause}", kind=kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Self
 
-from aioobs.errors import ConnectionFailed
+from aioobs.s3.failures import stalled
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -41,6 +41,10 @@ class Watch:
         """Report that something has moved."""
         self.last = self._loop.time()
 
+    def now(self) -> float:
+        """Return the time on that clock."""
+        return self._loop.time()
+
     def __enter__(self) -> Self:
         task = asyncio.current_task()
         assert task is not None
@@ -67,6 +71,4 @@ class Watch:
             return
         ours = self._task.uncancel() <= self._before
         if ours and exc_type is asyncio.CancelledError:
-            raise ConnectionFailed(
-                f"no byte moved for {self._seconds:g} s", kind="stalled"
-            ) from exc
+            raise stalled(self._seconds) from exc

@@ -15,93 +15,24 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aioobs.errors import ConnectionFailed, ReadError
 from aioobs.s3 import body as bodies
+from aioobs.s3.failures import tls_hint, unanswered
 from aioobs.s3.head import LONGEST_HEAD, dechunked, is_foreign, may_become_head, parse_head
-from aioobs.s3.lent import Lender
 from aioobs.s3.pump import can_pump, receive_into, send_body
-from aioobs.s3.request import head_of
+from aioobs.s3.request import JOINED
 from aioobs.s3.tls import SharedTLS
-from aioobs.s3.transport import tls_hint, unanswered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from aioobs.config import Config
-    from aioobs.s3.body import Body, Sink
+    from aioobs.s3.body import Body
     from aioobs.s3.head import Head
-    from aioobs.s3.lent import Lent
-    from aioobs.s3.transport import Reply, Transport
+    from aioobs.s3.lent import Lender, Lent
 
-__all__ = ["LeanTransport", "Wire"]
+__all__ = ["Wire"]
 
 BUFFERED = 512 * 1024  # bytes of a body that wait for their reader
-JOINED = 64 * 1024  # up to this size a body is sent together with its head
 LOOK_OUT = 0.5  # seconds between two looks whether the other side is still there
 PUMPED = 256 * 1024  # from this size on a worker thread moves the body
-
-
-class LeanTransport:
-    """Sends requests over the connections of a `Transport`, and those it cannot do over that."""
-
-    def __init__(self, session: Transport, config: Config) -> None:
-        self._session = session
-        self.lender: Lender = Lender(session, config)
-
-    async def send(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: Body,
-        progress: Callable[[], None],
-    ) -> Reply:
-        """Do as `Transport.send` does."""
-        start = url.index("/", 8)
-        origin, target = url[:start], url[start:]
-        lent = await self.lender.borrow(origin)
-        if lent is None:
-            return await self._session.send(method, url, headers, body, progress)
-        wire = self.wire(lent, method)
-        wire.progress = progress
-        try:
-            await wire.send(head_of(method, target, headers), body)
-        except BaseException:
-            wire.close()
-            raise
-        return await self.answer(wire, method, url, headers, body, progress)
-
-    def wire(self, lent: Lent, method: str) -> Wire:
-        """Return what a request with *method* and its answer are on a connection."""
-        return Wire(self.lender, lent, method=method)
-
-    async def answer(
-        self,
-        wire: Wire,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: Body,
-        progress: Callable[[], None],
-    ) -> Reply:
-        """Return the answer to a request that has been sent."""
-        wire.progress = progress
-        try:
-            known = await wire.head()
-        except BaseException:
-            wire.close()
-            raise
-        progress()
-        if known:
-            return LeanReply(wire)
-        wire.close()
-        origin = url[: url.index("/", 8)]
-        self.lender.distrust(origin)  # it would be the same the next time
-        if method in ("GET", "HEAD"):
-            return await self._session.send(method, url, headers, body, progress)
-        raise ConnectionFailed(f"{origin} gave an answer of a kind that is not known here")
-
-    def close(self) -> None:
-        """Give the connections that nobody uses back."""
-        self.lender.close()
 
 
 def nothing() -> None:
@@ -420,44 +351,3 @@ def foreign(origin: str, data: bytes) -> ConnectionFailed:
     host = origin.split("/")[2]
     message = f"{host} does not answer in HTTP: {data[:40]!r}{tls_hint(origin)}"
     return ConnectionFailed(message, kind="not http")
-
-
-class LeanReply:
-    """What a `Reply` is, on a `Wire`."""
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-        self.status: int = wire.answer.status
-        self.reason: str = wire.answer.reason
-        self.headers: Mapping[str, str] = wire.answer.headers
-        self.length: int | None = wire.answer.length
-        self.received: int = 0
-
-    async def read(self, limit: int | None = None) -> bytes:
-        """Return the body."""
-        data = await self._wire.more()
-        self.received = len(data)
-        if not self._wire.remaining:
-            return data
-        parts = [data]
-        while chunk := await self._wire.more():
-            parts.append(chunk)
-            self.received += len(chunk)
-            if limit is not None and self.received > limit:
-                break
-        return b"".join(parts)
-
-    async def pour(self, sink: Sink) -> None:
-        """Write the body into *sink*."""
-        before = sink.received
-        try:
-            if isinstance(sink, bodies.DirectSink) and await self._wire.pump_into(sink):
-                return
-            while chunk := await self._wire.more():
-                await sink.write(chunk)
-        finally:
-            self.received = sink.received - before
-
-    def close(self) -> None:
-        """Give up the rest."""
-        self._wire.close()

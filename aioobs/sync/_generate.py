@@ -54,6 +54,11 @@ ADDED = {"aioobs.file": {"shift": "aioobs.sync.shift", "shifted": "aioobs.sync.s
 WRAPPED = {"aioobs.s3.client": {"Client"}}
 # Methods that are of use to other async code alone.
 OMITTED = {("Client", "connections"), ("Client", "stream")}
+# Mostly one short request, which may well be answered on the thread of the caller.
+SHORT = {
+    "aioobs.file": {"exists", "get_size", "read", "stat", "write"},
+    "aioobs.s3.client": {"get_into", "get_object", "head_object", "put_object"},
+}
 BATCH = {"scan_dir": 1000}  # items to a thread hop; otherwise the two sides move in lockstep
 
 RENAMED = {"__aenter__": "__enter__", "__aexit__": "__exit__", "aclose": "close"}
@@ -68,7 +73,7 @@ def _wrap(cls, inner: _async.{name}) -> Self:
     return self
 """
 DECORATORS = {"classmethod", "overload", "property", "staticmethod"}
-RESERVED = {"_async", "iterate", "run"}
+RESERVED = {"_async", "iterate", "run", "run_here"}
 
 
 class Twin:
@@ -131,7 +136,7 @@ class Twin:
 
     def loop_import(self) -> list[str]:
         text = "\n".join(self.body.values())
-        names = [name for name in ("iterate", "run") if re.search(rf"\b{name}\(", text)]
+        names = [name for name in ("iterate", "run", "run_here") if re.search(rf"\b{name}\(", text)]
         return [f"from aioobs.sync._loop import {', '.join(names)}"] if names else []
 
     def statements(self, name: str) -> list[str]:
@@ -221,7 +226,8 @@ class Twin:
             batch = f", batch={BATCH[node.name]}" if node.name in BATCH else ""
             call = f"iterate({call}{batch})"
         elif is_coroutine:
-            call = f"run({call})"
+            short = node.name in SHORT.get(self.source.module, ())
+            call = f"run_here({call})" if short else f"run({call})"
         if wrapper := self.wrapper_of(node, owner):
             call = f"{wrapper}._wrap({call})"
         if not isinstance(node.returns, ast.Constant):

@@ -16,9 +16,10 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Iterator
 from typing import Any, Generic, TypeVar
 
+from aioobs.caller import caller
 from aioobs.loops import new_event_loop
 
 T = TypeVar("T")
@@ -245,6 +246,23 @@ class LoopThread:
             self._calls.discard(call)
         return call.outcome()
 
+    def run_here(self, coroutine: Coroutine[Any, Any, T], *, insist: bool = False) -> T:
+        """Do as `run`, but begin on this thread: see `aioobs.caller`."""
+        loop = self._loop
+        if loop is None or self._ended or self.is_current():
+            return self.run(coroutine, insist=insist)
+        before, caller.loop = caller.loop, loop
+        token = inside.set(True)
+        try:
+            coroutine.send(None)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            inside.reset(token)
+            caller.loop = before
+        return self.run(_rest(coroutine), insist=insist)
+
     def iterate(self, items: AsyncIterator[T], *, batch: int = 1) -> Iterator[T]:
         """Iterate over *items*, fetching *batch* of them to a thread hop.
 
@@ -284,6 +302,22 @@ class LoopThread:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._cleanups.add(task)
         task.add_done_callback(self._cleanups.discard)
+
+
+async def _rest(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Do what is left of a coroutine that has begun."""
+    return await _Begun(coroutine)
+
+
+class _Begun(Generic[T]):
+    """A coroutine that has begun, to be awaited."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._coroutine = coroutine
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        # Python does not await what is waiting for something, though that has said no word yet.
+        return self._coroutine.__await__()
 
 
 async def _take(items: AsyncIterator[T], batch: int) -> tuple[list[T], Exception | None]:
@@ -328,6 +362,7 @@ def _start_threads_of_libuv() -> None:
 
 loop_thread = LoopThread()
 run = loop_thread.run
+run_here = loop_thread.run_here
 iterate = loop_thread.iterate
 finish = loop_thread.finish
 

@@ -12,9 +12,9 @@ import io
 import os
 import warnings
 from abc import abstractmethod
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from aioobs.sync._loop import finish, guard_log_handlers, run
+from aioobs.sync._loop import finish, guard_log_handlers, run, run_here
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -179,7 +179,7 @@ class StreamedObject(RawObject):
             # To fill a whole buffer for a small read here and there would be wasteful.
             view = view[: self._window]
             self._window = min(2 * self._window, BUFFER_SIZE)
-        count = self._hop(self._async.readinto, view)
+        count = self._hop(self._async.readinto, view, by=run_here)
         self._position += count
         return count
 
@@ -197,7 +197,12 @@ class StreamedObject(RawObject):
         self._position += count
         return count
 
-    def _hop(self, operation: Callable[[A], Awaitable[R]], argument: A) -> R:
+    def _hop(
+        self,
+        operation: Callable[[A], Awaitable[R]],
+        argument: A,
+        by: Callable[..., Any] = run,
+    ) -> R:
         """Do *operation* at the right position, both in one hop to the loop thread."""
         moved = self._moved and self.readable()
 
@@ -208,7 +213,7 @@ class StreamedObject(RawObject):
 
         guard_log_handlers()
         self._moved = True  # unless this succeeds
-        result = run(operate(), insist=True)  # the memory in *argument* is only lent
+        result: R = by(operate(), insist=True)  # the memory in *argument* is only lent
         self._moved = False
         return result
 

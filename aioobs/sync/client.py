@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from aioobs.s3 import client as _async
 from aioobs.s3.client import Listed, ObjectInfo, Page, Upload, UploadedPart
-from aioobs.sync._loop import iterate, run
+from aioobs.sync._loop import iterate, run, run_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -136,7 +136,7 @@ class Client:
         Raises:
             NotFound: there is no such object, or no such bucket.
         """
-        return run(self._async.head_object(bucket, key, checksums=checksums, part=part))
+        return run_here(self._async.head_object(bucket, key, checksums=checksums, part=part))
 
     def get_object(
         self, bucket: str, key: str, *, start: int = 0, stop: int | None = None, if_match: str = ""
@@ -149,7 +149,9 @@ class Client:
             NotFound: there is no such object.
             ObjectChanged: it is not, or no longer, the one with the ETag *if_match*.
         """
-        return run(self._async.get_object(bucket, key, start=start, stop=stop, if_match=if_match))
+        return run_here(
+            self._async.get_object(bucket, key, start=start, stop=stop, if_match=if_match)
+        )
 
     def get_object_into(
         self,
@@ -190,7 +192,7 @@ class Client:
             NotFound: there is no such object.
             ObjectChanged: it is not, or no longer, the one with the ETag *if_match*.
         """
-        return run(self._async.get_into(bucket, key, buffer, start=start, if_match=if_match))
+        return run_here(self._async.get_into(bucket, key, buffer, start=start, if_match=if_match))
 
     def get_buffer(self, bucket: str, key: str) -> memoryview:
         """Return the content of an object in writable memory of its own.
@@ -230,7 +232,7 @@ class Client:
             AlreadyExists: there is one already, and *if_none_match* was given.
             NotFound: there is no such bucket.
         """
-        return run(
+        return run_here(
             self._async.put_object(
                 bucket,
                 key,

@@ -18,7 +18,7 @@ from aioobs.file import (
     set_auth,
 )
 from aioobs.sync._io import File
-from aioobs.sync._loop import iterate, run
+from aioobs.sync._loop import iterate, run, run_here
 from aioobs.sync.background import background_sync_copy
 from aioobs.sync.shift import shift, shifted
 
@@ -180,7 +180,7 @@ def exists(url: Path) -> bool:
     Raises:
         PermissionError: the credentials do not allow to know.
     """
-    return run(_async.exists(url))
+    return run_here(_async.exists(url))
 
 
 def get_size(url: Path, recursive: bool = False) -> int:
@@ -192,7 +192,7 @@ def get_size(url: Path, recursive: bool = False) -> int:
     Raises:
         MoxFileNotExistsException: there is nothing of that name.
     """
-    return run(_async.get_size(url, recursive))
+    return run_here(_async.get_size(url, recursive))
 
 
 def glob(url: Path) -> list[str]:
@@ -280,7 +280,7 @@ def read(
         MoxFileNotExistsException: there is no such file.
         UnicodeDecodeError: the content is not UTF-8; give ``binary=True``.
     """
-    return run(_async.read(url, client_id, binary, exist_check))
+    return run_here(_async.read(url, client_id, binary, exist_check))
 
 
 def remove(url: Path, recursive: bool = False) -> None:
@@ -322,7 +322,7 @@ def stat(url: Path) -> Stat:
     Raises:
         MoxFileNotExistsException: there is nothing of that name.
     """
-    return run(_async.stat(url))
+    return run_here(_async.stat(url))
 
 
 def walk(
@@ -344,4 +344,4 @@ def write(url: Path, data: str | bytes | bytearray | memoryview, binary: bool = 
 
     An object appears whole or not at all.
     """
-    run(_async.write(url, data, binary))
+    run_here(_async.write(url, data, binary))

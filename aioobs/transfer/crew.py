@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
+from aioobs.caller import on_loop
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
@@ -42,6 +44,7 @@ class Crew:
 
     async def run(self, feed: Awaitable[None]) -> None:
         """Do all that *feed* adds, and all that follows from that."""
+        await on_loop()
         self._verdict = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.TaskGroup() as group:

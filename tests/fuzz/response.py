@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from aioobs.config import Config
 from aioobs.errors import ConnectionFailed, ObsError
-from aioobs.s3.wire import LeanTransport
+from aioobs.s3.lean import LeanTransport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

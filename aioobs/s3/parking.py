@@ -1,0 +1,304 @@
+"""Short requests of blocking calls, sent and answered on the thread of the caller.
+
+For that the event loop parks connections, one for each thread that asks at the same time: it does
+not listen on them until they are idle for a while, or needed for an answer that is not short and
+plain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import socket
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from aioobs.errors import ObsError, ReadError
+from aioobs.s3.body import FilePart, size_of
+from aioobs.s3.failures import stalled, unanswered
+from aioobs.s3.head import may_become_head, parse_head
+from aioobs.s3.request import JOINED, head_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aioobs.s3.body import Sink
+    from aioobs.s3.head import Head
+    from aioobs.s3.lent import Lent
+    from aioobs.s3.request import Request, Sign
+    from aioobs.s3.wire import Wire
+
+__all__ = ["Parking", "Rest", "Wait", "Whole"]
+
+IDLE = 1.0  # seconds without a request, after which a connection goes back to the event loop
+FIRST = 72 * 1024  # bytes that are asked of the socket at first
+LONGEST = 256 * 1024  # bytes of a body
+
+
+class Whole:
+    """A `Reply` that has come as a whole."""
+
+    def __init__(self, head: Head, body: list[bytes]) -> None:
+        self.status: int = head.status
+        self.reason: str = head.reason
+        self.headers: Mapping[str, str] = head.headers
+        self.length: int | None = head.length
+        self.received: int = 0
+        self._body = body
+
+    async def read(self, limit: int | None = None) -> bytes:
+        """Return the body, which is shorter than any limit."""
+        data = b"".join(self._body)
+        self.received = len(data)
+        return data
+
+    async def pour(self, sink: Sink) -> None:
+        """Write the body into *sink*."""
+        for chunk in self._body:
+            await sink.write(chunk)
+            self.received += len(chunk)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Rest(NamedTuple):
+    """A request whose answer is not short and plain, and what has come of that."""
+
+    parking: Parking
+    line: Line
+    data: bytes
+
+    def go_on(self, method: str) -> Wire:
+        """Return what the request and its answer are on the event loop."""
+        return self.parking.go_on(self.line, self.data, method)
+
+    def give_up(self) -> None:
+        """End it, from any thread."""
+        self.parking.drop(self.line)
+
+
+class Wait:
+    """The waits of one attempt, as `Watch` has it for those on the event loop."""
+
+    def __init__(self, seconds: float, limit: float | None) -> None:
+        self._seconds = seconds
+        self.began: float = time.monotonic()
+        self.last: float = self.began
+        self._until = None if limit is None else self.began + limit
+
+    def on(self, poll: select.poll) -> None:
+        """Wait until something can move.
+
+        Raises:
+            ConnectionFailed: nothing did for too long.
+        """
+        seconds = self._seconds
+        if self._until is not None:
+            seconds = max(min(seconds, self._until - self.last), 0.0)
+        found = poll.poll(seconds * 1000)
+        self.last = time.monotonic()
+        if not found:
+            raise stalled(self._seconds)
+
+    def now(self) -> float:
+        """Return the time on the clock of the others."""
+        return time.monotonic()
+
+
+class Line:
+    """A connection that a thread speaks on."""
+
+    __slots__ = ("_poll", "_socket", "idle_since", "lent")
+
+    def __init__(self, lent: Lent) -> None:
+        self.lent: Lent = lent
+        self.idle_since: float = time.monotonic()
+        # A descriptor of its own: the event loop may close the other one at any time.
+        number = lent.transport.get_extra_info("socket").fileno()
+        self._socket = socket.socket(fileno=os.dup(number))
+        self._socket.setblocking(False)
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
+
+    def close(self) -> None:
+        """Close the descriptor, which does not end the connection."""
+        self._socket.close()
+
+    def is_good(self) -> bool:
+        """Tell whether nothing has come, nor the end."""
+        return not (self.lent.transport.is_closing() or self._poll.poll(0))
+
+    def ask(self, request: bytes, wait: Wait, *, body_expected: bool) -> Whole | bytes:
+        """Send a request, and return the answer, or what has come of it if there is more to it.
+
+        Raises:
+            ConnectionFailed: nothing has moved for a while, or the connection broke.
+            ReadError: it broke within the body.
+        """
+        origin = self.lent.origin
+        try:
+            self._send(request, wait)
+            data = self._receive(FIRST, wait)
+            while (end := data.find(b"\r\n\r\n") + 4) < 4:
+                if not may_become_head(data):
+                    return data
+                data += self._receive(FIRST, wait)
+        except ConnectionError as exc:
+            raise unanswered(origin, f": {exc}") from exc
+        head = parse_head(data[:end])
+        if head is None or head.length is None or not head.keep:
+            return data
+        missing = head.length + end - len(data) if body_expected else end - len(data)
+        if not 0 <= missing <= LONGEST:
+            return data
+        body = [data[end:]] if end < len(data) else []
+        try:
+            while missing:
+                body.append(self._receive(missing, wait))
+                missing -= len(body[-1])
+        except ConnectionError as exc:
+            raise ReadError(
+                f"the answer of {origin} broke off, {missing} bytes short: {exc}"
+            ) from exc
+        return Whole(head, body)
+
+    def _send(self, request: bytes, wait: Wait) -> None:
+        sent = self._socket.send(request)
+        while sent < len(request):
+            writable = select.poll()
+            writable.register(self._socket, select.POLLOUT)
+            wait.on(writable)
+            with suppress(BlockingIOError):
+                sent += self._socket.send(memoryview(request)[sent:])
+
+    def _receive(self, size: int, wait: Wait) -> bytes:
+        wait.on(self._poll)
+        data = self._socket.recv(size)
+        if not data:
+            raise ConnectionResetError("it was closed")
+        return data
+
+
+class Parking:
+    """The connections of an event loop that threads may take.
+
+    What other threads call is said to be for any thread; everything else is for the loop's.
+    """
+
+    def __init__(self, wire: Callable[[Lent, str], Wire], most: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._wire = wire
+        self._most = most
+        self._free: dict[str, list[Line]] = {}
+        self._count = 0  # those in use as well
+        self._look: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def add(self, lent: Lent) -> None:
+        """Let threads have a connection on which all is said and done."""
+        lent.transport.pause_reading()
+        self._count += 1
+        self._free.setdefault(lent.origin, []).append(Line(lent))
+        if self._look is None:
+            self._look = self._loop.call_later(IDLE, self._return_idle)
+
+    def has_room(self) -> bool:
+        """Tell whether there may be one more."""
+        return self._count < self._most and not self._closed
+
+    def _take(self, origin: str) -> Line | None:
+        free = self._free.get(origin)
+        while free:
+            try:
+                line = free.pop()
+            except IndexError:  # another thread was faster
+                return None
+            if line.is_good():
+                return line
+            self.drop(line)
+        return None
+
+    def _put(self, line: Line) -> None:
+        line.idle_since = time.monotonic()
+        free = self._free[line.lent.origin]
+        free.append(line)
+        if self._closed:
+            with suppress(ValueError):
+                free.remove(line)
+                self.drop(line)
+
+    def ask(self, request: Request, sign: Sign, wait: Wait) -> Whole | Rest | ObsError | None:
+        """Send a request and return what came of it, from any thread.
+
+        `None`: it has not been sent, and has to be from the event loop.
+        """
+        if isinstance(request.body, FilePart) or size_of(request.body) > JOINED:
+            return None
+        try:
+            origin, target, headers = sign(request)
+        except ObsError:  # it is found again there, and told
+            return None
+        line = self._take(origin)
+        if line is None:
+            return None
+        head = head_of(request.method, target, headers)
+        data = head + request.body if request.body else head
+        try:
+            answer = line.ask(data, wait, body_expected=request.method != "HEAD")
+        except ObsError as error:
+            self.drop(line)
+            return error
+        except BaseException:
+            self.drop(line)
+            raise
+        if isinstance(answer, bytes):
+            return Rest(self, line, answer)
+        self._put(line)
+        return answer
+
+    def drop(self, line: Line) -> None:
+        """Close a connection, from any thread."""
+        line.close()
+        with suppress(RuntimeError):  # the loop is closed, and has closed it
+            self._loop.call_soon_threadsafe(self._end, line)
+
+    def go_on(self, line: Line, data: bytes, method: str) -> Wire:
+        """Return what a request and its answer, of which *data* have come, are on the loop."""
+        self._take_off(line)
+        wire = self._wire(line.lent, method)
+        wire.data_received(data)
+        if line.lent.transport.is_closing():  # which nobody was told then
+            wire.lost(None)
+        return wire
+
+    def _take_off(self, line: Line) -> None:
+        self._count -= 1
+        line.close()
+        line.lent.transport.resume_reading()
+
+    def _end(self, line: Line) -> None:
+        self._count -= 1
+        line.lent.close()
+
+    def _return_idle(self) -> None:
+        before = time.monotonic() - IDLE
+        self._return([line for free in self._free.values() for line in free], before)
+        self._look = self._loop.call_later(IDLE, self._return_idle) if self._count else None
+
+    def _return(self, lines: list[Line], before: float) -> None:
+        for line in lines:
+            if line.idle_since <= before:
+                with suppress(ValueError):  # a thread has taken it meanwhile
+                    self._free[line.lent.origin].remove(line)
+                    self._take_off(line)
+                    line.lent.release()
+
+    def close(self) -> None:
+        """Give all that nobody uses back."""
+        self._closed = True
+        if self._look is not None:
+            self._look.cancel()
+        self._return([line for free in self._free.values() for line in free], time.monotonic())
