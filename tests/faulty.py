@@ -156,6 +156,11 @@ class FaultyServer:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        self.alive = 0
+        """How many connections have not ended."""
+        self.most_at_once = 0
+        """How many requests were under way at the same time."""
+        self._under_way = 0
         self.arrived = threading.Semaphore(0)
         """Released with each request."""
 
@@ -197,6 +202,8 @@ class FaultyServer:
             except OSError:
                 return
             self._sockets.append(connection)
+            with self._lock:
+                self.alive += 1
             self._start(self._serve, connection, len(self._sockets))
 
     def _serve(self, connection: socket.socket, number: int) -> None:
@@ -213,10 +220,14 @@ class FaultyServer:
         except OSError:  # the client is gone
             pass
         hang_up(connection)
+        with self._lock:
+            self.alive -= 1
 
     def _handle(self, received: Received, connection: socket.socket, stream: Any) -> bool:
         """Answer, and tell whether the connection goes on."""
         with self._lock:
+            self._under_way += 1
+            self.most_at_once = max(self.most_at_once, self._under_way)
             step = self._script.pop(0) if self._script else self._always
             self.requests.append(received)
             step = self._at_head(received) or step
@@ -230,6 +241,8 @@ class FaultyServer:
         head, blank, body = reply.message.partition(b"\r\n\r\n")
         message = head + blank + (body if received.method != "HEAD" else b"")
         connection.sendall(reply.interim)
+        with self._lock:
+            self._under_way -= 1
         piece = -(-len(message) // PIECES) if reply.pause else len(message)
         for start in range(0, len(message), max(piece, 1)):
             connection.sendall(message[start : start + piece])

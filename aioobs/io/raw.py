@@ -11,16 +11,16 @@ LETTERS = {"r", "w", "x", "a"}
 
 
 class Raw(Protocol):
-    """One open object, read or written in a stream, without a buffer for the caller."""
+    """One open object, read or written in a stream, without a buffer for the caller.
+
+    A blocking file begins what reads on the thread of its caller: see `aioobs.caller`.
+    """
 
     readable: bool
     writable: bool
 
     async def readinto(self, buffer: memoryview, /) -> int:
-        """Fill *buffer* as far as there is something.
-
-        A blocking file begins this on the thread of its caller: see `aioobs.caller`.
-        """
+        """Fill *buffer* as far as there is something."""
 
     async def readall(self) -> bytes:
         """Return all from the current position on."""
@@ -29,7 +29,7 @@ class Raw(Protocol):
         """Take *data* and return its length."""
 
     async def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Go to a position and return it; needs no event loop."""
+        """Go to a position and return it."""
 
     async def size(self) -> int:
         """Return the number of bytes of the object."""

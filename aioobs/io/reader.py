@@ -91,7 +91,6 @@ class ObjectReader:
         if not self._is_asked_for() and (jumped or wanted > LARGEST_BLOCK):
             count = await self._fill(buffer[:wanted])
         else:
-            await on_loop()
             await self._ask(wanted)
             data, offset = await self._current()
             piece = memoryview(data)[offset : offset + wanted]
@@ -113,9 +112,11 @@ class ObjectReader:
         if not self._is_asked_for():
             if self._blocks:
                 self._grow()
+            await on_loop()
             self._request(max(wanted, self._block_size if self._ahead else 0))
         size = self._block_size
         while self._stop + size <= self._position + self._ahead and self._stop < self._info.size:
+            await on_loop()
             self._request(size)
 
     @property
@@ -247,6 +248,7 @@ async def give_up(blocks: list[Block]) -> None:
     tasks = [block.task for block in blocks if block.task]
     if not tasks:
         return
+    await on_loop()
     loop = asyncio.get_running_loop()
     tasks = [task for task in tasks if task.get_loop() is loop]
     for task in tasks:

@@ -178,10 +178,13 @@ class Exchange:
         if connections is None or known is None or not self.signs_unread:
             return None
         lean = connections.lean(request)
-        if lean is None or not connections.slots.is_free():
+        if lean is None or not connections.slots.enter():
             return None
-        self._used = known
-        return lean.parking.ask(request, partial(self._sign, known, UNSIGNED), wait)
+        try:
+            self._used = known
+            return lean.parking.ask(request, partial(self._sign, known, UNSIGNED), wait)
+        finally:
+            connections.slots.leave(loop)
 
     async def document(self, request: Request, parse: Callable[[bytes], T]) -> T:
         """Return what *parse* makes of the whole body of the answer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
 __all__ = ["Slots"]
 
@@ -27,9 +28,23 @@ class Slots:
         self._refused = 0
         self._idle: asyncio.Future[None] | None = None
 
-    def is_free(self) -> bool:
-        """Tell whether nobody waits, nor has to go slowly."""
-        return self._taken < self._limit == self._most and not self._waiting
+    def enter(self) -> bool:
+        """Take a slot, from any thread, if one is free and there is no need to go slowly.
+
+        Nothing can come between the look and the taking: Python changes threads at calls and
+        loops alone.
+        """
+        if self._taken < self._limit == self._most and not self._waiting:
+            self._taken += 1
+            return True
+        return False
+
+    def leave(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give a slot back, from any thread, to those who wait for it on a loop."""
+        self._taken -= 1
+        if self._waiting or self._idle is not None:
+            with suppress(RuntimeError):  # it is closed
+                loop.call_soon_threadsafe(self._tell)
 
     async def __aenter__(self) -> int:
         """Take a slot; return the round that `slow_down` wants to know of."""
@@ -71,6 +86,9 @@ class Slots:
 
     def _leave(self) -> None:
         self._taken -= 1
+        self._tell()
+
+    def _tell(self) -> None:
         self._wake()
         if not self._taken and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)

@@ -22,7 +22,7 @@ from aioobs.io.file import open_raw
 from aioobs.io.raw import check_options, split_mode
 from aioobs.io.spool import open_spool
 from aioobs.session import current_client
-from aioobs.sync._loop import run
+from aioobs.sync._loop import run, run_here
 from aioobs.sync._raw import BUFFER_SIZE, RawObject, SpooledObject, StreamedObject
 from aioobs.url import ObjectURL, Path, parse
 
@@ -325,7 +325,8 @@ def open_object(url: str, mode: str, flush_interval: float) -> RawObject:
     """Return the raw file of the object that *url* names."""
     if "+" in mode:
         return SpooledObject(run(open_spool(current_client(), url, mode[0])), url, mode)
-    inner = run(open_raw(url, mode[0], flush_interval=flush_interval))
+    begin = run_here if mode[0] == "r" else run
+    inner = begin(open_raw(url, mode[0], flush_interval=flush_interval))
     return StreamedObject(inner, url, mode)
 
 

@@ -102,7 +102,8 @@ class RawObject(io.RawIOBase):
     def _end(self, *, publish: bool) -> None:
         try:
             if self._is_ours():
-                run(self._object.aclose() if publish else self._object.abort())
+                end = run if self.writable() else run_here
+                end(self._object.aclose() if publish else self._object.abort())
         finally:
             self._close()
 
@@ -185,7 +186,7 @@ class StreamedObject(RawObject):
 
     def readall(self) -> bytes:  # the inherited one reads 8 KiB at a time
         self._check(self.readable(), "reading")
-        data = self._hop(lambda _: self._async.readall(), None)
+        data = self._hop(lambda _: self._async.readall(), None, by=run_here)
         self._position += len(data)
         return data
 

@@ -1,0 +1,317 @@
+"""Short answers to blocking calls, which come on the thread of their caller.
+
+That they do is seen where the event loop stands still: nothing else could answer then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import faulty
+import pytest
+from faulty import (
+    GARBAGE,
+    HALF_CLOSE,
+    HANG_UP,
+    RESET,
+    STALL,
+    Answer,
+    FaultyServer,
+    answer,
+    error_document,
+    listing,
+    refusal,
+    stored,
+)
+
+import aioobs.sync as mox
+from aioobs import Config
+from aioobs.errors import NotFound, ObjectChanged, OperationTimeout, ResponseError
+from aioobs.s3 import parking
+from aioobs.sync import Client
+from aioobs.sync._loop import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CONTENT = b"0123456789" * 1000
+GOOD = stored(CONTENT)
+LONG = parking.LONGEST
+
+pytestmark = pytest.mark.skipif(
+    "faulty.TRANSPORT != 'lean'", reason="only lean HTTP is spoken on the threads of callers"
+)
+
+
+def connect(server: FaultyServer, **options: Any) -> Client:
+    """Return a blocking client that has a connection for this thread."""
+    given = {
+        "access_key": "test-access-key",
+        "secret_key": "test-secret-key",
+        "retry_wait": 0.001,
+        "transport": faulty.TRANSPORT,
+        **options,
+    }
+    client = Client(Config(endpoint=server.endpoint, **given))
+    client.head_object("bucket", "key")
+    return client
+
+
+@contextlib.contextmanager
+def standing_loop() -> Iterator[None]:
+    """Let the event loop behind blocking calls do nothing."""
+
+    async def running() -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    stands, go_on = threading.Event(), threading.Event()
+
+    def stand() -> None:
+        stands.set()
+        go_on.wait()
+
+    run(running()).call_soon_threadsafe(stand)
+    stands.wait()
+    try:
+        yield
+    finally:
+        go_on.set()
+
+
+def test_the_verbs_need_no_event_loop_for_short_answers(obs_bucket: str) -> None:
+    url = f"{obs_bucket}/name"
+    mox.file.write(url, CONTENT)
+    mox.file.read(url)
+    with mox.file.File(url, "rb") as file:
+        file.seek(20)
+        with standing_loop():
+            assert mox.file.exists(url)
+            assert mox.file.read(url, binary=True) == CONTENT
+            assert mox.file.get_size(url) == len(CONTENT)
+            assert mox.file.stat(url).length == len(CONTENT)
+            mox.file.write(url + "2", b"more", binary=True)
+            assert mox.file.read(url + "2") == "more"
+            assert file.read(10) == b"0123456789"
+    assert mox.file.exists(url + "3") is False
+    with pytest.raises(FileNotFoundError):
+        mox.file.read(url + "3")
+
+
+def test_the_client_needs_no_event_loop_for_short_answers() -> None:
+    with FaultyServer(always=GOOD) as server, connect(server) as client:
+        with standing_loop():
+            assert client.head_object("bucket", "key").size == len(CONTENT)
+            assert client.get_object("bucket", "key") == CONTENT
+            assert client.get_object("bucket", "key", start=15, stop=25) == b"5678901234"
+            buffer = bytearray(10)
+            assert client.get_into("bucket", "key", buffer, start=5) == 10
+            assert bytes(buffer) == b"5678901234"
+        with pytest.raises(ObjectChanged):
+            client.get_object("bucket", "key", if_match="another")
+        assert server.connections == 1
+        stats = client.stats()
+        assert (stats.requests, stats.retries) == (6, 0)
+
+
+def test_that_something_is_not_there_is_a_short_answer() -> None:
+    with (
+        FaultyServer(GOOD, always=refusal(404, "NoSuchKey")) as server,
+        connect(server) as client,
+        standing_loop(),
+        pytest.raises(NotFound) as caught,
+    ):
+        client.get_object("bucket", "key")
+    assert caught.value.resp
+    assert caught.value.resp.code == "NoSuchKey"
+    assert caught.value.operation == "getObject"
+    assert len(server.requests) == 2
+
+
+WHOLE = answer(200, CONTENT, etag='"version-1"')
+WRONG: dict[str, Answer] = {
+    "reset": RESET,
+    "hang up": HANG_UP,
+    "half close": HALF_CLOSE,
+    "stall": STALL,
+    "garbage": GARBAGE,
+    "a head that ends": WHOLE.cut(head=20, end="close"),
+    "a head that stalls": WHOLE.cut(head=20, end="stall"),
+    "a body that ends": WHOLE.cut(body=100, end="close"),
+    "a body that is reset": WHOLE.cut(body=100, end="reset"),
+    "a body that stalls": WHOLE.cut(body=100, end="stall"),
+    "unavailable": refusal(503, "SlowDown"),
+    "an internal error": refusal(500, "InternalError"),
+    "an error under 200": answer(200, error_document("InternalError"), content_range="bytes 1-2/3"),
+    "another range": answer(206, b"abc", etag='"version-1"', content_range="bytes 7-9/10000"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_after_what_is_wrong_the_event_loop_tries_again(wrong: Answer) -> None:
+    with FaultyServer(GOOD, wrong, always=GOOD) as server:
+        with connect(server, idle_timeout=0.2) as client:
+            assert client.get_object("bucket", "key") == CONTENT
+            assert client.get_object("bucket", "key") == CONTENT
+            assert client.stats().retries == 1
+        # What has come of a body before it ended need not come again, if the loop has read on.
+        assert len(server.requests) == 4
+
+
+STRANGE: dict[str, Answer] = {
+    "chunks": answer(200, CONTENT, chunked=True, etag='"version-1"'),
+    "an interim answer": Answer(WHOLE.message, interim=b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "HTTP/1.0": Answer(WHOLE.message.replace(b"HTTP/1.1", b"HTTP/1.0"), "close"),
+    "the last one": answer(200, CONTENT, etag='"version-1"', connection="close", end="close"),
+    "no length": answer(200, CONTENT, etag='"version-1"', chunked=True, end="close"),
+    "a head in pieces": Answer(WHOLE.message, pause=0.001),
+}
+
+
+@pytest.mark.parametrize("strange", STRANGE.values(), ids=STRANGE)
+def test_an_answer_of_another_shape_is_understood(strange: Answer) -> None:
+    with FaultyServer(GOOD, always=strange) as server, connect(server) as client:
+        assert client.get_object("bucket", "key") == CONTENT
+        assert client.get_object("bucket", "key") == CONTENT
+
+
+@pytest.mark.parametrize("size", [0, 1, 70_000, LONG - 1, LONG + 1, 5 * LONG])
+def test_bodies_of_all_lengths_come_whole(size: int) -> None:
+    content = os.urandom(size)
+    with FaultyServer(always=stored(content)) as server, connect(server) as client:
+        for _ in range(3):
+            assert client.get_object("bucket", "key") == content
+            client.put_object("bucket", "other", content)
+            assert server.requests[-1].body == content
+
+
+def test_an_answer_that_is_too_long_is_an_error_not_the_next_answer() -> None:
+    overlong = Answer(WHOLE.message + b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nlie")
+    with FaultyServer(GOOD, overlong, always=GOOD) as server, connect(server) as client:
+        assert client.get_object("bucket", "key") == CONTENT
+        assert client.get_object("bucket", "key") == CONTENT
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_a_connection_that_ended_meanwhile_is_not_used(end: Any) -> None:
+    first = answer(200, CONTENT, etag='"version-1"', end=end)
+    with FaultyServer(GOOD, first, always=GOOD) as server, connect(server) as client:
+        assert client.get_object("bucket", "key") == CONTENT
+        while server.alive:
+            threading.Event().wait(0.01)
+        assert client.put_object("bucket", "key", b"once") == "version-1"
+        assert client.stats().retries == 0
+    assert [request.method for request in server.requests] == ["HEAD", "GET", "PUT"]
+
+
+def test_a_server_that_dribbles_runs_into_the_timeout_of_the_operation() -> None:
+    slow = Answer(WHOLE.message, pause=0.1)
+    seconds = {"getObject": 0.5}
+    with FaultyServer(GOOD, always=slow) as server, connect(server, timeouts=seconds) as client:
+        with pytest.raises(OperationTimeout):
+            client.get_object("bucket", "key")
+        client.head_object("bucket", "key")
+
+
+def test_a_refusal_that_is_final_is_told_once() -> None:
+    with FaultyServer(GOOD, always=refusal(400, "InvalidRequest")) as server:
+        with connect(server) as client, pytest.raises(ResponseError) as caught:
+            client.put_object("bucket", "key", b"data")
+        assert caught.value.operation == "putContent"
+        assert caught.value.url == "s3://bucket/key"
+    assert len(server.requests) == 2
+
+
+def test_many_threads_get_what_they_asked_for_on_no_more_connections_than_allowed() -> None:
+    def content_of(request: faulty.Received) -> Answer:
+        return stored(request.path.encode() * 100)(request)
+
+    with FaultyServer(always=content_of) as server:
+        with connect(server, connections=4) as client, ThreadPoolExecutor(16) as pool:
+
+            def read(number: int) -> bytes:
+                return client.get_object("bucket", str(number))
+
+            found = list(pool.map(read, range(1000)))
+        assert found == [f"/bucket/{number}".encode() * 100 for number in range(1000)]
+        assert server.most_at_once <= 4
+
+
+def test_a_thread_that_waits_does_not_keep_others_waiting() -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def hold(request: faulty.Received) -> Answer:
+        asked.set()
+        go_on.wait()
+        return GOOD(request)
+
+    with (
+        FaultyServer(GOOD, hold, always=GOOD) as server,
+        connect(server) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        waiting = pool.submit(client.get_object, "bucket", "key")
+        asked.wait()
+        assert client.get_object("bucket", "key") == CONTENT
+        go_on.set()
+        assert waiting.result() == CONTENT
+
+
+def test_an_unused_connection_goes_back_to_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parking, "IDLE", 0.0)
+    pages: Callable[[Any], Answer] = lambda _: answer(200, listing("a"))  # noqa: E731
+    with FaultyServer(GOOD, always=pages) as server, connect(server) as client:
+        run(asyncio.sleep(0.05))  # the time of the loop that gives it back
+        client.list_objects("bucket")
+        assert server.connections == 1
+
+
+def test_a_forked_child_has_connections_of_its_own() -> None:
+    with FaultyServer(always=GOOD) as server, connect(server) as client:
+        child = os.fork()
+        if not child:
+            good = all(client.get_object("bucket", "key") == CONTENT for _ in range(3))
+            os._exit(0 if good else 1)
+        for _ in range(3):
+            assert client.get_object("bucket", "key") == CONTENT
+        assert os.waitpid(child, 0) == (child, 0)
+        assert server.connections == 2
+
+
+def test_what_another_client_is_set_to_meanwhile_harms_no_call(obs_bucket: str) -> None:
+    url = f"{obs_bucket}/name"
+    mox.file.write(url, "text")
+    stop = threading.Event()
+
+    def read() -> int:
+        count = 0
+        while not stop.is_set():
+            assert mox.file.read(url) == "text"
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        for seconds in range(20):
+            mox.file.set_auth(client_timeout=100 + seconds)
+            assert mox.file.read(url) == "text"
+        stop.set()
+        assert all(reader.result() for reader in readers)
+
+
+def test_ctrl_c_ends_the_wait_and_the_next_call_works() -> None:
+    def interrupt(request: faulty.Received) -> Answer:
+        os.kill(os.getpid(), signal.SIGINT)
+        return STALL
+
+    with FaultyServer(GOOD, interrupt, always=GOOD) as server, connect(server) as client:
+        with pytest.raises(KeyboardInterrupt):
+            client.get_object("bucket", "key")
+        assert client.get_object("bucket", "key") == CONTENT
+        assert client.stats().retries == 0
+    assert len(server.requests) == 3
