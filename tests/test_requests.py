@@ -741,7 +741,7 @@ class TestLessons:
     ) -> None:
         monkeypatch.setenv("ACCESS_KEY_ID", "test-access-key")
         monkeypatch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
-        monkeypatch.setattr("aioobs.s3.exchange.TOGETHER", 0.0)
+        monkeypatch.setattr("aioobs.s3.access.TOGETHER", 0.0)
         with FaultyServer(always=answer(403)) as server:
             async with Client(Config(endpoint=server.endpoint)) as client:
                 for key in "klm":

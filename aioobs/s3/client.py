@@ -424,7 +424,9 @@ class Client:
         expires: int = 3600,
     ) -> str:
         """Return a URL that anybody can use for *expires* seconds, at most 7 days."""
-        return await self._exchange.presign(Request("getObject", method, bucket, key), expires)
+        return await self._exchange.access.presign(
+            Request("getObject", method, bucket, key), expires
+        )
 
     async def aclose(self) -> None:
         """Close the connections of the running loop; a later call opens new ones."""

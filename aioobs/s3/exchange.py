@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
-from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
 
 from aioobs.caller import caller, on_loop
-from aioobs.errors import (
-    ConfigError,
-    ErrorResponse,
-    NotFound,
-    ObsError,
-    OperationTimeout,
-    ResponseError,
-)
-from aioobs.s3.body import digest, size_of
+from aioobs.errors import NotFound, ObsError, OperationTimeout
+from aioobs.s3.access import Access
 from aioobs.s3.connections import Connections
-from aioobs.s3.credentials import CredentialChain
-from aioobs.s3.dates import http_time
 from aioobs.s3.observer import Course, Observer
 from aioobs.s3.parking import Rest, Wait, Whole
 from aioobs.s3.replies import take
-from aioobs.s3.request import Address, Request, Sign, address
 from aioobs.s3.retry import Budget, asks_to_slow_down
-from aioobs.s3.signing import Anonymous, Credentials, Signer, SigOBS, SigV2, SigV4
 from aioobs.s3.watch import Watch
 
 if TYPE_CHECKING:
@@ -36,6 +20,7 @@ if TYPE_CHECKING:
 
     from aioobs.config import Config
     from aioobs.s3.lean import LeanTransport
+    from aioobs.s3.request import Request
     from aioobs.s3.transport import Reply
     from aioobs.s3.wire import Wire
 
@@ -45,16 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Exchange"]
 
 T = TypeVar("T")
-UNSIGNED = "UNSIGNED-PAYLOAD"
-USER_AGENT = "aioobs"
-NOBODY = Credentials("", "", None, None)
-# A refusal without a word, as a HEAD gets it, may mean that the credentials have expired.
-BETWEEN_DOUBTS = 60.0  # seconds between two searches for newer ones that are made for that
-TOGETHER = 5.0  # seconds within which what is refused is refused for the same reason
-LARGEST_SKEW = 300.0  # seconds; a store refuses from 900 on
-REDIRECTS = (301, 302, 307, 308)
-
-log: logging.Logger = logging.getLogger("aioobs.request")
 
 
 class Exchange:
@@ -63,21 +38,9 @@ class Exchange:
     def __init__(self, config: Config, observer: Observer | None = None) -> None:
         self.config = config
         self.observer: Observer = observer or Observer()
-        given = None
-        if config.access_key:
-            given = Credentials(
-                config.access_key, config.secret_key, config.security_token or None, None
-            )
-        self._credentials = CredentialChain(given)
-        self._used = NOBODY
+        self.access: Access = Access(config)
         self._retired = False
-        self._doubted_at = -BETWEEN_DOUBTS
         self._connections: dict[asyncio.AbstractEventLoop, Connections] = {}
-        self._signers: dict[str, Signer] = {}
-        self._regions: dict[str, str] = {}  # by bucket, where a store has told
-        self._origins: dict[str, str] = {}
-        self._addresses: dict[str, Address] = {}
-        self._clock_offset = 0.0
 
     async def call(
         self,
@@ -167,22 +130,18 @@ class Exchange:
             if begun is not None and not isinstance(begun, ObsError):
                 begun.close()
         if (lean := (await self.connections()).lean(request)) is not None:
-            lean.park(self._address(request.bucket).origin)
+            lean.park(self.access.origin(request.bucket))
         return result
 
     def _ask(
         self, request: Request, wait: Wait, loop: asyncio.AbstractEventLoop
     ) -> Whole | Rest | ObsError | None:
-        connections = self._connections.get(loop)
-        known = NOBODY if self.config.anonymous else self._credentials.known()
-        if connections is None or known is None or not self.signs_unread:
-            return None
-        lean = connections.lean(request)
-        if lean is None or not connections.slots.enter():
+        connections, sign = self._connections.get(loop), self.access.signing_at_once()
+        lean = connections.lean(request) if connections else None
+        if connections is None or lean is None or sign is None or not connections.slots.enter():
             return None
         try:
-            self._used = known
-            return lean.parking.ask(request, partial(self._sign, known, UNSIGNED), wait)
+            return lean.parking.ask(request, sign, wait)
         finally:
             connections.slots.leave(loop)
 
@@ -228,7 +187,7 @@ class Exchange:
                 return result
             lesson, wait = "", None
             try:
-                lesson = self._learn(request, error.resp) if error.resp else ""
+                lesson = self.access.learn(request, error.resp) if error.resp else ""
                 if lesson in learned:
                     lesson = ""
                 learned.add(lesson)
@@ -253,9 +212,10 @@ class Exchange:
         connections = self._connections.get(loop) or await self.connections()
 
         async with connections.slots as since:
-            url, headers = await self._signed(request)
+            origin, target, headers = await self.access.signed(request)
             with Watch(self._idle_timeout(limit)) as watch:
                 course.watch = watch
+                url = origin + target
                 reply = await connections.send(request, url, headers, watch.progress, begun)
                 course.reply = reply
                 try:
@@ -269,145 +229,9 @@ class Exchange:
         """Return how many seconds an attempt may wait for a byte, in a call limited to *limit*."""
         return min(self.config.idle_timeout, limit / 2 if limit else self.config.idle_timeout)
 
-    async def _signed(self, request: Request) -> tuple[str, dict[str, str]]:
-        """Return the URL and all headers of an attempt that is made now."""
-        payload = UNSIGNED
-        if not self.signs_unread:
-            request.check()
-            payload = (await digest(request.body, "sha256")).hex()
-        origin, target, headers = self._sign(await self._found_credentials(), payload, request)
-        return origin + target, headers
-
-    @property
-    def signs_unread(self) -> bool:
-        """Whether bodies need not be read to be signed."""
-        return self.config.payload_signing != "sha256" or self.config.anonymous
-
-    async def signing(self) -> Sign:
-        """Return what signs requests whose bodies need not be read, within the next seconds."""
-        return partial(self._sign, await self._found_credentials(), UNSIGNED)
-
-    def _sign(
-        self, credentials: Credentials, payload: str, request: Request
-    ) -> tuple[str, str, dict[str, str]]:
-        request.check()
-        where = self._address(request.bucket)
-        target = where.target(request)
-        headers = self._signer(request.bucket).sign(
-            target, request.headers, payload, credentials, self.now()
-        )
-        headers["Host"] = where.host
-        headers["User-Agent"] = USER_AGENT
-        if request.method in ("PUT", "POST"):
-            headers["Content-Length"] = str(size_of(request.body))
-        query = f"?{target.query}" if target.query else ""
-        return where.origin, f"{target.path}{query}", headers
-
-    def _address(self, bucket: str) -> Address:
-        if found := self._addresses.get(bucket):
-            return found
-        self._addresses[bucket] = address(self.config, bucket, self._origins.get(bucket, ""))
-        return self._addresses[bucket]
-
-    def _signer(self, bucket: str) -> Signer:
-        region = self._regions.get(bucket) or self.config.signing_region
-        if region not in self._signers:
-            self._signers[region] = signer(self.config, region)
-        return self._signers[region]
-
-    async def _found_credentials(self) -> Credentials:
-        if self.config.anonymous:
-            return NOBODY
-        found = await self._credentials.get()
-        if found is None:
-            raise ConfigError(
-                "no credentials were found: set ACCESS_KEY_ID and SECRET_ACCESS_KEY, call "
-                "set_auth(ak=..., sk=...), or give Config(anonymous=True); looked at: "
-                + "; ".join(self._credentials.tried)
-            )
-        self._used = found
-        return found
-
-    def now(self) -> float:
-        """Return the time, in Unix seconds, on the store's clock as far as it is known."""
-        return time.time() + self._clock_offset
-
-    def _learn(self, request: Request, resp: ErrorResponse) -> str:
-        """Return what a refusal says should be done otherwise; "": nothing."""
-        told = resp.headers.get("x-amz-bucket-region") or resp.details.get("Region", "")
-        if resp.status in REDIRECTS:
-            return self._learn_place(request, resp, told)
-        # The answer to a HEAD has no body, and so no code.
-        malformed = resp.code in ("AuthorizationHeaderMalformed", "InvalidRegion")
-        if told and (malformed or (resp.status == 400 and not resp.code)):
-            self._regions[request.bucket] = told
-            return f"region {told}"
-        wordless = not resp.code and resp.status in (400, 401, 403)
-        skewed = resp.code == "RequestTimeTooSkewed" or (wordless and resp.status == 403)
-        if skewed and (lesson := self._learn_clock(resp)):
-            return lesson
-        if wordless or resp.code in ("ExpiredToken", "InvalidToken", "InvalidAccessKeyId"):
-            return self._learn_credentials(wordless=wordless)
-        return ""
-
-    def _learn_credentials(self, *, wordless: bool) -> str:
-        if self.config.access_key:
-            return ""
-        since = time.monotonic() - self._doubted_at
-        if wordless and TOGETHER < since < BETWEEN_DOUBTS:  # it mostly has other reasons
-            return ""
-        if not wordless or since >= BETWEEN_DOUBTS:
-            self._credentials.expire(self._used)
-        if since >= BETWEEN_DOUBTS:
-            self._doubted_at = time.monotonic()
-        return "credentials looked up again"
-
-    def _learn_place(self, request: Request, resp: ErrorResponse, region: str) -> str:
-        location = resp.headers.get("location", "")
-        place = "://".join(urlsplit(location)[:2]) if "://" in location else ""
-        if not place and resp.details.get("Endpoint"):
-            place = f"{self.config.origin.partition(':')[0]}://{resp.details['Endpoint']}"
-        if not place and region and self.config.signing_region in self.config.origin:
-            place = self.config.origin.replace(self.config.signing_region, region)
-        if place and not may_follow(self.config, request.bucket, place):
-            raise ResponseError(
-                f"the store redirects to {place}, which does not belong to the endpoint "
-                f"{self.config.origin}; set that as the endpoint if you trust it",
-                operation=request.operation,
-                url=request.url,
-                resp=resp,
-            )
-        if region:
-            self._regions[request.bucket] = region
-        if place:
-            self._origins[request.bucket] = place
-            self._addresses.pop(request.bucket, None)
-        return " ".join(filter(None, (place, region)))
-
-    def _learn_clock(self, resp: ErrorResponse) -> str:
-        theirs = http_time(resp.headers.get("date", ""))
-        if theirs is None:
-            return ""
-        offset = theirs - time.time()
-        if abs(offset - self._clock_offset) < LARGEST_SKEW:
-            # Another request may have learned it since this one was signed.
-            return "the store's clock" if self._clock_offset else ""
-        self._clock_offset = offset
-        log.warning("the clock of this machine is %+.0f s off the store's", -offset)
-        return "the store's clock"
-
-    async def presign(self, request: Request, expires: int) -> str:
-        """Return a URL that carries its own signature for *expires* seconds."""
-        where = self._address(request.bucket)
-        target = where.target(request)
-        query = self._signer(request.bucket).presign(
-            target, request.headers, expires, await self._found_credentials(), self.now()
-        )
-        return f"{where.origin}{target.path}?{query}"
-
     async def lean(self, request: Request) -> LeanTransport | None:
         """Return what can send *request* in a row of others; `None`: it has to go by itself."""
-        if self.config.timeout(request.operation) is not None or not self.signs_unread:
+        if self.config.timeout(request.operation) is not None or not self.access.signs_unread:
             return None
         return (await self.connections()).lean(request)
 
@@ -463,30 +287,3 @@ def too_late(course: Course, limit: float) -> OperationTimeout:
         operation=course.request.operation,
         url=course.request.url,
     )
-
-
-def signer(config: Config, region: str) -> Signer:
-    """Return what signs requests for *region*."""
-    if config.anonymous:
-        return Anonymous()
-    if config.signature == "v2":
-        return SigV2()
-    return SigOBS() if config.signature == "obs" else SigV4(region)
-
-
-def may_follow(config: Config, bucket: str, origin: str) -> bool:
-    """Tell whether a redirect stays with the store that the credentials are meant for."""
-    here, there = urlsplit(config.origin), urlsplit(origin)
-    if there.scheme not in ("http", "https") or "@" in there.netloc:
-        return False
-    if here.scheme == "https" and there.scheme != "https":
-        return False
-    hosts = {here.netloc, f"{bucket}.{here.netloc}"}
-    if there.netloc in hosts:
-        return True
-    if not config.is_public_cloud or there.port not in (None, 443, 80):
-        return False
-    site = ".".join((here.hostname or "").rsplit(".", 2)[-2:])
-    return (there.hostname or "").endswith(f".{site}") and replace(
-        config, endpoint=origin
-    ).is_public_cloud

@@ -85,7 +85,7 @@ async def follow(
     connections = await exchange.connections()
     async with connections.slots:
         try:
-            sign = await exchange.signing()
+            sign = await exchange.access.signing()
             lent = await lean.lender.borrow(sign(order.request)[0])
         except ObsError as error:
             return order, error

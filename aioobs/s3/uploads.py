@@ -144,7 +144,7 @@ class Uploads:
                 # send them as they are, so this is asked for only where it must be.
                 encoding = (("encoding-type", "url"),)
                 continue
-            yield uploads, self._exchange.now() if date is None else date
+            yield uploads, self._exchange.access.now() if date is None else date
             if not following:
                 return
             circles.check(following)
