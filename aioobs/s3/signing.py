@@ -14,6 +14,7 @@ import re
 import time
 from binascii import b2a_base64
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 from urllib.parse import quote, unquote
@@ -418,14 +419,22 @@ def _canonical_query(query: str) -> str:
 
 def _canonical_headers(host: str, headers: Mapping[str, str]) -> tuple[str, str]:
     """Return the names of the headers that V4 signs, and the lines that it signs for them."""
-    signed = {
-        name: " ".join(value.split())
-        for name, value in headers.items()
-        if name in SIGNED_V4 or name.startswith("x-amz-")
-    }
-    signed["host"] = host
-    names = sorted(signed)
-    return ";".join(names), "".join([f"{name}:{signed[name]}\n" for name in names])
+    names, order = _signed_names(tuple(headers))
+    lines = ""
+    for name in order:
+        value = host if name == "host" else headers[name]
+        if " " in value or "\t" in value or not value.isascii():
+            value = " ".join(value.split())
+        lines += f"{name}:{value}\n"
+    return names, lines
+
+
+@lru_cache(500)
+def _signed_names(given: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """Return which headers V4 signs, in order: as it writes them, and one by one."""
+    signed = {name for name in given if name in SIGNED_V4 or name.startswith("x-amz-")}
+    order = tuple(sorted({*signed, "host"}))
+    return ";".join(order), order
 
 
 def _signature_v4(moment: _Moment, request: str) -> str:
