@@ -198,10 +198,10 @@ class TestReceiving:
             return stalled(received).cut(body=half, end="stall")
 
         with setting.serve(step, always=stored(CONTENT)) as server, target(tmp_path / "f") as sink:
-            async with setting.connect(server, idle_timeout=0.2) as client:
+            async with setting.connect(server, idle_timeout=0.5) as client:
                 begun = time.monotonic()
                 await client.get_object_into("b", "k", sink)
-                assert time.monotonic() - begun < 2
+                assert time.monotonic() - begun < 20
         assert (tmp_path / "f").read_bytes() == CONTENT
         assert [request.first_byte for request in server.requests] == [0, half]
 
@@ -243,9 +243,7 @@ class TestReceiving:
             async with setting.connect(server) as client:
                 task = asyncio.create_task(client.get_object_into("b", "k", sink))
                 await moved(task, sink, half)
-                # The TLS of uvloop is its own, and so is the work.
-                is_uvloop = type(asyncio.get_running_loop()).__module__.startswith("uvloop")
-                assert len(pumps()) == (0 if is_uvloop and server.endpoint[:5] == "https" else 1)
+                assert len(pumps()) == 1
                 await cancelled(task, random.Random(0))
                 assert not pumps()
         assert (tmp_path / "file").read_bytes() == CONTENT[:half]

@@ -6,7 +6,6 @@ past that: whatever the event loop does meanwhile, it does not touch what the th
 
 from __future__ import annotations
 
-import asyncio
 import os
 import ssl
 import threading
@@ -36,9 +35,7 @@ def context_for(config: Config) -> ssl.SSLContext | bool:
     Raises:
         ConfigError: the file of authorities cannot be read.
     """
-    # uvloop stops reading a long answer when the memory of its TLS is not its own.
-    is_asyncio = type(asyncio.get_running_loop()).__module__.startswith("asyncio")
-    shares = config.transport == "lean" and config.origin.startswith("https:") and is_asyncio
+    shares = config.transport == "lean" and config.origin.startswith("https:")
     if not isinstance(config.verify, str):
         return usual_context(verify=config.verify) if shares else config.verify
     try:
@@ -153,6 +150,13 @@ class SharedTLS(ssl.SSLObject):
             finally:
                 if not self._taken:  # or else the thread sends that, in its order
                     self._push()
+
+    def pending(self) -> int:
+        """Return how many bytes there are to read, or to decrypt.
+
+        uvloop, which does not know of the memory here, reads as long as there are some.
+        """
+        return super().pending() + self.arrived.pending
 
     def write(self, data: Any) -> int:
         """Encrypt what is to be sent."""
