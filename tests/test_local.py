@@ -15,7 +15,7 @@ from faulty import FaultyServer, Received, answer, listing, stored
 
 import aioobs.file
 from aioobs.errors import NameConflict, TransferFailed
-from aioobs.store import local
+from aioobs.store.draft import Draft, FolderSync, make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -256,10 +256,10 @@ class TestDurable:
 
         monkeypatch.setattr(os, "fsync", fsync)
         monkeypatch.setattr(os, "replace", renamed)
-        folders = local.FolderSync()
-        local.make_folder(str(tmp_path / "a" / "b"), folders)
+        folders = FolderSync()
+        make_folder(str(tmp_path / "a" / "b"), folders)
         for name in ("one", "two"):
-            draft = local.Draft(str(tmp_path / "a" / "b" / name), folders)
+            draft = Draft(str(tmp_path / "a" / "b" / name), folders)
             draft.open()
             os.write(draft.descriptor, b"content")
             seen.append("written")

@@ -19,7 +19,7 @@ from aioobs.errors import ReadError
 from aioobs.s3.body import DirectSink
 from aioobs.s3.objects import STORED_MD5, multipart_etag
 from aioobs.s3.parts import part_size_for
-from aioobs.store.local import Source
+from aioobs.store.source import Source
 from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from aioobs.s3.client import Client
     from aioobs.s3.objects import ObjectInfo
-    from aioobs.store.local import Draft
+    from aioobs.store.draft import Draft
     from aioobs.url import ObjectURL
 
 __all__ = [

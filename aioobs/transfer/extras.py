@@ -7,7 +7,6 @@ from contextlib import suppress
 from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
-from aioobs.store.local import CLOSE_ON_EXEC
 from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["remove_extras"]
 
 BATCH = 1000
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | CLOSE_ON_EXEC
+FOLDER = os.O_RDONLY | os.O_DIRECTORY
 
 
 async def remove_extras(

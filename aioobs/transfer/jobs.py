@@ -9,7 +9,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from aioobs.errors import IsADirectory, NotFound, UnsafeKey
-from aioobs.store.local import LocalStore, folding
+from aioobs.store.folding import folding
+from aioobs.store.local import LocalStore
 from aioobs.store.remote import RemoteStore
 from aioobs.threads import in_thread
 from aioobs.transfer.plan import Job, place_below, split_conflicts, split_twins, target_of

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from aioobs.errors import ConfigError
-from aioobs.store.local import CLOSE_ON_EXEC, check_regular
+from aioobs.store.source import check_regular
 from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class LocalLog:
             info = os.stat(self._path)  # to open and close it would end our own lock
             if (info.st_dev, info.st_ino) in in_use:
                 raise ConfigError("another copy is writing this journal", url=self._path)
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | CLOSE_ON_EXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK
         self._descriptor = os.open(self._path, flags, 0o666)
         info = os.fstat(self._descriptor)
         check_regular(info, self._path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aioobs.errors import NotFound, ObjectChanged, ReadError, ResponseError
 from aioobs.s3.body import FilePart, FileSink
 from aioobs.s3.objects import STORED_MD5
-from aioobs.store.local import Draft, FolderSync, make_folder
+from aioobs.store.draft import Draft, FolderSync, make_folder
 from aioobs.store.upload import abort_upload
 from aioobs.threads import in_thread
 from aioobs.transfer.content import check_copy, check_draft, md5_of, opened

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aioobs.errors import ObjectChanged, ReadError, SourceError
 from aioobs.s3.body import FilePart, FileSink
+from aioobs.store.draft import Draft, make_folder
 from aioobs.store.entry import version_of
-from aioobs.store.local import CLOSE_ON_EXEC, Draft, local_errors, make_folder
+from aioobs.store.local import local_errors
 from aioobs.store.upload import abort_upload
 from aioobs.threads import in_thread
 from aioobs.transfer.content import opened
@@ -302,7 +303,7 @@ async def fetch(client: Client, crew: Crew, meter: Meter, piece: Piece) -> dict[
 
     def open_draft() -> None:  # which is to be closed even if nobody waits for it any more
         nonlocal descriptor
-        descriptor = os.open(piece.draft, os.O_RDWR | CLOSE_ON_EXEC)
+        descriptor = os.open(piece.draft, os.O_RDWR)
 
     async def one(part: Part) -> None:
         said = piece.sums and piece.sums.get(part.number)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aioobs.s3.client import Client
-    from aioobs.store.local import Draft
+    from aioobs.store.draft import Draft
     from aioobs.transfer.journal import Begun, Journal
     from aioobs.url import ObjectURL
 

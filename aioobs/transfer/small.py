@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from aioobs.errors import NotFound, ObjectChanged
 from aioobs.s3.objects import MD5
 from aioobs.s3.orders import CopyOrder, GetOrder, PutOrder
-from aioobs.store.local import READING, Draft, check_regular, local_errors, make_folder
+from aioobs.store.draft import Draft, make_folder
+from aioobs.store.local import local_errors
+from aioobs.store.source import READING, check_regular
 from aioobs.transfer.errands import Errand, Errands
 from aioobs.transfer.failures import told
 from aioobs.transfer.plan import Versions

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aioobs.errors import TransferFailed
 from aioobs.report import SyncReport
-from aioobs.store.local import make_folder
+from aioobs.store.draft import make_folder
 from aioobs.threads import in_thread
 from aioobs.transfer.engine import Manner, perform
 from aioobs.transfer.extras import remove_extras

@@ -9,7 +9,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from aioobs.errors import ConfigError, NotFound
-from aioobs.store.local import LocalStore, folding
+from aioobs.store.folding import folding
+from aioobs.store.local import LocalStore
 from aioobs.store.remote import RemoteStore
 from aioobs.tasks import Tasks
 from aioobs.threads import in_thread

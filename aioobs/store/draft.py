@@ -1,0 +1,215 @@
+"""Local files and folders as they are made: a file appears whole, and lasts if that is wanted."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import secrets
+import stat as modes
+from contextlib import suppress
+
+from aioobs.store.entry import version_of
+
+__all__ = ["Draft", "FolderSync", "make_folder"]
+
+NAME = re.compile(r"\.aioobs-[0-9a-f]{16}\.part")
+IN_THE_WAY = "a file stands where a folder is wanted"
+
+
+class Draft:
+    """A new local file that gets its name only when it is whole.
+
+    It lies in the folder of its target under a name that cannot be guessed, and takes the
+    target's place by `os.replace`: whoever looks finds the old file or the new one, never a part.
+    It keeps the permissions of the file that it replaces, and before that nobody but its owner can
+    read it.  A target that is a link keeps being one; a device is written to as it is.
+
+    Args:
+        target: The path that it is to have.
+        folders: Given to have it on the disk before it has its name; its folder is added there,
+            for the name to follow.
+        alone: Whether nothing of that name was there when its folder was made, a moment ago.
+        mtime_nsec: The time that it is to claim, nanoseconds since 1970; 0: that of its making.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        folders: FolderSync | None = None,
+        *,
+        alone: bool = False,
+        mtime_nsec: int = 0,
+    ) -> None:
+        self.target: str = target
+        self.mtime_nsec: int = mtime_nsec
+        self.descriptor: int = -1
+        self._path = ""
+        self._mode: int | None = None
+        self._folders = folders
+        self._alone = alone
+
+    @property
+    def path(self) -> str:
+        """Where it lies until it is published; nowhere, if what is written to is a device."""
+        return self._path
+
+    def open(self) -> None:
+        """Create it, empty."""
+        if not self._alone:
+            self._look()
+        if self._mode is not None and self._is_special:
+            if not (modes.S_ISCHR(self._mode) or modes.S_ISBLK(self._mode)):
+                raise OSError(errno.EINVAL, "neither a file nor a device", self.target)
+            self.descriptor = os.open(self.target, os.O_WRONLY)
+            return
+        name = f".aioobs-{secrets.token_hex(8)}.part"
+        path = os.path.join(os.path.dirname(self.target), name)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        # Never more than the file will have: the one that it replaces may be a private one.
+        self.descriptor = os.open(path, flags, 0o666 if self._mode is None else 0o600)
+        self._path = path
+
+    def reopen(self, path: str, size: int | None = None) -> bool:
+        """Go on with one that was left, if *path* can be that and is not longer than *size*.
+
+        Return whether it is.
+        """
+        self._look()
+        folder, name = os.path.split(path)
+        here = os.path.dirname(os.path.abspath(self.target))
+        if folder != here or not NAME.fullmatch(name) or self._is_special:
+            return False
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return False
+        info = os.fstat(descriptor)
+        self.descriptor = descriptor
+        mine = modes.S_ISREG(info.st_mode) and info.st_uid == os.geteuid() and info.st_nlink == 1
+        if not mine or (size is not None and info.st_size > size) or not self.claim():
+            self._close()
+            return False
+        if self._mode is not None:
+            os.fchmod(descriptor, 0o600)
+        self._path = path
+        return True
+
+    def claim(self) -> bool:
+        """Keep other processes from going on with it; tell whether one does so already."""
+        try:
+            fcntl.lockf(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno not in (errno.EACCES, errno.EAGAIN)  # or there are no locks
+        return True
+
+    @property
+    def _is_special(self) -> bool:
+        return self._mode is not None and not modes.S_ISREG(self._mode)
+
+    def _look(self) -> None:
+        """See what it is to replace."""
+        with suppress(FileNotFoundError):
+            mode = os.lstat(self.target).st_mode
+            if modes.S_ISLNK(mode):
+                self.target = os.path.realpath(self.target)
+                mode = os.stat(self.target).st_mode
+            self._mode = mode
+        if self._mode is not None and modes.S_ISDIR(self._mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.target)
+
+    def publish(self) -> str:
+        """Give the file its name; return what this version of it is known by."""
+        if self._path and self._mode is not None:
+            # Without what would run it as its owner: that was granted to another content.
+            os.fchmod(self.descriptor, self._mode & 0o777)
+        if self._path and self.mtime_nsec:
+            os.utime(self.descriptor, ns=(self.mtime_nsec, self.mtime_nsec))
+        if self._path and self._folders is not None:
+            os.fsync(self.descriptor)
+        info = os.fstat(self.descriptor)
+        self._close()
+        if not self._path:
+            return ""  # a device has none
+        try:
+            os.replace(self._path, self.target)
+        except OSError as error:
+            error.filename, error.filename2 = self.target, None  # nobody knows the other name
+            raise
+        self._path = ""
+        if self._folders is not None:
+            self._folders.add(os.path.dirname(self.target))
+        return version_of(info.st_size, info.st_mtime_ns)
+
+    def leave(self) -> None:
+        """Close it, and let it lie for another to go on with."""
+        self._path = ""
+        self._close()
+
+    def discard(self) -> None:
+        """Remove what has not been published."""
+        try:
+            self._close()
+        finally:
+            if self._path:
+                with suppress(FileNotFoundError):
+                    os.unlink(self._path)
+                self._path = ""
+
+    def _close(self) -> None:
+        if self.descriptor >= 0:
+            descriptor, self.descriptor = self.descriptor, -1
+            os.close(descriptor)
+
+
+def make_folder(path: str, folders: FolderSync | None = None) -> bool:
+    """Create a folder and those above it; return whether it was not there before.
+
+    Raises:
+        NotADirectoryError: there is a file in the place of one of them.
+    """
+    path = path or "."
+    if folders is not None:
+        new = path
+        while not os.path.lexists(new):
+            new = os.path.dirname(new) or "."
+            folders.add(new)
+    try:
+        os.makedirs(path)
+    except FileExistsError as error:
+        if not os.path.isdir(path):
+            raise NotADirectoryError(errno.ENOTDIR, IN_THE_WAY, path) from error
+        return False
+    except NotADirectoryError as error:
+        raise NotADirectoryError(errno.ENOTDIR, IN_THE_WAY, path) from error
+    return True
+
+
+class FolderSync:
+    """Folders in which something was named, and the names are still to reach the disk.
+
+    A copy of many files into one folder has it written once, at its end.
+    """
+
+    def __init__(self) -> None:
+        self._folders: set[str] = set()
+
+    def add(self, folder: str) -> None:
+        """Remember a folder."""
+        self._folders.add(folder or ".")
+
+    def finish(self) -> None:
+        """Have the names on the disk when this returns."""
+        while self._folders:
+            folder = self._folders.pop()
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            except OSError as error:
+                # What some network file systems answer: their names last, or there is no way.
+                if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+                    self.add(folder)
+                    raise
+            finally:
+                os.close(descriptor)

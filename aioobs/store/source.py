@@ -1,0 +1,59 @@
+"""Local files as they are sent."""
+
+from __future__ import annotations
+
+import os
+import stat as modes
+
+from aioobs.errors import SourceError
+from aioobs.store.entry import version_of
+from aioobs.store.local import local_errors
+
+__all__ = ["READING", "Source", "check_regular"]
+
+READING = os.O_RDONLY | os.O_NONBLOCK  # or else a pipe is waited for
+
+
+class Source:
+    """A local file that is sent, and must stay as it is until it has been."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.descriptor: int = -1
+        self.size: int = 0
+        self._mtime_nsec = 0
+
+    def open(self) -> None:
+        """Open it."""
+        with local_errors(self.path):
+            self.descriptor = os.open(self.path, READING)
+        info = os.fstat(self.descriptor)
+        check_regular(info, self.path)
+        self.size, self._mtime_nsec = info.st_size, info.st_mtime_ns
+
+    @property
+    def version(self) -> str:
+        """What the file that was opened is known by."""
+        return version_of(self.size, self._mtime_nsec)
+
+    def check(self) -> None:
+        """Raise `SourceError` if it has been written to since it was opened."""
+        info = os.fstat(self.descriptor)
+        if (info.st_size, info.st_mtime_ns) != (self.size, self._mtime_nsec):
+            raise SourceError("the file changed while it was being sent", url=self.path)
+
+    def close(self) -> None:
+        """Close it."""
+        if self.descriptor >= 0:
+            descriptor, self.descriptor = self.descriptor, -1
+            os.close(descriptor)
+
+
+def check_regular(info: os.stat_result, path: str) -> None:
+    """Refuse what has no content of its own, such as a pipe.
+
+    Raises:
+        SourceError: it is neither a file nor a folder.
+    """
+    if not (modes.S_ISREG(info.st_mode) or modes.S_ISDIR(info.st_mode)):
+        raise SourceError("neither a file nor a folder", url=path)
