@@ -37,7 +37,7 @@ RANKS = {name: rank for rank, line in enumerate(GROUPS.split("\n")) for name in 
 FOREIGN = {
     "aiohttp": {"s3.lent", "s3.transport"},
     "yarl": {"s3.transport"},
-    "botocore": {"s3.credentials"},
+    "botocore": {"s3.credential_services"},
     "fsspec": {
         "filesystem",
         "filesystem.blocking",

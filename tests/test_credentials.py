@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aioobs.errors import ConfigError
+from aioobs.s3 import credential_services
 from aioobs.s3 import credentials as module
 from aioobs.s3.credentials import CredentialChain
 from aioobs.s3.signing import Credentials
@@ -449,7 +450,7 @@ async def test_ecs_is_not_asked_through_a_proxy(
 async def test_an_ecs_that_never_answers_is_given_up(
     service: MetadataServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "READ_TIMEOUT", 0.1)
+    monkeypatch.setattr(credential_services, "READ_TIMEOUT", 0.1)
     release = threading.Event()
 
     def wait() -> Answer:
@@ -758,9 +759,10 @@ def test_a_search_that_goes_on_does_not_delay_the_exit(service: MetadataServer) 
     service.answers[f"PUT {TOKEN_PATH}"] = answer
     source = """
 import asyncio, sys
-from aioobs.s3 import credentials
-credentials.READ_TIMEOUT = 60
-chain = credentials.CredentialChain(environ={}, ecs_endpoint=sys.argv[1])
+from aioobs.s3 import credential_services
+from aioobs.s3.credentials import CredentialChain
+credential_services.READ_TIMEOUT = 60
+chain = CredentialChain(environ={}, ecs_endpoint=sys.argv[1])
 async def main():
     try:
         await asyncio.wait_for(chain.get(), 0.1)

@@ -12,9 +12,18 @@ import os
 import threading
 import time
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 from aioobs.errors import ConfigError
+from aioobs.s3.credential_files import (
+    ENVIRONMENT,
+    Found,
+    NothingFound,
+    credential_files,
+    from_environment,
+    from_file,
+)
+from aioobs.s3.credential_services import ECS_ENDPOINT, NoAnswer, from_botocore, from_ecs
 from aioobs.s3.signing import Credentials
 
 if TYPE_CHECKING:
@@ -27,53 +36,11 @@ CHECK_INTERVAL = 1.0  # between two looks at the environment and at the time sta
 REFRESH_BEFORE = 600.0  # temporary credentials are renewed when they have less left than this
 REFRESH_PAUSE = 30.0  # between two attempts to renew credentials that are still good
 ABSENT_PAUSE = 60.0  # before services that never had anything are asked again
-CONNECT_TIMEOUT = 1.0
-READ_TIMEOUT = 3.0
-ATTEMPTS = 2
 
-ECS = "the metadata service of Huawei ECS"
-ECS_ENDPOINT = "http://169.254.169.254"
-ECS_TOKEN_SECONDS = "21600"
-ECS_LARGEST_ANSWER = 1 << 16
-
-ENVIRONMENT = (
-    ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SECURITY_TOKEN"),
-    ("OBS_ACCESS_KEY_ID", "OBS_SECRET_ACCESS_KEY", "OBS_SECURITY_TOKEN"),
-    ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
-)
 # With one of these set somebody wants what botocore knows, and Huawei's service can wait.
 CONTAINER = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
 AWS_FIRST = ("AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", *CONTAINER)
 AWS_ELSEWHERE = ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE")
-
-# Compared in lower case, without underscores and hyphens, without the name of a cloud in front.
-CLOUDS = ("aws", "obs", "huaweicloud")
-ACCESS_NAMES = ("accesskeyid", "accesskey", "access", "ak")
-SECRET_NAMES = ("secretaccesskey", "secretkey", "secret", "sk")
-TOKEN_NAMES = ("sessiontoken", "securitytoken", "token")
-EXPIRES_NAMES = ("expiresat", "expiration", "expires", "xsecuritytokenexpires")
-
-
-class Found(NamedTuple):
-    """Credentials and where they come from."""
-
-    credentials: Credentials
-    source: str
-    kind: Literal["memory", "file", "service"]
-    stamp: tuple[object, ...] = ()
-    """Of a file: what changes when it does."""
-
-    def seconds_left(self) -> float:
-        end = self.credentials.expires
-        return float("inf") if end is None else end - time.time()
-
-
-class NothingFound(Exception):
-    """A source has no credentials, for the reason that the message gives."""
-
-
-class NoAnswer(NothingFound):
-    """Nobody is there to ask."""
 
 
 class CredentialChain:
@@ -147,7 +114,7 @@ class CredentialChain:
             self._searches.pop(os.getpid(), None)
 
     async def _check(self, found: Found | None) -> Credentials | None:
-        given = _from_environment(self._environ) if self._explicit is None else None
+        given = from_environment(self._environ) if self._explicit is None else None
         if self._explicit is not None:
             given = Found(self._explicit, "the configuration", "memory")
         if given is not None:
@@ -224,9 +191,9 @@ class CredentialChain:
 
     def _candidates(self, held: Found | None, tried: list[str]) -> Iterator[Found]:
         profile = self._environ.get("AWS_PROFILE") or "default"
-        for path in _files(self._environ):
+        for path in credential_files(self._environ):
             try:
-                yield _from_file(path, profile, held)
+                yield from_file(path, profile, held)
             except NothingFound as reason:
                 if held is not None and held.source == path:
                     # Somebody is just writing it: no reason to become somebody else.
@@ -247,9 +214,9 @@ class CredentialChain:
         for ask_ecs in (False, True) if aws_first else (True, False):
             try:
                 if ask_ecs:
-                    yield _from_ecs(self._ecs_endpoint, enabled=instance)
+                    yield from_ecs(self._ecs_endpoint, enabled=instance)
                 elif self._environ is os.environ:
-                    yield _from_botocore(instance=instance)
+                    yield from_botocore(instance=instance)
             except NoAnswer as reason:
                 tried.append(str(reason))
                 if self._ecs_endpoint == ECS_ENDPOINT:
@@ -276,200 +243,3 @@ def _expired(found: Found) -> ConfigError:
     return ConfigError(
         f"the credentials from {found.source} expired at {end}, and there are no newer ones"
     )
-
-
-def _from_environment(environ: Mapping[str, str]) -> Found | None:
-    for names in ENVIRONMENT:
-        access, secret, token = (environ.get(name, "").strip() for name in names)
-        if access and secret:
-            return Found(Credentials(access, secret, token or None), names[0], "memory")
-        if access or secret:
-            there, missing = names[:2] if access else names[1::-1]
-            raise ConfigError(f"{there} is set in the environment, but {missing} is not")
-    return None
-
-
-def _files(environ: Mapping[str, str]) -> list[str]:
-    """Return the paths of credential files, the first to read first."""
-    home = os.path.expanduser("~") if environ is os.environ else environ.get("HOME", "")
-    paths = [
-        environ.get("CREDENTIAL_PROFILES_FILE"),
-        environ.get("AWS_SHARED_CREDENTIALS_FILE")
-        or (home and os.path.join(home, ".aws", "credentials")),
-    ]
-    return [os.path.expanduser(path) for path in paths if path]
-
-
-def _from_file(path: str, profile: str, held: Found | None) -> Found:
-    try:
-        status = os.stat(path)
-        stamp = (path, profile, status.st_mtime_ns, status.st_ino, status.st_size)
-        if held is not None and held.stamp == stamp:
-            return held
-        with open(path, encoding="utf-8-sig") as file:
-            text = file.read()
-    except OSError as error:
-        raise NothingFound(error.strerror or type(error).__name__) from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not a text file") from None
-    is_json = text.lstrip().startswith("{")
-    fields = _json_fields(path, text, profile) if is_json else _ini_fields(path, text, profile)
-    credentials = _from_fields(fields, path)
-    if credentials is None:
-        raise NothingFound("no access key" if is_json else f"no access key in profile {profile}")
-    return Found(credentials, path, "file", stamp)
-
-
-def _ini_fields(path: str, text: str, profile: str) -> Mapping[str, object]:
-    import configparser
-
-    # Not one that interpolates: secrets may have a percent sign.
-    parser = configparser.RawConfigParser(strict=False)
-    try:
-        parser.read_string(text)
-    except configparser.Error:  # its message quotes the text
-        raise ConfigError(f"{path} is neither an INI file nor JSON") from None
-    if not parser.has_section(profile):
-        raise NothingFound(f"no profile {profile}")
-    section = parser[profile]
-    if "role_arn" in section:
-        raise NothingFound(f"profile {profile} assumes a role, which is botocore's affair")
-    return section
-
-
-def _json_fields(path: str, text: str, profile: str) -> Mapping[str, object]:
-    import json
-
-    try:
-        fields: dict[str, object] = json.loads(text)
-    except ValueError:
-        raise ConfigError(f"{path} begins like JSON, but is not") from None
-    for name in (profile, "credential", "credentials", "Credentials"):
-        if isinstance(inner := fields.get(name), dict):
-            return inner
-    return fields
-
-
-def _from_fields(fields: Mapping[str, object], source: str) -> Credentials | None:
-    """Read credentials in whatever spelling, or return None if there is nothing like a key."""
-    plain: dict[str, object] = {}
-    for name, value in fields.items():
-        short = name.lower().replace("_", "").replace("-", "")
-        for cloud in CLOUDS:
-            short = short.removeprefix(cloud)
-        plain[short] = value
-
-    def text(names: tuple[str, ...]) -> str:
-        return next((str(plain[name]).strip() for name in names if plain.get(name)), "")
-
-    access, secret = text(ACCESS_NAMES), text(SECRET_NAMES)
-    if not access and not secret:
-        return None
-    if not access or not secret:
-        there, missing = ("an access", "secret") if access else ("a secret", "access")
-        raise ConfigError(f"{source} has {there} key, but no {missing} key")
-    expires = _seconds(text(EXPIRES_NAMES), source)
-    return Credentials(access, secret, text(TOKEN_NAMES) or None, expires)
-
-
-def _seconds(text: str, source: str) -> float | None:
-    """Read a time in Unix seconds or ISO 8601; without a zone it is UTC."""
-    from datetime import UTC, datetime
-
-    if not text:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"{source} has an end of its credentials that is no time") from None
-    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _from_ecs(endpoint: str, *, enabled: bool) -> Found:
-    """Ask for the temporary credentials of a server's agency, as the SDK of OBS does."""
-    import http.client
-    import json
-
-    if not enabled:
-        raise NothingFound(f"{ECS}: switched off by AWS_EC2_METADATA_DISABLED")
-    reason: Exception = NothingFound()
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(0.1)
-        try:
-            status, answer = _ecs_security_key(endpoint)
-        except (OSError, http.client.HTTPException) as error:
-            reason = NoAnswer(f"{ECS}: no answer ({type(error).__name__})")
-            continue
-        if status == 200:
-            break
-        reason = NothingFound(f"{ECS}: answer {status}")
-        if status < 500:
-            raise reason
-    else:
-        raise reason
-    try:
-        fields = json.loads(answer)["credential"]
-        credentials = _from_fields(fields, ECS)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        credentials = None
-    if credentials is None or not credentials.token or not credentials.expires:
-        raise NothingFound(f"{ECS}: an answer that has no credentials")
-    return Found(credentials, ECS, "service")
-
-
-def _ecs_security_key(endpoint: str) -> tuple[int, bytes]:
-    seconds = {"X-securitykey-Token-Ttl-Seconds": ECS_TOKEN_SECONDS}
-    status, answer = _ask(endpoint, "PUT", "/meta-data/latest/api/token", seconds)
-    token = answer.decode("ascii", "replace").strip() if status == 200 else ""
-    if status not in (200, 404, 405):
-        return status, b""
-    # Servers of the first version of the service have no tokens.
-    headers = {"X-securitykey-Token": token} if token.isascii() and token.isprintable() else {}
-    return _ask(endpoint, "GET", "/openstack/latest/securitykey", headers if token else {})
-
-
-def _ask(endpoint: str, method: str, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
-    from http.client import HTTPConnection
-    from urllib.parse import urlsplit
-
-    # Unlike urllib it knows no proxies, follows no redirects, and has two timeouts.
-    connection = HTTPConnection(urlsplit(endpoint).netloc, timeout=CONNECT_TIMEOUT)
-    try:
-        connection.connect()
-        connection.sock.settimeout(READ_TIMEOUT)
-        connection.request(method, path, headers=headers)
-        response = connection.getresponse()
-        return response.status, response.read(ECS_LARGEST_ANSWER)
-    finally:
-        connection.close()
-
-
-def _from_botocore(*, instance: bool) -> Found:
-    """Ask botocore for what needs a service: roles, SSO, containers, and instances of EC2."""
-    try:
-        from botocore.exceptions import BotoCoreError, ClientError
-        from botocore.session import Session
-    except ImportError:
-        raise NothingFound("AWS: botocore is not installed") from None
-    try:
-        resolver = Session().get_component("credential_provider")
-        for method in ("env", "shared-credentials-file", *(() if instance else ("iam-role",))):
-            resolver.remove(method)
-        credentials = resolver.load_credentials()
-        if credentials is None:
-            raise NothingFound("AWS: botocore found nothing")
-        frozen = credentials.get_frozen_credentials()
-    except (BotoCoreError, ClientError) as error:
-        raise NothingFound(f"AWS: {error}") from error
-    except (OSError, RuntimeError, ValueError, KeyError) as error:  # botocore lets them through
-        raise NothingFound(f"AWS: botocore failed with {type(error).__name__}") from error
-    # Nothing public tells the end.
-    end = getattr(credentials, "_expiry_time", None)
-    expires = end.timestamp() if end is not None else None
-    plain = Credentials(frozen.access_key, frozen.secret_key, frozen.token, expires)
-    return Found(plain, f"AWS ({credentials.method})", "service")
