@@ -7,10 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, Self
 
 from aioobs.config import Config
-from aioobs.errors import (
-    AlreadyExists,
-    ObsError,
-)
+from aioobs.errors import AlreadyExists, ObsError
 from aioobs.s3 import xml
 from aioobs.s3.append import append
 from aioobs.s3.body import Body, FilePart, MemorySink, Sink, md5_of
@@ -21,12 +18,11 @@ from aioobs.s3.listing import Listing
 from aioobs.s3.objects import ObjectInfo, Range
 from aioobs.s3.page import Listed, Page
 from aioobs.s3.ranges import fill, huge_memory
-from aioobs.s3.reading import head, is_made_of, read_into
+from aioobs.s3.reading import head, read_into
 from aioobs.s3.request import Request, object_headers, source_headers
-from aioobs.s3.retry import Budget
 from aioobs.s3.stream import Order, stream
 from aioobs.s3.uploads import Uploads
-from aioobs.s3.writing import copied, copy_whole, written
+from aioobs.s3.writing import copied, copy_whole, put, written
 from aioobs.s3.xml import Upload, UploadedPart
 
 if TYPE_CHECKING:
@@ -270,12 +266,7 @@ class Client:
             headers["content-md5"] = await md5_of(body)
         request = Request(name, "PUT", bucket, key, headers=headers, body=body)
         wanted = condition(if_match, if_none_match)
-        if wanted is None:
-            return await written(self._exchange, request)
-        budget = Budget(self._config)
-        send = partial(written, self._exchange, request, budget=budget)
-        is_ours = partial(is_made_of, self._exchange, bucket, body)
-        return await self._conditions.keep(wanted, request, send, is_ours, budget)
+        return await put(self._exchange, self._conditions, request, wanted)
 
     async def append_object(self, bucket: str, key: str, body: Body, *, position: int) -> int:
         """Add to an object that ends at *position*; return where it ends then.

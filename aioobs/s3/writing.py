@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aioobs.errors import ObjectChanged, PreconditionFailed, ProtocolError
-from aioobs.s3.reading import head
+from aioobs.s3.reading import head, is_made_of
 from aioobs.s3.request import Request, source_headers
+from aioobs.s3.retry import Budget
 from aioobs.s3.xml import good_fields, unquote_etag
 
 if TYPE_CHECKING:
+    from aioobs.s3.conditions import Condition, Conditions
     from aioobs.s3.exchange import Begun, Exchange
-    from aioobs.s3.retry import Budget
     from aioobs.s3.transport import Reply
 
-__all__ = ["copied", "copy_request", "copy_whole", "etag_in", "written"]
+__all__ = ["copied", "copy_request", "copy_whole", "etag_in", "put", "written"]
 
 
 async def written(
@@ -34,6 +36,18 @@ async def written(
         return etag
 
     return await exchange.call(request, receive, budget=budget, begun=begun)
+
+
+async def put(
+    exchange: Exchange, conditions: Conditions, request: Request, condition: Condition | None
+) -> str:
+    """Write an object, under a condition if there is one; return its ETag."""
+    if condition is None:
+        return await written(exchange, request)
+    budget = Budget(exchange.config)
+    send = partial(written, exchange, request, budget=budget)
+    is_ours = partial(is_made_of, exchange, request.bucket, request.body)
+    return await conditions.keep(condition, request, send, is_ours, budget)
 
 
 def copy_request(source: tuple[str, str], bucket: str, key: str, if_match: str) -> Request:

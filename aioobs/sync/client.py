@@ -399,10 +399,6 @@ class Client:
         """Close the connections of the running loop; a later call opens new ones."""
         run(self._async.aclose())
 
-    def retire(self) -> None:
-        """Close the connections of every loop once nothing is under way on them."""
-        self._async.retire()
-
     def __enter__(self) -> Self:
         run(self._async.__aenter__())
         return self
