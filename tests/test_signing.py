@@ -23,13 +23,12 @@ from aioobs.s3.signing import (
     Anonymous,
     Credentials,
     Signer,
-    SigOBS,
-    SigV2,
-    SigV4,
     Target,
     encode_query,
     quote_path,
 )
+from aioobs.s3.signing_v2 import SigOBS, SigV2
+from aioobs.s3.signing_v4 import SigV4
 
 if TYPE_CHECKING:
     from botocore.auth import BaseSigner

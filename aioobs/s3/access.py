@@ -14,7 +14,9 @@ from aioobs.s3.body import digest, size_of
 from aioobs.s3.credentials import CredentialChain
 from aioobs.s3.dates import http_time
 from aioobs.s3.request import address
-from aioobs.s3.signing import Anonymous, Credentials, SigOBS, SigV2, SigV4
+from aioobs.s3.signing import UNSIGNED_PAYLOAD, Anonymous, Credentials
+from aioobs.s3.signing_v2 import SigOBS, SigV2
+from aioobs.s3.signing_v4 import SigV4
 
 if TYPE_CHECKING:
     from aioobs.config import Config
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Access"]
 
-UNSIGNED = "UNSIGNED-PAYLOAD"
 USER_AGENT = "aioobs"
 NOBODY = Credentials("", "", None, None)
 # A refusal without a word, as a HEAD gets it, may mean that the credentials have expired.
@@ -66,7 +67,7 @@ class Access:
         Raises:
             ConfigError: there are no credentials, or the request cannot be sent.
         """
-        payload = UNSIGNED
+        payload = UNSIGNED_PAYLOAD
         if not self.signs_unread:
             request.check()
             payload = (await digest(request.body, "sha256")).hex()
@@ -78,7 +79,7 @@ class Access:
         Raises:
             ConfigError: there are no credentials.
         """
-        return partial(self._sign, await self._found_credentials(), UNSIGNED)
+        return partial(self._sign, await self._found_credentials(), UNSIGNED_PAYLOAD)
 
     def signing_at_once(self) -> Sign | None:
         """Do as `signing` does; `None`: bodies have to be read, or credentials to be looked for."""
@@ -86,7 +87,7 @@ class Access:
         if known is None or not self.signs_unread:
             return None
         self._used = known
-        return partial(self._sign, known, UNSIGNED)
+        return partial(self._sign, known, UNSIGNED_PAYLOAD)
 
     async def presign(self, request: Request, expires: int) -> str:
         """Return a URL that carries its own signature for *expires* seconds."""
