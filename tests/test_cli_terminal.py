@@ -24,8 +24,8 @@ from test_cli import PROGRAM, ROOT, checkout, local, make, objects, run
 
 import aioobs
 from aioobs.cli import main
+from aioobs.cli.output import age, duration, readable, size_of
 from aioobs.cli.parser import COMMANDS
-from aioobs.cli.show import age, duration, readable, size_of
 from aioobs.sync import file
 
 __all__ = ["checkout"]

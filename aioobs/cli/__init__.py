@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parse(arguments)
     if given.command == "run":
         configure(given)
-        from aioobs.cli.programs import run
+        from aioobs.cli.running import run
 
         sys.exit(run(given))
     status = perform(given)
@@ -49,7 +49,7 @@ def perform(given: argparse.Namespace) -> int:
     from importlib import import_module
 
     from aioobs.cli.failures import line_of, status_of, tell
-    from aioobs.cli.show import prepare_output
+    from aioobs.cli.output import prepare_output
     from aioobs.cli.tally import Tally
 
     tally = Tally()

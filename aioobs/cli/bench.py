@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from aioobs.cli.buckets import remote_url
 from aioobs.cli.failures import tell
-from aioobs.cli.show import readable, say, say_json
+from aioobs.cli.output import readable, say, say_json
 from aioobs.session import current_client
 from aioobs.store.remote import RemoteStore
 from aioobs.threads import in_thread, to_its_end
-from aioobs.transfer.engine import Manner, copy_file, copy_tree
+from aioobs.transfer.engine import CopyOptions, copy_file, copy_tree
 
 if TYPE_CHECKING:
     import argparse
@@ -94,7 +94,7 @@ class Bench:
             ("small files up", str(Path(self._folder, "small")), there),
             ("small files down", there, back),
         ):
-            copy = copy_tree(self._client, source, target, Manner(threads=self._jobs))
+            copy = copy_tree(self._client, source, target, CopyOptions(threads=self._jobs))
             self._tell_rate(name, await self._timed(copy))
         remove = RemoteStore(self._client).remove(str(there), recursive=True)
         self._tell_rate("removal", await self._timed(remove))
@@ -107,7 +107,7 @@ class Bench:
             ("big file up", str(Path(self._folder, "big")), there),
             ("big file down", there, back),
         ):
-            copy = copy_file(self._client, source, target, Manner(threads=self._jobs))
+            copy = copy_file(self._client, source, target, CopyOptions(threads=self._jobs))
             seconds = await self._timed(copy)
             rate = self._size / seconds
             text = f"{readable(rate)}/s ({readable(self._size)} in parts of {parts})"

@@ -6,10 +6,10 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from aioobs.cli.below import items_below
 from aioobs.cli.failures import UsageError, line_of, tell
+from aioobs.cli.items import items_below
+from aioobs.cli.output import moment, say, say_json
 from aioobs.cli.removing import delete
-from aioobs.cli.show import moment, say, say_json
 from aioobs.session import current_client
 from aioobs.store.remote import file_url
 from aioobs.url import ObjectURL, parse

@@ -7,15 +7,15 @@ import stat
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from aioobs.cli.below import expand
 from aioobs.cli.failures import UsageError, line_of, tell
-from aioobs.cli.moving import Departure, rename
-from aioobs.cli.show import say, say_json
+from aioobs.cli.items import expand
+from aioobs.cli.moving import SourceRemoval, rename
+from aioobs.cli.output import say, say_json
 from aioobs.cli.streams import copy_stream
 from aioobs.cli.tally import Bar
 from aioobs.errors import IsADirectory, TransferFailed
 from aioobs.session import current_client
-from aioobs.transfer.engine import Manner, copy_jobs
+from aioobs.transfer.engine import CopyOptions, copy_jobs
 from aioobs.transfer.filter import Filter
 from aioobs.transfer.jobs import is_folder, listed, look
 from aioobs.transfer.plan import Care, Job, same_place
@@ -69,8 +69,8 @@ async def mv(given: argparse.Namespace, tally: Tally) -> int:
             Copy.show(given, Job(pair.source, pair.target))
             tally.add(0)
         found = [pair for pair in found if pair not in renamed]
-    departure = Departure(tally, [pair.source for pair in found if pair.folder])
-    return await Copy(given, tally, found).run(departure) if found else 0
+    removal = SourceRemoval(tally, [pair.source for pair in found if pair.folder])
+    return await Copy(given, tally, found).run(removal) if found else 0
 
 
 def sides(given: argparse.Namespace) -> list[str]:
@@ -159,28 +159,28 @@ class Copy:
             str(pair.source) for pair in found if pair.by_pattern and not pair.folder
         }
 
-    async def run(self, departure: Departure | None) -> int:
-        """Copy, and have *departure* remove what was copied; return the exit status."""
+    async def run(self, removal: SourceRemoval | None) -> int:
+        """Copy, and have *removal* remove what was copied; return the exit status."""
         if self.given.dry_run:
             return await self._only_say()
         given = self.given
         bar = Bar(wanted=not (given.no_progress or given.verbose or given.json))
 
         def copied(job: Job) -> None:
-            if departure is None:
+            if removal is None:
                 self.tally.add(job.size or 0)
             else:
-                departure.add(job)
+                removal.add(job)
             self.show(given, job)
 
-        jobs, status = self._jobs(departure), 0
+        jobs, status = self._jobs(removal), 0
         try:
             await copy_jobs(
                 current_client(),
                 self.pairs[0].source,
                 self.pairs[0].target,
                 jobs,
-                Manner(
+                CopyOptions(
                     threads=given.jobs,
                     progress=bar.update,
                     journal=parse(given.journal) if given.journal else None,
@@ -196,13 +196,13 @@ class Copy:
             status = self._report(error.failures)
         finally:
             bar.end()
-        if departure is not None:
-            await departure.finish(remove_folders=not (status or self.wanted))
-            status = status or int(departure.failed)
+        if removal is not None:
+            await removal.finish(remove_folders=not (status or self.wanted))
+            status = status or int(removal.failed)
         bar.end(self.tally)
         return status
 
-    async def _jobs(self, departure: Departure | None) -> AsyncIterator[Job]:
+    async def _jobs(self, removal: SourceRemoval | None) -> AsyncIterator[Job]:
         """Yield the jobs of all pairs that pass the filters."""
         client = current_client()
         for source, target, folder, _by_pattern in self.pairs:
@@ -212,8 +212,8 @@ class Copy:
                 continue
             async for job in listed(client, source, target, None):
                 if self.wanted.passes(name_below(job.source, source)):
-                    if departure is not None:
-                        await departure.remove_some()
+                    if removal is not None:
+                        await removal.remove_some()
                     yield job
 
     def _excuses(self, error: OSError) -> bool:

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from aioobs.cli.buckets import remote_url
 from aioobs.cli.failures import line_of, status_of
+from aioobs.cli.output import say, say_json
 from aioobs.cli.settings import addressing, certificates, credentials
-from aioobs.cli.show import say, say_json
 from aioobs.errors import AccessDenied, ConnectionFailed, ResponseError
 from aioobs.s3.client import Client
 from aioobs.s3.dates import http_time
@@ -38,18 +38,18 @@ async def doctor(given: argparse.Namespace, _: Tally) -> int:
     url = remote_url(given.url) if given.url else None
     config = replace(current_client().config, attempts=2)
     async with Client(config) as client:
-        visit = Visit(client, url, as_json=given.json)
-        for name, check in visit.checks().items():
-            if not await visit.make(name, check):
+        checkup = Checkup(client, url, as_json=given.json)
+        for name, check in checkup.checks().items():
+            if not await checkup.make(name, check):
                 break
-    return visit.status
+    return checkup.status
 
 
 class Worry(Exception):
     """Something that works, but should perhaps be changed."""
 
 
-class Visit:
+class Checkup:
     """The checks of one store, and of one place in it."""
 
     def __init__(self, client: Client, url: ObjectURL | None, *, as_json: bool) -> None:

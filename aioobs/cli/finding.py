@@ -7,15 +7,15 @@ import time
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from aioobs.cli.below import expand, items_of, joined, with_folders
 from aioobs.cli.failures import line_of, tell
-from aioobs.cli.show import moment, readable, say, say_json
+from aioobs.cli.items import expand, items_of, joined, with_folders
+from aioobs.cli.output import moment, readable, say, say_json
 from aioobs.transfer.filter import Filter
 
 if TYPE_CHECKING:
     import argparse
 
-    from aioobs.cli.below import Item
+    from aioobs.cli.items import Item
     from aioobs.cli.tally import Tally
 
 __all__ = ["du", "find"]

@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 from aioobs import file
-from aioobs.cli.below import expand, items_below, with_folders
 from aioobs.cli.failures import line_of, tell
-from aioobs.cli.show import moment, readable, say, say_json
+from aioobs.cli.items import expand, items_below, with_folders
+from aioobs.cli.output import moment, readable, say, say_json
 from aioobs.session import current_client
 from aioobs.threads import in_thread
 from aioobs.url import parse

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from aioobs.transfer.plan import Job
     from aioobs.url import ObjectURL
 
-__all__ = ["Departure", "rename"]
+__all__ = ["SourceRemoval", "rename"]
 
 BATCH = 1000  # objects that one request removes
 
 
-class Departure:
+class SourceRemoval:
     """Removes exactly what was copied: what came into a folder meanwhile stays."""
 
     def __init__(self, tally: Tally, folders: Sequence[ObjectURL | str]) -> None:

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn, get_args
 
 from aioobs.cli.failures import program
-from aioobs.cli.show import age, size_of
+from aioobs.cli.output import age, size_of
 from aioobs.config import Addressing, Signature
 from aioobs.transfer.plan import Comparison
 
@@ -356,8 +356,8 @@ COMMANDS: dict[str, tuple[str, bool, str, Callable[[Parser], None]]] = {
     "mb": ("buckets", False, "make buckets", mb),
     "rb": ("buckets", False, "remove buckets", rb),
     "uploads": ("buckets", False, "list uploads that were not finished, or abort them", uploads),
-    "run": ("programs", True, "run a script that was written for moxing", run),
-    "serve": ("programs", True, "run a local S3 server for tests, until Ctrl-C", serve),
+    "run": ("running", True, "run a script that was written for moxing", run),
+    "serve": ("running", True, "run a local S3 server for tests, until Ctrl-C", serve),
     "doctor": ("doctor", False, "check all that it takes to reach the store", doctor),
     "bench": ("bench", False, "measure how fast the store is from here", bench),
     "config": ("settings", False, "print how the store is reached, and what says so", config),

@@ -7,9 +7,9 @@ import os
 from typing import TYPE_CHECKING
 
 from aioobs import file
-from aioobs.cli.below import Named, expand, items_below
 from aioobs.cli.failures import UsageError, line_of, tell
-from aioobs.cli.show import say
+from aioobs.cli.items import Named, expand, items_below
+from aioobs.cli.output import say
 from aioobs.cli.tally import Bar
 from aioobs.session import current_client
 from aioobs.threads import in_thread

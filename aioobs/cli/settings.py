@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from aioobs.cli.show import readable, say, say_json
+from aioobs.cli.output import readable, say, say_json
 from aioobs.config import AUTHORITIES, ENDPOINTS, PROXIES, REGIONS
 from aioobs.errors import ConfigError
 from aioobs.s3.credential_files import ENVIRONMENT

@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from aioobs import file
-from aioobs.cli.below import expand
 from aioobs.cli.failures import UsageError
+from aioobs.cli.items import expand
 from aioobs.cli.tally import Bar
 from aioobs.threads import in_thread
 from aioobs.transfer.progress import Progress

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aioobs.cli.failures import line_of, tell
-from aioobs.cli.show import say, say_json
+from aioobs.cli.output import say, say_json
 from aioobs.cli.tally import Bar
 from aioobs.errors import TransferFailed
 from aioobs.session import current_client
-from aioobs.transfer.extras import place_of
+from aioobs.transfer.deletions import place_of
 from aioobs.transfer.syncing import Sync
 from aioobs.trees import plan_sync
 

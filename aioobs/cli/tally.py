@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aioobs.cli.show import duration, readable
+from aioobs.cli.output import duration, readable
 
 if TYPE_CHECKING:
     from aioobs.transfer.progress import Progress

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aioobs.audits import verify as audit
-from aioobs.cli.show import say, say_json
+from aioobs.cli.output import say, say_json
 
 if TYPE_CHECKING:
     import argparse
