@@ -21,7 +21,7 @@ from aioobs.sync._raw import BUFFER_SIZE, SpooledObject, StreamedObject
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from aioobs.filesystem.whole import FileSystem
+    from aioobs.filesystem.interface import FileSystem
     from aioobs.io.raw import Raw
     from aioobs.sync._raw import RawObject
 

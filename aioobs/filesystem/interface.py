@@ -1,4 +1,4 @@
-"""What the parts of the file system need to know of the whole."""
+"""What the parts of the file system need to know of it."""
 
 from __future__ import annotations
 

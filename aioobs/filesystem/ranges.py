@@ -12,7 +12,7 @@ from aioobs.store.remote import file_url
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from aioobs.filesystem.whole import FileSystem
+    from aioobs.filesystem.interface import FileSystem
     from aioobs.s3.client import Client
 
 __all__ = ["LARGEST_GAP", "each", "merged", "read_blocks", "read_range"]

@@ -15,7 +15,7 @@ from aioobs.s3.body import FilePart
 from aioobs.store.pattern import has_magic
 from aioobs.store.remote import RemoteStore
 from aioobs.threads import in_thread
-from aioobs.transfer.engine import Manner, copy_file, copy_tree
+from aioobs.transfer.engine import CopyOptions, copy_file, copy_tree
 from aioobs.transfer.engine import put as put_body
 from aioobs.transfer.jobs import is_folder
 from aioobs.url import parse
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fsspec.callbacks import Callback
 
     from aioobs.errors import ObsError
-    from aioobs.filesystem.whole import FileSystem
+    from aioobs.filesystem.interface import FileSystem
     from aioobs.s3.client import Client
     from aioobs.transfer.progress import Progress, ProgressCallback
     from aioobs.url import ObjectURL
@@ -88,7 +88,7 @@ async def copied(
     """Copy one file; tell whether it was one, and not a folder."""
     report = bytes_to(callback)
     try:
-        await copy_file(client, source, target, Manner(progress=report))
+        await copy_file(client, source, target, CopyOptions(progress=report))
     except IsADirectory as error:
         if error.url != str(source):
             raise
@@ -151,8 +151,8 @@ async def folder_copied(
         goal = parse(f"{target.rstrip('/')}/{name}")
     workers, report = batch_size or fs.batch_size or FILES_AT_ONCE, files_to(callback)
     try:
-        manner = Manner(threads=max(workers, 1), progress=report)
-        await copy_tree(client, origin, goal, manner)
+        options = CopyOptions(threads=max(workers, 1), progress=report)
+        await copy_tree(client, origin, goal, options)
     except TransferFailed as error:
         gone = all(isinstance(failure, FileNotFoundError) for failure in error.failures)
         if on_error != "ignore" or not gone:
