@@ -279,7 +279,7 @@ class Mirror:
             self.source,
             self.target,
             self._jobs(changed),
-            engine.Manner(threads=self._workers, progress=self._watch),
+            engine.CopyOptions(threads=self._workers, progress=self._watch),
             copied=copied,
             excused=excused,
         )

@@ -172,8 +172,8 @@ async def copy(
         MoxFileNotExistsException: there is no such file.
         IsADirectoryError: the source is a folder: use `copy_parallel`.
     """
-    manner = engine.Manner(care=care(verify, durable=durable))
-    await engine.copy_file(current_client(), place(src_url), place(dst_url), manner)
+    options = engine.CopyOptions(care=care(verify, durable=durable))
+    await engine.copy_file(current_client(), place(src_url), place(dst_url), options)
 
 
 async def copy_parallel(
@@ -231,7 +231,7 @@ async def copy_parallel(
         current_client(),
         place(src_url),
         place(dst_url),
-        engine.Manner(
+        engine.CopyOptions(
             threads=threads,
             progress=progress,
             processes=is_processing,

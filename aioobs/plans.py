@@ -96,7 +96,7 @@ async def run_copy(
         for job in plan.jobs:
             yield job
 
-    manner = engine.Manner(
+    options = engine.CopyOptions(
         threads=threads,
         progress=progress,
         processes=is_processing,
@@ -106,4 +106,4 @@ async def run_copy(
         care=care(verify, durable=durable),
     )
     client = current_client()
-    await engine.copy_planned(client, plan.source, plan.target, jobs(), manner, move=move)
+    await engine.copy_planned(client, plan.source, plan.target, jobs(), options, move=move)

@@ -73,7 +73,7 @@ async def upload(server: LocalServer, source: str, target: str) -> None:
         secret_key=server.secret_key,
     )
     async with Client(config) as client:
-        await engine.copy_tree(client, source, parse(target), engine.Manner())
+        await engine.copy_tree(client, source, parse(target), engine.CopyOptions())
 
 
 @pytest.fixture

@@ -337,7 +337,10 @@ async def test_the_store_copies_in_parts_what_is_too_long_for_one_request(
     )
     async with Client(replace(Config.from_env(), largest_copy=6 * MIB)) as small:
         await engine.copy_file(
-            small, parse(f"{bucket}/big file+é"), parse(f"{bucket}/copy"), engine.Manner(threads=4)
+            small,
+            parse(f"{bucket}/big file+é"),
+            parse(f"{bucket}/copy"),
+            engine.CopyOptions(threads=4),
         )
 
     info = await client.head_object(name, "copy")

@@ -321,7 +321,7 @@ async def test_the_store_copies_big_objects_in_parts(bucket: str, client: Client
         )
     async with Client(replace(Config.from_env(), largest_copy=6 * MIB)) as small:
         await engine.copy_tree(
-            small, parse(f"{bucket}/src"), parse(f"{bucket}/dst"), engine.Manner(threads=4)
+            small, parse(f"{bucket}/src"), parse(f"{bucket}/dst"), engine.CopyOptions(threads=4)
         )
 
     for key in ("dst/one", "dst/d/two"):

@@ -182,7 +182,7 @@ async def test_the_store_copies_big_objects_in_parts_for_many(
             small,
             parse(f"{obs_bucket}/src"),
             parse(f"{obs_bucket}/dst"),
-            engine.Manner(threads=4, executor=pool),
+            engine.CopyOptions(threads=4, executor=pool),
         )
 
     info = await client.head_object(name, "dst/one")
@@ -246,7 +246,7 @@ async def test_what_ends_a_copy_in_a_worker_ends_it_all(
                 client,
                 str(source),
                 parse(f"{obs_bucket}/dst"),
-                engine.Manner(threads=4, executor=pool),
+                engine.CopyOptions(threads=4, executor=pool),
                 [f"{number % 7}/{number}" for number in range(100)],
             )
 
@@ -271,7 +271,7 @@ async def test_credentials_travel_only_if_they_were_given(
                 client,
                 str(source / "0"),
                 parse(f"{obs_bucket}/dst"),
-                engine.Manner(threads=4, executor=bare),
+                engine.CopyOptions(threads=4, executor=bare),
             )
     assert len(await aioobs.file.list_directory(f"{obs_bucket}/dst")) == 43
 

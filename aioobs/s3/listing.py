@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from aioobs.errors import ProtocolError, ResponseError
 from aioobs.s3 import xml
+from aioobs.s3.parallel_listing import ParallelListing
 from aioobs.s3.request import Request
-from aioobs.s3.sweep import Sweep
 from aioobs.threads import settled
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ class Listing:
         finally:
             await ahead.aclose()
         if page.next:
-            sweep = Sweep(lambda after: Chain(ask, url, after), prefix)
-            async with aclosing(sweep.pages(chain, page)) as rest:
+            listing = ParallelListing(lambda after: Chain(ask, url, after), prefix)
+            async with aclosing(listing.pages(chain, page)) as rest:
                 async for page in rest:
                     yield page
         else:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from aioobs.s3.page import Page
 
-__all__ = ["Sweep"]
+__all__ = ["ParallelListing"]
 
 AT_ONCE = 8  # requests
 NEAR = 8  # lanes that may hold as many pages as HELD; those behind hold one
@@ -62,7 +62,7 @@ class Lane:
         self.last: str = ""
 
 
-class Sweep:
+class ParallelListing:
     """The rest of a listing that has proved long, in order, with so many pages ahead and no more.
 
     *begin* returns the chain of what comes after a key.

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from aioobs.errors import NotFound, UnsafeKey
 from aioobs.s3.parts import cut
 from aioobs.threads import in_thread
-from aioobs.transfer.compare import Side, pairs
 from aioobs.transfer.content import Place, agrees, are_same, has_same_bytes, is_digest, opened
 from aioobs.transfer.crew import Crew
 from aioobs.transfer.failures import concerns_all
-from aioobs.transfer.jobs import is_folder, look, unspeakable
+from aioobs.transfer.jobs import is_folder, look, unencodable
+from aioobs.transfer.merge import Side, pairs
 from aioobs.transfer.plan import Job, place_below
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ class View:
             return None
         if isinstance(url, str):
             return await look_locally(name, url)
-        if unspeakable(name):
+        if unencodable(name):
             return None
         page = await self._client.list_objects(url.bucket, url.key, delimiter="/", limit=1)
         found = (one for one in page.objects if one.key == url.key)

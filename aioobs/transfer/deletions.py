@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from aioobs.s3.client import Client
     from aioobs.url import ObjectURL
 
-__all__ = ["remove_extras"]
+__all__ = ["delete_extras"]
 
 BATCH = 1000
 FOLDER = os.O_RDONLY | os.O_DIRECTORY
 
 
-async def remove_extras(
+async def delete_extras(
     client: Client,
     target: ObjectURL | str,
     names: Iterable[str],

@@ -18,7 +18,7 @@ from aioobs.transfer.batches import Outcome, run_batch, weight
 from aioobs.transfer.crew import first_of
 from aioobs.transfer.failures import told
 from aioobs.transfer.jobs import look, looked
-from aioobs.transfer.pieces import Piece, is_big, whole_of
+from aioobs.transfer.pieces import Piece, big_file_of, is_big
 from aioobs.transfer.plan import Job, Versions
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
     from aioobs.config import Config
     from aioobs.transfer.batches import Item, Result
-    from aioobs.transfer.pieces import Whole
+    from aioobs.transfer.pieces import BigFile
     from aioobs.transfer.plan import Care
     from aioobs.transfer.run import Line, Run
 
-    Entry = tuple[Item, Whole | None]
+    Entry = tuple[Item, BigFile | None]
 
-__all__ = ["BATCHES_AHEAD", "Dispatch", "Helper", "do_on"]
+__all__ = ["BATCHES_AHEAD", "BatchRunner", "Dispatch", "do_on"]
 
 BATCHES_AHEAD = 2  # batches of each worker that are under way
 FEWEST, MOST = 50, 1000  # files in a batch
@@ -43,7 +43,7 @@ PATIENCE = 30.0  # seconds that batches which nobody wants any more are waited f
 UNKNOWN = 16  # workers of an executor that does not say how many it has
 
 
-class Helper(Protocol):
+class BatchRunner(Protocol):
     """Who does batches elsewhere."""
 
     is_usable: bool
@@ -64,17 +64,17 @@ class Dispatch:
         self._slots = slots
         self._shared = shared
         self._taken = self._returned = 0
-        self._wholes: set[Whole] = set()
+        self._big_files: set[BigFile] = set()
         self._one_at_a_time = asyncio.Lock()
         self._entries = self._prepared(line)
 
-    async def serve(self, helper: Helper) -> None:
-        """Hand batches to a helper, one at a time, until none is left."""
-        while helper.is_usable and (entries := await self._take()):
-            outcome = await self._send(helper, [item for item, _ in entries])
-            for (item, whole), result in zip(entries, outcome.results, strict=True):
-                if isinstance(item, Piece) and whole is not None:
-                    await self._piece_ended(item, whole, result)
+    async def serve(self, runner: BatchRunner) -> None:
+        """Hand batches to a runner, one at a time, until none is left."""
+        while runner.is_usable and (entries := await self._take()):
+            outcome = await self._send(runner, [item for item, _ in entries])
+            for (item, file), result in zip(entries, outcome.results, strict=True):
+                if isinstance(item, Piece) and file is not None:
+                    await self._piece_ended(item, file, result)
                 elif isinstance(item, Job):
                     self._ended(item, result)
             if outcome.error is not None:
@@ -86,12 +86,12 @@ class Dispatch:
 
     async def _close(self) -> None:
         await self._entries.aclose()
-        for whole in self._wholes:
-            await whole.give_up()
+        for file in self._big_files:
+            await file.give_up()
 
     def unfinished(self) -> list[Job]:
         """Return the big files that were begun and not ended."""
-        return [whole.job for whole in self._wholes]
+        return [file.job for file in self._big_files]
 
     async def _take(self) -> list[Entry]:
         entries: list[Entry] = []
@@ -115,39 +115,39 @@ class Dispatch:
             elif not is_big(job, self._run.client, shared=self._shared):
                 yield job, None
             else:
-                whole = whole_of(job, self._run.mover)
-                self._wholes.add(whole)
+                file = big_file_of(job, self._run.mover)
+                self._big_files.add(file)
                 try:
-                    pieces = await whole.begin()
+                    pieces = await file.begin()
                 except OSError as error:
-                    whole.error, pieces = told(error, job), []
-                self._run.meter.moved(whole.moved)
+                    file.error, pieces = told(error, job), []
+                self._run.meter.moved(file.moved)
                 if pieces is None:
-                    self._wholes.discard(whole)
-                    await whole.give_up()
+                    self._big_files.discard(file)
+                    await file.give_up()
                     yield job, None
                     continue
                 for piece in pieces:
-                    whole.under_way += 1
-                    whole.all_given = piece is pieces[-1]
-                    yield piece, whole
-                    if whole.error is not None:
+                    file.under_way += 1
+                    file.all_given = piece is pieces[-1]
+                    yield piece, file
+                    if file.error is not None:
                         break
-                whole.all_given = True
-                await self._settle(whole)
+                file.all_given = True
+                await self._settle(file)
 
-    async def _send(self, helper: Helper, items: list[Item]) -> Outcome:
+    async def _send(self, runner: BatchRunner, items: list[Item]) -> Outcome:
         for _ in range(SENDS):
             try:
-                outcome = await helper.do(items)
+                outcome = await runner.do(items)
             except WorkerLost as error:
                 lost = error
-                if not helper.is_usable:
+                if not runner.is_usable:
                     break
             else:
                 self._returned += 1
                 return outcome
-        if helper.is_usable and not self._returned:  # nobody can, for all that is known
+        if runner.is_usable and not self._returned:  # nobody can, for all that is known
             raise lost from lost.__cause__
         return Outcome([lost_with(item, lost) for item in items])
 
@@ -157,36 +157,36 @@ class Dispatch:
         if isinstance(result, OSError | Versions):
             self._run.ended(job, result)
 
-    async def _piece_ended(self, piece: Piece, whole: Whole, result: Result) -> None:
+    async def _piece_ended(self, piece: Piece, file: BigFile, result: Result) -> None:
         if result is None or isinstance(result, Versions):
             return
         if not isinstance(result, OSError):
             self._run.meter.moved(piece.size)
-        whole.returned(piece, result)
-        await self._settle(whole)
+        file.returned(piece, result)
+        await self._settle(file)
 
-    async def _settle(self, whole: Whole) -> None:
+    async def _settle(self, file: BigFile) -> None:
         """End a big file of which nothing is under way any more."""
-        if whole.under_way or not whole.all_given or whole not in self._wholes:
+        if file.under_way or not file.all_given or file not in self._big_files:
             return
-        self._wholes.discard(whole)
+        self._big_files.discard(file)
         try:
-            outcome = await self._finish(whole)
+            outcome = await self._finish(file)
         finally:
-            await whole.give_up()
-        self._run.ended(whole.job, outcome)
+            await file.give_up()
+        self._run.ended(file.job, outcome)
 
-    async def _finish(self, whole: Whole) -> Versions | OSError:
-        run, job = self._run, whole.job
+    async def _finish(self, file: BigFile) -> Versions | OSError:
+        run, job = self._run, file.job
         try:
-            if whole.error is None:
-                return await whole.finish()
+            if file.error is None:
+                return await file.finish()
         except OSError as error:
-            whole.error = told(error, job)
-        if not whole.begins_anew:
-            return whole.error
-        run.meter.moved(-whole.moved)
-        await whole.give_up()
+            file.error = told(error, job)
+        if not file.begins_anew:
+            return file.error
+        run.meter.moved(-file.moved)
+        await file.give_up()
         try:
             return await run.mover.copy(await look(run.client, job))
         except OSError as error:
@@ -207,26 +207,26 @@ async def do_on(
     """Have an executor do the jobs of a line; return why it could not do all of them, if so."""
     from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor  # slow to import
 
-    helper = OnExecutor(executor, run.client.config, threads, run.care)
+    runner = OnExecutor(executor, run.client.config, threads, run.care)
     slots = BATCHES_AHEAD * (workers or workers_of(executor))
     local = isinstance(executor, (ProcessPoolExecutor, ThreadPoolExecutor))
     dispatch = Dispatch(run, line, slots=slots, shared=local)
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(slots):
-                group.create_task(dispatch.serve(helper))
+                group.create_task(dispatch.serve(runner))
     except BaseExceptionGroup as errors:
         error = first_of(errors)
         raise error from error.__cause__
     finally:
         await dispatch.close()
-    if helper.is_usable:
+    if runner.is_usable:
         return ""
     for job in dispatch.unfinished():
         run.ended(job, WorkerLost("its other parts were lost", url=str(job.source)))
     copied = run.meter.files - run.meter.failed
     return (
-        f"{helper.reason}: {copied} files were copied; whether those were that were under way, "
+        f"{runner.reason}: {copied} files were copied; whether those were that were under way, "
         "which follow, is not known; nothing else was begun"
     )
 
@@ -251,7 +251,7 @@ class OnExecutor:
         self._care = care
 
     async def do(self, items: Sequence[Item]) -> Outcome:
-        """Do a batch; see `Helper`."""
+        """Do a batch; see `BatchRunner`."""
         futures: list[Future[Outcome]] = []
 
         def submit() -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from aioobs.url import ObjectURL
 
 __all__ = [
-    "Manner",
+    "CopyOptions",
     "copy_file",
     "copy_jobs",
     "copy_planned",
@@ -44,7 +44,7 @@ __all__ = [
 PARTS_AT_ONCE = 16
 
 
-class Manner(NamedTuple):
+class CopyOptions(NamedTuple):
     """How files are copied; see `aioobs.run_copy`."""
 
     threads: int = PARTS_AT_ONCE
@@ -57,17 +57,17 @@ class Manner(NamedTuple):
 
 
 def journal_of(
-    manner: Manner, client: Client, source: ObjectURL | str, target: ObjectURL | str
+    options: CopyOptions, client: Client, source: ObjectURL | str, target: ObjectURL | str
 ) -> AbstractAsyncContextManager[Journal | None]:
     """Open the journal of a copy, if it is to have one."""
-    return journal_at(manner.journal, client, source, target, durable=manner.care.durable)
+    return journal_at(options.journal, client, source, target, durable=options.care.durable)
 
 
 async def copy_file(
     client: Client,
     source: ObjectURL | str,
     target: ObjectURL | str,
-    manner: Manner,
+    options: CopyOptions,
 ) -> None:
     """Copy one file to exactly *target*, in this process.
 
@@ -82,8 +82,8 @@ async def copy_file(
     async def jobs() -> AsyncIterator[Job]:
         yield job
 
-    async with journal_of(manner, client, source, target) as journal:
-        run = Run(client, manner.threads, manner.progress, care=manner.care, journal=journal)
+    async with journal_of(options, client, source, target) as journal:
+        run = Run(client, options.threads, options.progress, care=options.care, journal=journal)
         await run.do(jobs())
     if run.failures:
         raise run.failures[0]
@@ -93,16 +93,16 @@ async def copy_tree(
     client: Client,
     source: ObjectURL | str,
     target: ObjectURL | str,
-    manner: Manner,
+    options: CopyOptions,
     file_list: Sequence[str] | None = None,
 ) -> None:
     """Copy what is below *source* to below *target*; see `aioobs.file.copy_parallel`."""
     folder = await is_folder(client, source)
-    if not folder and manner.executor is None:
-        await copy_file(client, source, target, manner)
+    if not folder and options.executor is None:
+        await copy_file(client, source, target, options)
         return
     jobs = planned(client, source, target, file_list, folder=folder)
-    await copy_planned(client, source, target, jobs, manner)
+    await copy_planned(client, source, target, jobs, options)
 
 
 async def planned(
@@ -134,38 +134,38 @@ async def copy_planned(
     source: ObjectURL | str,
     target: ObjectURL | str,
     jobs: AsyncIterator[Job],
-    manner: Manner,
+    options: CopyOptions,
     *,
     move: bool = False,
 ) -> None:
     """Copy what was planned; see `aioobs.run_copy`."""
     moved = Moved()
-    async with journal_of(manner, client, source, target) as journal:
+    async with journal_of(options, client, source, target) as journal:
         copied = moved.add if move else lambda _: None
         run = Run(
-            client, manner.threads, manner.progress, copied, care=manner.care, journal=journal
+            client, options.threads, options.progress, copied, care=options.care, journal=journal
         )
-        await perform(run, source, jobs, manner)
+        await perform(run, source, jobs, options)
     if move:
         await moved.remove(client, source)
 
 
 async def perform(
-    run: Run, source: ObjectURL | str, jobs: AsyncIterator[Job], manner: Manner
+    run: Run, source: ObjectURL | str, jobs: AsyncIterator[Job], options: CopyOptions
 ) -> None:
     """Do jobs here, here and in processes that are started where that pays, or on an executor."""
-    reason, threads = "", manner.threads
+    reason, threads = "", options.threads
     with run.reporting():
         line = Line(jobs, run)
-        if manner.executor is not None:
+        if options.executor is not None:
             from aioobs.transfer.dispatch import do_on  # slow to import, and seldom needed
 
-            workers = manner.executor_workers
-            reason = await do_on(manner.executor, run, line, workers=workers, threads=threads)
-        elif manner.processes:
-            from aioobs.transfer.workers import reinforced
+            workers = options.executor_workers
+            reason = await do_on(options.executor, run, line, workers=workers, threads=threads)
+        elif options.processes:
+            from aioobs.transfer.workers import take_with_processes
 
-            await reinforced(run, line, threads=threads)
+            await take_with_processes(run, line, threads=threads)
         else:
             await run.take(line)
     await run.settle()
@@ -177,7 +177,7 @@ async def copy_jobs(
     source: ObjectURL | str,
     target: ObjectURL | str,
     jobs: AsyncIterator[Job],
-    manner: Manner,
+    options: CopyOptions,
     *,
     copied: Callable[[Job], None],
     excused: Callable[[OSError], bool],
@@ -187,9 +187,9 @@ async def copy_jobs(
     Raises:
         TransferFailed: some failed, and not all of that is *excused*.
     """
-    async with journal_of(manner, client, source, target) as journal:
+    async with journal_of(options, client, source, target) as journal:
         run = Run(
-            client, manner.threads, manner.progress, copied, care=manner.care, journal=journal
+            client, options.threads, options.progress, copied, care=options.care, journal=journal
         )
         await run.do(jobs)
     run.failures = [error for error in run.failures if not excused(error)]
@@ -215,7 +215,7 @@ async def move(client: Client, source: ObjectURL | str, target: ObjectURL | str)
         run.raise_failures(source)
         await moved.remove(client, source)
     else:
-        await copy_file(client, source, target, Manner())
+        await copy_file(client, source, target, CopyOptions())
         store = LocalStore() if isinstance(source, str) else RemoteStore(client)
         await store.remove(str(source), recursive=False)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aioobs.s3.client import Client
     from aioobs.url import ObjectURL
 
-__all__ = ["is_folder", "job_of", "listed", "look", "looked", "take", "unspeakable"]
+__all__ = ["is_folder", "job_of", "listed", "look", "looked", "take", "unencodable"]
 
 TREE_BATCH = 500
 LOOKS = 64  # at files of a list, at the same time
@@ -141,7 +141,7 @@ def job_of(source: ObjectURL | str, target: ObjectURL | str, found: Found) -> Jo
         return job_of_object(source, target, found)
     path, error = os.path.join(source, found.name), found.error
     if not isinstance(target, str):
-        error = error or unspeakable(path)
+        error = error or unencodable(path)
     return Job(
         path,
         place_below(target, found.name) if found.name else target,
@@ -164,7 +164,7 @@ def job_of_object(source: ObjectURL, target: ObjectURL | str, found: Found) -> J
     return Job(url, where, found.size, found.etag, found.is_directory, error)
 
 
-def unspeakable(path: str) -> UnsafeKey | None:
+def unencodable(path: str) -> UnsafeKey | None:
     """Return the error that the name of a file cannot be a key, if that is so."""
     try:
         path.encode()

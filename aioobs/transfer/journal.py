@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from aioobs.errors import AccessDenied, ConfigError, NotFound
 from aioobs.store.entry import version_of
 from aioobs.threads import to_its_end
-from aioobs.transfer.log import LocalLog, StoreLog
+from aioobs.transfer.journal_storage import LocalStorage, RemoteStorage
 from aioobs.transfer.plan import same_place
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ async def journal_at(
         return
     if same_place(source, place):
         raise ConfigError("the journal lies in what is to be copied", url=str(place))
-    keeper = LocalLog(place) if isinstance(place, str) else StoreLog(client, place)
+    keeper = LocalStorage(place) if isinstance(place, str) else RemoteStorage(client, place)
     journal = Journal(keeper, source, target, durable=durable)
     try:
         await journal.open(client)
@@ -95,7 +95,7 @@ class Journal:
 
     def __init__(
         self,
-        keeper: LocalLog | StoreLog,
+        keeper: LocalStorage | RemoteStorage,
         source: ObjectURL | str,
         target: ObjectURL | str,
         *,

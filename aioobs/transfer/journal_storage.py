@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
     Read = Callable[[Iterable[bytes]], None]
 
-__all__ = ["LocalLog", "StoreLog"]
+__all__ = ["LocalStorage", "RemoteStorage"]
 
 NAME = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}-\d{6}\.jsonl")
 in_use: set[tuple[int, int]] = set()  # the files of this process, which its own locks do not hold
 opening: threading.Lock = threading.Lock()
 
 
-class LocalLog:
+class LocalStorage:
     """A file to which one line after the other is added, by one process at a time.
 
     Each line is handed to the system with a call of its own, so that it outlives the process;
@@ -109,7 +109,7 @@ class LocalLog:
             os.close(descriptor)
 
 
-class StoreLog:
+class RemoteStorage:
     """A folder of objects, each with the lines of some seconds: an object cannot be added to."""
 
     pause: float = 10.0

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from aioobs.transfer.plan import Care, Job
     from aioobs.transfer.progress import Meter
 
-__all__ = ["Download", "Piece", "Upload", "Whole", "is_big", "move_piece", "whole_of"]
+__all__ = ["BigFile", "Download", "Piece", "Upload", "big_file_of", "is_big", "move_piece"]
 
 PIECE = 64 << 20  # bytes, and at least one part
 COPIED_PIECE = 16  # parts that the store copies by itself
@@ -78,12 +78,12 @@ def is_big(job: Job, client: Client, *, shared: bool) -> bool:
     return size > config.largest_copy and not job.source.is_same(job.target)
 
 
-def whole_of(job: Job, mover: Mover) -> Whole:
+def big_file_of(job: Job, mover: Mover) -> BigFile:
     """Return the big file of a job."""
     return Download(mover, job) if isinstance(job.target, str) else Upload(mover, job)
 
 
-class Whole(ABC):
+class BigFile(ABC):
     """A big file, of which others move the pieces."""
 
     def __init__(self, mover: Mover, job: Job) -> None:
@@ -136,7 +136,7 @@ class Whole(ABC):
                     self._journal.part(self.job.target, self._started.at, number, version)
 
 
-class Upload(Whole):
+class Upload(BigFile):
     """An object made of parts, from a local file or another object."""
 
     _is_open = False
@@ -199,7 +199,7 @@ class Upload(Whole):
             await abort_upload(self._client, as_object(self.job.target), self._started.at)
 
 
-class Download(Whole):
+class Download(BigFile):
     """A local file, written as a draft by several processes of this machine."""
 
     _draft: Draft | None = None

@@ -10,8 +10,8 @@ from aioobs.errors import TransferFailed
 from aioobs.report import SyncReport
 from aioobs.store.draft import make_folder
 from aioobs.threads import in_thread
-from aioobs.transfer.engine import Manner, perform
-from aioobs.transfer.extras import remove_extras
+from aioobs.transfer.deletions import delete_extras
+from aioobs.transfer.engine import CopyOptions, perform
 from aioobs.transfer.run import Run
 
 if TYPE_CHECKING:
@@ -80,13 +80,13 @@ class Sync:
                     yield job
 
         try:
-            manner = Manner(
+            options = CopyOptions(
                 threads=self._threads,
                 processes=self._processes,
                 executor=self._executor,
                 executor_workers=self._executor_workers,
             )
-            await perform(run, self._plan.source, line(), manner)
+            await perform(run, self._plan.source, line(), options)
         except TransferFailed as error:
             if len(self._plan.deletions) and not self._deleted:
                 error.message += "\nnothing was deleted"
@@ -120,7 +120,7 @@ class Sync:
             self._deleted += 1
             self._tell_deleted(place)
 
-        failures = await remove_extras(self._client, plan.target, plan.deletions, keep, removed)
+        failures = await delete_extras(self._client, plan.target, plan.deletions, keep, removed)
         if failures:
             raise self._told(
                 TransferFailed(

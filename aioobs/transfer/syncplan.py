@@ -14,11 +14,11 @@ from aioobs.store.local import LocalStore
 from aioobs.store.remote import RemoteStore
 from aioobs.tasks import Tasks
 from aioobs.threads import in_thread
-from aioobs.transfer.alike import difference, is_alike
-from aioobs.transfer.compare import ORDERS, OutOfOrder, Side, full_name, pairs
-from aioobs.transfer.extras import place_of
+from aioobs.transfer.deletions import place_of
+from aioobs.transfer.difference import difference, is_alike
 from aioobs.transfer.failures import concerns_all
 from aioobs.transfer.jobs import is_folder, job_of
+from aioobs.transfer.merge import ORDERS, OutOfOrder, Side, full_name, pairs
 from aioobs.transfer.packed import Packed
 from aioobs.transfer.plan import Job, same_place, split_conflicts, split_twins
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aioobs.s3.client import Client
-    from aioobs.transfer.compare import Pair
     from aioobs.transfer.filter import Filter
+    from aioobs.transfer.merge import Pair
     from aioobs.transfer.plan import Comparison
     from aioobs.transfer.tree import Found, Order
     from aioobs.url import ObjectURL

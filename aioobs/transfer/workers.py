@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from aioobs.transfer.plan import Care
     from aioobs.transfer.run import Line, Run
 
-__all__ = ["main", "reinforced"]
+__all__ = ["main", "take_with_processes"]
 
 VARIABLE = "AIOOBS_PROCESSES"
 PROGRAM = "from aioobs.transfer.workers import main; main()"
@@ -52,24 +52,24 @@ HEADER = 8  # bytes of a frame that say how long it is
 log: logging.Logger = logging.getLogger("aioobs.transfer")
 
 
-async def reinforced(run: Run, line: Line, *, threads: int) -> None:
+async def take_with_processes(run: Run, line: Line, *, threads: int) -> None:
     """Do the jobs of a line here, and in worker processes once they pay."""
-    helpers = Reinforcements(run, line, threads)
+    processes = WorkerProcesses(run, line, threads)
     if not can_start():
         await run.take(line)
         return
     try:
         async with asyncio.TaskGroup() as group:
-            helping = group.create_task(helpers.join())
+            joining = group.create_task(processes.join())
             await run.take(line, others=True)
-            if not helpers.are_there:
-                helping.cancel()
+            if not processes.are_there:
+                joining.cancel()
     except BaseExceptionGroup as errors:
         error = first_of(errors)
         raise error from error.__cause__
 
 
-class Reinforcements:
+class WorkerProcesses:
     """Worker processes that come when they are needed."""
 
     def __init__(self, run: Run, line: Line, threads: int) -> None:
