@@ -7,6 +7,7 @@ import graphlib
 import importlib
 import os
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,24 @@ def modules() -> dict[str, Path]:
 
 
 MODULES = modules()
+PICTURE = Path(__file__).parents[1] / "docs" / "architecture.md"
+
+
+def pictured() -> list[str]:
+    """Return the modules that the documentation draws, from the top to the bottom."""
+    tree = PICTURE.read_text(encoding="utf-8").split("```")[1]
+    names, package = [], ""
+    for line in tree.splitlines()[2:]:
+        indent = len(line) - len(line.lstrip())
+        if indent == 2:
+            package = ""
+        if found := re.match(r"  (\w+)/ ", line):
+            package = f"{found[1]}."
+        words = re.match(r" *((?:\w+\.py(?:, )?)+)", line)
+        names += (
+            [f"{package}{name}" for name in re.findall(r"(\w+)\.py", words[1])] if words else []
+        )
+    return names
 
 
 def group(module: str) -> str:
@@ -108,6 +127,25 @@ def test_a_module_imports_only_from_its_group_and_those_below(module: str) -> No
 def test_no_imports_go_in_circles() -> None:
     graph = {module: own_imports(module) for module in MODULES if module != "sync"}
     list(graphlib.TopologicalSorter(graph).static_order())
+
+
+def test_the_documentation_draws_every_module() -> None:
+    packages = {module.rpartition(".")[0] for module in MODULES}
+    drawn = pictured()
+    expected = {m for m in MODULES if m not in packages and not m.startswith("sync._moxing")}
+    assert len(drawn) == len(set(drawn))
+    assert expected ^ set(drawn) == set()
+
+
+def test_a_module_imports_only_what_is_drawn_above_it() -> None:
+    drawn = pictured()
+    below = {
+        (module, name)
+        for module in drawn
+        for name in own_imports(module)
+        if name in drawn and drawn.index(name) > drawn.index(module)
+    }
+    assert below == set()
 
 
 @pytest.mark.parametrize("package", ["s3", "store", "transfer", "io"])
