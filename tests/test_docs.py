@@ -106,7 +106,7 @@ def test_the_table_of_calls_has_each_verb_with_its_signature() -> None:
 def test_the_configuration_table_names_what_there_is() -> None:
     rows = [
         [cell.strip() for cell in row[1].split(" | ")]
-        for row in TABLE_ROW.finditer((ROOT / "README.md").read_text())
+        for row in TABLE_ROW.finditer((ROOT / "docs" / "configuration.md").read_text())
     ][2:]
     arguments, settings = (
         {name for row in rows for name in re.findall(r"`(\w+)`", row[column])} for column in (0, 1)
