@@ -7,32 +7,38 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aioobs.errors import NotFound, ObjectChanged, ReadError, ResponseError
+from aioobs.errors import NotFound, ObjectChanged, ReadError
 from aioobs.s3.body import FilePart, FileSink
 from aioobs.s3.objects import STORED_MD5
 from aioobs.store.draft import Draft, FolderSync, make_folder
-from aioobs.store.upload import abort_upload
 from aioobs.threads import in_thread
 from aioobs.transfer.content import check_copy, check_draft, md5_of, opened
 from aioobs.transfer.failures import told
 from aioobs.transfer.jobs import look
 from aioobs.transfer.journal import checksum
+from aioobs.transfer.multipart import (
+    COPIED_PART,
+    MultipartUpload,
+    copy_part,
+    fetch_part,
+    nothing,
+)
 from aioobs.transfer.plan import PLAIN, Care, Versions
-from aioobs.transfer.resume import is_final, is_refusal, is_there, start_draft, start_upload
+from aioobs.transfer.resume import is_final, is_there, start_draft
 from aioobs.transfer.small import SmallFiles
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from aioobs.config import Config
     from aioobs.s3.body import Body
     from aioobs.s3.client import Client
+    from aioobs.s3.parts import Part
     from aioobs.store.upload import Guard, Headers
     from aioobs.transfer.crew import Crew
     from aioobs.transfer.journal import Journal
     from aioobs.transfer.plan import Job
     from aioobs.transfer.progress import Meter
-    from aioobs.transfer.resume import Started
     from aioobs.transfer.small import Ended
     from aioobs.url import ObjectURL
 
@@ -40,7 +46,6 @@ __all__ = ["Mover"]
 
 COPY_CHUNK = 64 << 20  # what is copied locally before anybody looks up
 LOOKS = 3  # at an object that is replaced again and again
-COPIED_PART = 512 << 20  # a part that the store copies by itself
 
 
 class Mover:
@@ -156,31 +161,19 @@ class Mover:
         try:
             started = await start_draft(self.journal, draft, etag, size, self.config.part_size)
 
-            async def fetch(number: int, offset: int, length: int) -> None:
+            async def fetch(part: Part) -> None:
                 nonlocal counted
-                said = started.there.get(number)
-                if await is_there(draft.descriptor, offset, length, said):
-                    counted += length
-                    self.meter.moved(length)
-                    return
-                sink = FileSink(draft.descriptor, offset)
-                await self.client.get_object_into(
-                    source.bucket,
-                    source.key,
-                    sink,
-                    start=offset,
-                    stop=offset + length,
-                    if_match=etag,
-                )
-                if sink.received != length:
-                    raise ReadError(f"{length} bytes were wanted, {sink.received} came")
-                counted += length
-                self.meter.moved(length)
-                if self.journal is not None and draft.path:
-                    found = await in_thread(checksum, draft.descriptor, offset, length)
-                    self.journal.part(target, started.at, number, found)
+                said = started.there.get(part.number)
+                found = await is_there(draft.descriptor, part.offset, part.size, said)
+                if not found:
+                    await fetch_part(self.client, source, etag, draft.descriptor, part)
+                counted += part.size
+                self.meter.moved(part.size)
+                if not found and self.journal is not None and draft.path:
+                    crc = await in_thread(checksum, draft.descriptor, part.offset, part.size)
+                    self.journal.part(target, started.at, part.number, crc)
 
-            await self.crew.share([partial(fetch, *part) for part in started.parts])
+            await self.crew.share([partial(fetch, part) for part in started.parts])
             return await self.publish(draft, source, etag, size)
         except ObjectChanged:
             self.meter.moved(-counted)  # it all begins anew
@@ -233,27 +226,38 @@ class Mover:
         headers: Headers | None = None,
         *,
         version: str = "",
-        check: Callable[[], None] = lambda: None,
+        check: Callable[[], None] = nothing,
     ) -> str:
         """Make an object of *size* bytes of parts, which *body* gives by offset and size.
 
         If the *version* of it is given, a later run may go on with what this one has begun.
         """
 
-        async def send(upload_id: str, number: int, offset: int, length: int) -> str:
+        async def send(upload_id: str, part: Part) -> str:
             return await self.client.upload_part(
                 target.bucket,
                 target.key,
                 upload_id,
-                number,
-                body(offset, length),
+                part.number,
+                body(part.offset, part.size),
                 with_md5=self.care.verify != "size",
             )
 
-        part_size, kept = self.config.part_size, headers or {}
-        return await self._multipart(
-            target, size, part_size, send, version, guard, check=check, **kept
+        upload = MultipartUpload(
+            self.client,
+            self.crew,
+            self.meter,
+            self.journal,
+            target,
+            size,
+            self.config.part_size,
+            send,
+            version=version,
+            check=check,
+            guard=guard or {},
+            headers=headers or {},
         )
+        return await upload.run()
 
     async def copied(
         self, source: ObjectURL, etag: str, target: ObjectURL, etag_of_copy: str
@@ -266,114 +270,50 @@ class Mover:
     async def _copy_in_store(self, source: ObjectURL, target: ObjectURL, job: Job) -> Versions:
         if source.is_same(target):
             return Versions()
-        origin = (source.bucket, source.key)
-        size = job.size or 0
-        if size <= self.config.largest_copy:
-            copy = partial(
-                self.client.copy_object, origin, target.bucket, target.key, if_match=job.etag
-            )
-            try:
-                etag = await copy()
-            except NotFound:
-                if not target.parent.folder:
-                    raise
-                # Stores on top of a file system may lack the folder, not the object.
-                await look(self.client, job)
-                await self.client.put_object(target.bucket, target.parent.folder, b"")
-                etag = await copy()
-            self.meter.moved(size)
-            return await self.copied(source, job.etag, target, etag)
-        info = await self.client.head_object(*origin)
+        if (job.size or 0) > self.config.largest_copy:
+            return await self._copy_parts(source, target)
+        copy = partial(
+            self.client.copy_object,
+            (source.bucket, source.key),
+            target.bucket,
+            target.key,
+            if_match=job.etag,
+        )
+        try:
+            etag = await copy()
+        except NotFound:
+            if not target.parent.folder:
+                raise
+            # Stores on top of a file system may lack the folder, not the object.
+            await look(self.client, job)
+            await self.client.put_object(target.bucket, target.parent.folder, b"")
+            etag = await copy()
+        self.meter.moved(job.size or 0)
+        return await self.copied(source, job.etag, target, etag)
 
-        async def send(upload_id: str, number: int, offset: int, length: int) -> str:
-            return await self.client.upload_part_copy(
-                target.bucket,
-                target.key,
-                upload_id,
-                number,
-                origin,
-                start=offset,
-                stop=offset + length,
-                if_match=info.etag,
-            )
+    async def _copy_parts(self, source: ObjectURL, target: ObjectURL) -> Versions:
+        info = await self.client.head_object(source.bucket, source.key)
+        headers: Headers = {
+            "content_type": info.headers.get("content-type", ""),
+            "metadata": info.metadata,
+        }
 
-        part_size = min(COPIED_PART, self.config.largest_copy)
-        etag = await self._multipart(
+        async def send(upload_id: str, part: Part) -> str:
+            return await copy_part(self.client, source, info.etag, target, upload_id, part)
+
+        upload = MultipartUpload(
+            self.client,
+            self.crew,
+            self.meter,
+            self.journal,
             target,
             info.size,
-            part_size,
+            min(COPIED_PART, self.config.largest_copy),
             send,
-            info.etag,
-            content_type=info.headers.get("content-type", ""),
-            metadata=info.metadata,
+            version=info.etag,
+            headers=headers,
         )
-        return await self.copied(source, info.etag, target, etag)
-
-    async def _multipart(
-        self,
-        target: ObjectURL,
-        size: int,
-        part_size: int,
-        send: Callable[[str, int, int, int], Awaitable[str]],
-        version: str = "",
-        guard: Guard | None = None,
-        *,
-        check: Callable[[], None] = lambda: None,
-        content_type: str = "",
-        metadata: Mapping[str, str] | None = None,
-    ) -> str:
-        """Upload in parts, all of them or nothing; return the ETag."""
-        journal = self.journal if version else None
-        start = partial(
-            start_upload, self.client, journal, target, version, size, part_size,
-            content_type=content_type, metadata=metadata,
-        )  # fmt: skip
-        started = await start()
-        try:
-            return await self._send(target, size, started, send, guard, check, journal)
-        except ResponseError as error:
-            if journal is None or not (started.there and is_refusal(error)):
-                raise
-        # Another run has ended it, or the store takes no part twice.
-        started = await start()
-        return await self._send(target, size, started, send, guard, check, journal)
-
-    async def _send(
-        self,
-        target: ObjectURL,
-        size: int,
-        started: Started,
-        send: Callable[[str, int, int, int], Awaitable[str]],
-        guard: Guard | None,
-        check: Callable[[], None],
-        journal: Journal | None,
-    ) -> str:
-        """Send the parts that are missing, and make an object of all of them."""
-        etags, counted = dict(started.there), started.bytes_there
-
-        async def part(number: int, offset: int, length: int) -> None:
-            nonlocal counted
-            etags[number] = await send(started.at, number, offset, length)
-            counted += length
-            self.meter.moved(length)
-            if journal is not None:
-                journal.part(target, started.at, number, etags[number])
-
-        try:
-            self.meter.moved(counted)
-            if started.etag:
-                return started.etag
-            await self.crew.share([partial(part, *one) for one in started.missing])
-            check()
-            return await self.client.complete_multipart_upload(
-                target.bucket, target.key, started.at, etags, size=size, **(guard or {})
-            )
-        except BaseException as error:
-            if isinstance(error, ObjectChanged) or (is_refusal(error) and started.there):
-                self.meter.moved(-counted)  # it all begins anew
-            if journal is None or is_final(error):
-                await abort_upload(self.client, target, started.at)
-            raise
+        return await self.copied(source, info.etag, target, await upload.run())
 
     async def _copy_locally(self, source: str, target: str, mtime_nsec: int) -> Versions:
         if await in_thread(is_same_file, source, target):

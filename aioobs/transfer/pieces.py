@@ -11,8 +11,8 @@ from abc import ABC, abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from aioobs.errors import ObjectChanged, ReadError, SourceError
-from aioobs.s3.body import FilePart, FileSink
+from aioobs.errors import ObjectChanged, SourceError
+from aioobs.s3.body import FilePart
 from aioobs.store.draft import Draft, make_folder
 from aioobs.store.entry import version_of
 from aioobs.store.local import local_errors
@@ -20,6 +20,7 @@ from aioobs.store.upload import abort_upload
 from aioobs.threads import in_thread
 from aioobs.transfer.content import opened
 from aioobs.transfer.journal import checksum
+from aioobs.transfer.multipart import COPIED_PART, copy_part, fetch_part
 from aioobs.transfer.plan import Versions
 from aioobs.transfer.resume import (
     Started,
@@ -32,7 +33,7 @@ from aioobs.transfer.resume import (
 from aioobs.url import ObjectURL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from aioobs.s3.client import Client
     from aioobs.s3.parts import Part
@@ -45,7 +46,6 @@ __all__ = ["BigFile", "Download", "Piece", "Upload", "big_file_of", "is_big", "m
 
 PIECE = 64 << 20  # bytes, and at least one part
 COPIED_PIECE = 16  # parts that the store copies by itself
-COPIED_PART = 512 << 20
 
 
 class Piece(NamedTuple):
@@ -252,36 +252,24 @@ async def move_piece(
     Return their ETags, or for a journal of those that came the sums.
     """
     if piece.draft:
-        return await fetch(client, crew, meter, piece)
+        return await fetch_piece(client, crew, meter, piece)
+    source, target = piece.job.source, as_object(piece.job.target)
     etags: dict[int, str] = {}
-    target = as_object(piece.job.target)
 
-    async def share(send: Callable[..., object]) -> None:
+    async def send_all(send: Callable[[Part], Awaitable[str]]) -> None:
         async def one(part: Part) -> None:
-            etags[part.number] = await send(part)  # type: ignore[misc]
+            etags[part.number] = await send(part)
             meter.moved(part.size)
 
         await crew.share([partial(one, part) for part in piece.parts])
 
-    source = piece.job.source
     if not isinstance(source, str):
-        await share(
-            lambda part: client.upload_part_copy(
-                target.bucket,
-                target.key,
-                piece.upload_id,
-                part.number,
-                (source.bucket, source.key),
-                start=part.offset,
-                stop=part.offset + part.size,
-                if_match=piece.job.etag,
-            )
-        )
+        await send_all(partial(copy_part, client, source, piece.job.etag, target, piece.upload_id))
         return etags
     async with opened(source) as file:
         if file.version != piece.version:
             raise SourceError("the file changed while it was being sent", url=source)
-        await share(
+        await send_all(
             lambda part: client.upload_part(
                 target.bucket,
                 target.key,
@@ -295,7 +283,7 @@ async def move_piece(
     return etags
 
 
-async def fetch(client: Client, crew: Crew, meter: Meter, piece: Piece) -> dict[int, str]:
+async def fetch_piece(client: Client, crew: Crew, meter: Meter, piece: Piece) -> dict[int, str]:
     """Write the parts of a piece to the draft; return their sums, if those are wanted."""
     source = as_object(piece.job.source)
     descriptor = -1
@@ -306,23 +294,12 @@ async def fetch(client: Client, crew: Crew, meter: Meter, piece: Piece) -> dict[
         descriptor = os.open(piece.draft, os.O_RDWR)
 
     async def one(part: Part) -> None:
-        said = piece.sums and piece.sums.get(part.number)
-        if said and await is_there(descriptor, part.offset, part.size, said):
-            meter.moved(part.size)
-            return
-        sink = FileSink(descriptor, part.offset)
-        await client.get_object_into(
-            source.bucket,
-            source.key,
-            sink,
-            start=part.offset,
-            stop=part.offset + part.size,
-            if_match=piece.job.etag,
-        )
-        if sink.received != part.size:
-            raise ReadError(f"{part.size} bytes were wanted, {sink.received} came")
+        said = piece.sums.get(part.number) if piece.sums else None
+        found = await is_there(descriptor, part.offset, part.size, said)
+        if not found:
+            await fetch_part(client, source, piece.job.etag, descriptor, part)
         meter.moved(part.size)
-        if piece.sums is not None:
+        if not found and piece.sums is not None:
             sums[part.number] = await in_thread(checksum, descriptor, part.offset, part.size)
 
     try:

@@ -1,0 +1,141 @@
+"""Big files, part by part: how one part is moved, and how an object is made of all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from aioobs.errors import ObjectChanged, ReadError, ResponseError
+from aioobs.s3.body import FileSink
+from aioobs.store.upload import Guard, Headers, abort_upload
+from aioobs.transfer.resume import is_final, is_refusal, start_upload
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aioobs.s3.client import Client
+    from aioobs.s3.parts import Part
+    from aioobs.transfer.crew import Crew
+    from aioobs.transfer.journal import Journal
+    from aioobs.transfer.progress import Meter
+    from aioobs.transfer.resume import Started
+    from aioobs.url import ObjectURL
+
+__all__ = ["COPIED_PART", "MultipartUpload", "copy_part", "fetch_part", "nothing"]
+
+COPIED_PART = 512 << 20  # bytes of a part that the store copies by itself
+
+
+async def fetch_part(
+    client: Client, source: ObjectURL, etag: str, descriptor: int, part: Part
+) -> None:
+    """Write a part of an object to its place in an open file.
+
+    Raises:
+        ObjectChanged: the object is not the one with the ETag *etag*.
+    """
+    sink = FileSink(descriptor, part.offset)
+    stop = part.offset + part.size
+    await client.get_object_into(
+        source.bucket, source.key, sink, start=part.offset, stop=stop, if_match=etag
+    )
+    if sink.received != part.size:
+        raise ReadError(f"{part.size} bytes were wanted, {sink.received} came")
+
+
+async def copy_part(
+    client: Client, source: ObjectURL, etag: str, target: ObjectURL, upload_id: str, part: Part
+) -> str:
+    """Have the store copy a part of an object into an upload; return the part's ETag."""
+    return await client.upload_part_copy(
+        target.bucket,
+        target.key,
+        upload_id,
+        part.number,
+        (source.bucket, source.key),
+        start=part.offset,
+        stop=part.offset + part.size,
+        if_match=etag,
+    )
+
+
+def nothing() -> None:
+    """Find nothing wrong."""
+
+
+@dataclass
+class MultipartUpload:
+    """An object whose parts the whole crew sends: all of them, or nothing is left."""
+
+    client: Client
+    crew: Crew
+    meter: Meter
+    journal: Journal | None
+    target: ObjectURL
+    size: int
+    part_size: int
+    send: Callable[[str, Part], Awaitable[str]]
+    """Sends a part to the upload of that id, and returns its ETag."""
+    version: str = ""
+    """Of the source.  If it is given, a later run may go on with what this one has begun."""
+    check: Callable[[], None] = nothing
+    """Called before the upload is completed; raises if the source has changed."""
+    guard: Guard = field(default_factory=Guard)
+    """What has to be at the target when the upload is completed."""
+    headers: Headers = field(default_factory=Headers)
+
+    def __post_init__(self) -> None:
+        if not self.version:
+            self.journal = None
+
+    async def run(self) -> str:
+        """Send all parts and complete the upload; return the ETag of the object."""
+        started = await self._start()
+        try:
+            return await self._finish(started)
+        except ResponseError as error:
+            if self.journal is None or not (started.there and is_refusal(error)):
+                raise
+        # Another run has ended it, or the store takes no part twice.
+        return await self._finish(await self._start())
+
+    async def _start(self) -> Started:
+        return await start_upload(
+            self.client,
+            self.journal,
+            self.target,
+            self.version,
+            self.size,
+            self.part_size,
+            **self.headers,
+        )
+
+    async def _finish(self, started: Started) -> str:
+        """Send the parts that are missing, and make an object of all of them."""
+        target, upload_id = self.target, started.at
+        etags, counted = dict(started.there), started.bytes_there
+
+        async def send(part: Part) -> None:
+            nonlocal counted
+            etags[part.number] = await self.send(upload_id, part)
+            counted += part.size
+            self.meter.moved(part.size)
+            if self.journal is not None:
+                self.journal.part(target, upload_id, part.number, etags[part.number])
+
+        try:
+            self.meter.moved(counted)
+            if started.etag:
+                return started.etag
+            await self.crew.share([partial(send, part) for part in started.missing])
+            self.check()
+            return await self.client.complete_multipart_upload(
+                target.bucket, target.key, upload_id, etags, size=self.size, **self.guard
+            )
+        except BaseException as error:
+            if isinstance(error, ObjectChanged) or (is_refusal(error) and started.there):
+                self.meter.moved(-counted)  # it all begins anew
+            if self.journal is None or is_final(error):
+                await abort_upload(self.client, target, upload_id)
+            raise
