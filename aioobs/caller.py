@@ -1,6 +1,6 @@
 """Coroutines of blocking calls that begin on the thread of their caller.
 
-A short request is sent and answered there (see `aioobs.s3.direct`), which saves two changes of
+A short request is sent and answered there (see `aioobs.s3.parking`), which saves two changes of
 threads.  Whatever needs an event loop awaits `on_loop` before it.
 """
 

@@ -90,6 +90,12 @@ def loop_of_blocking_calls(request: pytest.FixtureRequest, monkeypatch: pytest.M
         monkeypatch.setattr(_loop, "new_event_loop", asyncio.new_event_loop)
 
 
+@pytest.fixture(params=get_args(TransportName))
+def both_transports(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Talk to faulty servers on both transports, which have to behave alike."""
+    monkeypatch.setattr(faulty, "TRANSPORT", request.param)
+
+
 @pytest.fixture(scope="session")
 def moto_server() -> Iterator[str]:
     """Give the endpoint of a server with S3's own key semantics, which checks no signature.

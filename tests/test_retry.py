@@ -7,7 +7,6 @@ import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
-import faulty
 import pytest
 from faulty import (
     GARBAGE,
@@ -41,6 +40,8 @@ from aioobs.s3.retry import Budget, retry_after
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.usefixtures("both_transports")
+
 GOOD = answer(etag='"1"')
 RETRIED = [
     (408, "RequestTimeout"),
@@ -65,12 +66,6 @@ REFUSED: list[tuple[int, str, type[ObsError]]] = [
     (412, "PreconditionFailed", PreconditionFailed),
     (501, "NotImplemented", ResponseError),
 ]
-
-
-@pytest.fixture(autouse=True, params=["lean", "session"])
-def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run every test on both transports, which have to behave alike."""
-    monkeypatch.setattr(faulty, "TRANSPORT", request.param)
 
 
 @pytest.fixture

@@ -1,0 +1,203 @@
+"""Connections: shared within an event loop, kept, retired, and closed with it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from faulty import (
+    Answer,
+    FaultyServer,
+    Received,
+    answer,
+    connect,
+    refusal,
+    stored,
+)
+
+from aioobs import (
+    Client,
+    NotFound,
+)
+
+if TYPE_CHECKING:
+    from aioobs.testing import LocalServer
+
+pytestmark = pytest.mark.usefixtures("both_transports")
+
+ROOT = Path(__file__).parents[1]
+
+
+class TestLoops:
+    """Connections belong to an event loop, a client does not."""
+
+    def test_one_client_serves_two_loops_in_two_threads_at_once(self) -> None:
+        barrier = threading.Barrier(2)
+        results: list[bytes] = []
+
+        async def read(client: Client) -> bytes:
+            first = await client.get_object("b", "k")
+            await asyncio.to_thread(barrier.wait)
+            return first + await client.get_object("b", "k")
+
+        with FaultyServer(always=stored(b"x")) as server:
+            client = connect(server.endpoint)
+            threads = [
+                threading.Thread(target=lambda: results.append(asyncio.run(read(client))))
+                for _ in range(2)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert results == [b"xx", b"xx"]
+
+    def test_one_client_serves_loops_one_after_the_other(self) -> None:
+        with FaultyServer(always=stored(b"x")) as server:
+            client = connect(server.endpoint)
+            for _ in range(3):
+                assert asyncio.run(client.get_object("b", "k")) == b"x"
+        assert server.connections == 3
+
+    async def test_requests_share_no_more_than_the_connections(self) -> None:
+        under_way = most = 0
+        lock = threading.Lock()
+        met = threading.Barrier(3)
+
+        def step(received: Received) -> Answer:
+            nonlocal under_way, most
+            with lock:
+                under_way += 1
+                most = max(most, under_way)
+            met.wait(5)
+            with lock:
+                under_way -= 1
+            return stored(b"x")(received)
+
+        with FaultyServer(always=step) as server:
+            async with connect(server.endpoint, connections=3) as client:
+                await asyncio.gather(*(client.get_object("b", "k") for _ in range(9)))
+        assert most == 3
+        assert server.connections == 3
+
+    async def test_a_connection_is_kept_also_after_an_error(self) -> None:
+        with FaultyServer(
+            refusal(404, "NoSuchKey"), refusal(500, "InternalError"), always=stored(b"x")
+        ) as server:
+            async with connect(server.endpoint) as client:
+                with pytest.raises(NotFound):
+                    await client.get_object("b", "k")
+                await client.head_object("b", "k")
+                await client.get_object("b", "k")
+        assert server.connections == 1
+
+    async def test_no_connection_is_kept_where_that_is_not_wanted(self) -> None:
+        with FaultyServer(always=stored(b"x")) as server:
+            async with connect(server.endpoint, keep_alive=False) as client:
+                for _ in range(2):
+                    await client.get_object("b", "k")
+        assert server.connections == 2
+
+    async def test_a_retired_client_finishes_what_is_under_way_and_what_waits(self) -> None:
+        release = threading.Event()
+
+        def step(received: Received) -> Answer:
+            release.wait(5)
+            return stored(b"x")(received)
+
+        with FaultyServer(step, always=stored(b"x")) as server:
+            client = connect(server.endpoint, connections=1)
+            reads = [asyncio.create_task(client.get_object("b", "k")) for _ in range(3)]
+            await asyncio.to_thread(server.arrived.acquire)
+            client.retire()
+            late = asyncio.create_task(client.get_object("b", "k"))
+            await asyncio.sleep(0)
+            release.set()
+            assert await asyncio.gather(*reads, late) == [b"x"] * 4
+            await client.aclose()
+
+    async def test_an_operation_of_a_retired_client_goes_on_with_its_next_request(self) -> None:
+        release = threading.Event()
+
+        def step(received: Received) -> Answer:
+            release.wait(5)
+            return answer()
+
+        with FaultyServer(step, always=answer()) as server:
+            client = connect(server.endpoint, connections=1)
+            first = asyncio.create_task(client.head_bucket("b"))
+            await asyncio.to_thread(server.arrived.acquire)
+            client.retire()
+            for _ in range(5):  # its connections are about to be closed
+                await asyncio.sleep(0)
+            others = [asyncio.create_task(client.head_bucket("b")) for _ in range(3)]
+            await asyncio.sleep(0)
+            release.set()
+            await asyncio.gather(first, *others)
+            for _ in range(2):
+                await client.head_bucket("b")
+            assert client._exchange._connections == {}  # noqa: SLF001 - nobody would close them
+
+    async def test_a_closed_client_can_be_used_again(self) -> None:
+        with FaultyServer(always=stored(b"x")) as server:
+            client = connect(server.endpoint)
+            await client.aclose()
+            for _ in range(2):
+                assert await client.get_object("b", "k") == b"x"
+                await client.aclose()
+                await client.aclose()
+        assert server.connections == 2
+
+    def test_a_used_client_works_in_a_forked_child(self) -> None:
+        with FaultyServer(always=stored(b"x")) as server:
+            client = connect(server.endpoint)
+
+            async def fork() -> int:
+                assert await client.get_object("b", "k") == b"x"
+                pid = os.fork()
+                if not pid:
+                    status = 1
+                    try:
+                        # A child of a coroutine has the mark of the loop, which is the parent's.
+                        asyncio.events._set_running_loop(None)  # noqa: SLF001
+                        status = int(asyncio.run(client.get_object("b", "k")) != b"x")
+                    finally:
+                        os._exit(status)
+                assert await client.get_object("b", "k") == b"x"
+                await client.aclose()
+                return pid
+
+            _, status = os.waitpid(asyncio.run(fork()), 0)
+        assert status == 0
+
+    @pytest.mark.parametrize("how", ["", "await client.aclose()", "client.retire()"])
+    @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+    def test_nothing_is_left_open_when_a_loop_ends(
+        self, how: str, loop: str, obs_server: LocalServer
+    ) -> None:
+        program = f"""
+import asyncio, {loop}, aioobs
+client = aioobs.Client(aioobs.Config(
+    endpoint={obs_server.endpoint!r}, access_key={obs_server.access_key!r},
+    secret_key={obs_server.secret_key!r}))
+async def main():
+    asyncio.get_running_loop().slow_callback_duration = 60  # the machine may be busy
+    await asyncio.gather(*(client.list_buckets() for _ in range(5)))
+    {how}
+{loop}.run(main())
+{loop}.run(main())
+"""
+        done = subprocess.run(
+            [sys.executable, "-X", "dev", "-W", "error", "-c", program],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
