@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import random
 import resource
 import subprocess
 import sys
 from dataclasses import replace
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from copies import MIB, digest, drafts, noise, uploads
 
 import aioobs.file
 from aioobs.config import Config
@@ -23,39 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-pytest_plugins = ["verbs"]
+pytest_plugins = ["verbs", "ends"]
 SERVERS = ("seaweedfs", "swift")
-
-MIB = 1 << 20
-DIRECTIONS = ["local-local", "local-remote", "remote-local", "remote-remote"]
-
-
-@pytest.fixture(params=DIRECTIONS)
-def ends(request: pytest.FixtureRequest, bucket: str, tmp_path: Path) -> tuple[str, str]:
-    """Give a source and a target folder for each direction; local ones exist."""
-    found = []
-    for name, kind in zip(("src", "dst"), request.param.split("-"), strict=True):
-        if kind == "local":
-            (tmp_path / name).mkdir()
-        found.append(str(tmp_path / name) if kind == "local" else f"{bucket}/{name}")
-    return found[0], found[1]
-
-
-def noise(size: int, seed: int = 0) -> bytes:
-    return random.Random(seed).randbytes(size)
-
-
-def digest(data: bytes) -> str:
-    return sha256(data).hexdigest()
-
-
-def drafts(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.name.startswith(".aioobs-")]
-
-
-async def uploads(client: Client, bucket: str) -> list[str]:
-    name = bucket.partition("://")[2]
-    return [upload.key async for upload in client.list_multipart_uploads(name)]
 
 
 @pytest.mark.parametrize("size", [0, 1, MIB, MIB + 1])

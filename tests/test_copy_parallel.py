@@ -1,43 +1,33 @@
-"""`copy_parallel`: trees in all four directions, what fails, and what must never be left over."""
+"""`copy_parallel`: trees in all four directions, and how far they are."""
 
 from __future__ import annotations
 
 import os
-import pickle
-import random
-import shutil
 import socket
 import threading
-import time
 from dataclasses import replace
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
-from botocore.config import Config as BotoConfig
+from copies import MIB, digest, drafts, failures_of, harvest, names_of, noise, plant, uploads
 from faulty import Answer, FaultyServer, Received, answer
 
 import aioobs.file
 from aioobs.config import Config
-from aioobs.errors import SourceError, TransferFailed, UnsafeKey
+from aioobs.errors import TransferFailed, UnsafeKey
 from aioobs.s3.client import Client
 from aioobs.transfer import engine
 from aioobs.url import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
-
-    from mypy_boto3_s3 import S3Client
 
     from aioobs.file import Progress
 
-pytest_plugins = ["verbs"]
+pytest_plugins = ["verbs", "ends"]
 SERVERS = ("seaweedfs", "swift")
 
-MIB = 1 << 20
-DIRECTIONS = ["local-local", "local-remote", "remote-local", "remote-remote"]
 FILES = {
     "a.txt": b"a",
     "empty file": b"",
@@ -51,55 +41,6 @@ FILES = {
 FOLDERS = ("nothing", "one/nothing/here")
 
 
-@pytest.fixture(params=DIRECTIONS)
-def ends(request: pytest.FixtureRequest, bucket: str, tmp_path: Path) -> tuple[str, str]:
-    """Give a source and a target folder for each direction; local ones exist."""
-    found = []
-    for name, kind in zip(("src", "dst"), request.param.split("-"), strict=True):
-        if kind == "local":
-            (tmp_path / name).mkdir()
-        found.append(str(tmp_path / name) if kind == "local" else f"{bucket}/{name}")
-    return found[0], found[1]
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """Give a local folder."""
-    (tmp_path / "src").mkdir()
-    return tmp_path / "src"
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    """Give the path of a local folder that does not exist."""
-    return tmp_path / "dst"
-
-
-def noise(size: int, seed: int = 0) -> bytes:
-    return random.Random(seed).randbytes(size)
-
-
-def digest(data: bytes) -> str:
-    return sha256(data).hexdigest()
-
-
-async def plant(
-    mox: Any, root: str, files: dict[str, bytes], folders: tuple[str, ...] = ()
-) -> None:
-    for name, data in files.items():
-        if "://" not in root:
-            await mox.make_dirs(f"{root}/{os.path.dirname(name)}")
-        await mox.write(f"{root}/{name}", data)
-    for name in folders:
-        await mox.make_dirs(f"{root}/{name}")
-
-
-async def harvest(mox: Any, root: str) -> dict[str, bytes]:
-    """Return the content of all files below a folder."""
-    names = await mox.list_directory(root, recursive=True, skip_dir=True)
-    return {name: await mox.read(f"{root}/{name}", binary=True) for name in names}
-
-
 def expected_names(files: dict[str, bytes], folders: tuple[str, ...] = ()) -> list[str]:
     names = {*files, *folders}
     for name in tuple(names):
@@ -108,26 +49,8 @@ def expected_names(files: dict[str, bytes], folders: tuple[str, ...] = ()) -> li
     return sorted(names)
 
 
-def drafts(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.name.startswith(".aioobs-")]
-
-
-def names_of(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-
-
 def bucket_of(url: str) -> str:
     return url.partition("://")[2].partition("/")[0]
-
-
-async def uploads(client: Client, bucket: str) -> list[str]:
-    return [upload.key async for upload in client.list_multipart_uploads(bucket_of(bucket))]
-
-
-def failures_of(error: BaseException) -> dict[str, OSError]:
-    """Return what failed, by the last name of the file."""
-    assert isinstance(error, TransferFailed)
-    return {os.path.basename(str(failure.filename)): failure for failure in error.failures}
 
 
 # What is copied
@@ -516,395 +439,6 @@ async def test_what_may_not_be_read_fails_and_the_rest_is_copied(
     assert await harvest(mox, f"{bucket}/dst") == {"file": b"x"}
 
 
-# What is in the way
-
-
-async def test_a_folder_in_the_way_of_a_file_fails_and_the_rest_is_copied(
-    mox: Any, bucket: str, target: Path
-) -> None:
-    await plant(mox, f"{bucket}/src", {"a": b"x", "in_the_way": b"y", "z": b"z"})
-    (target / "in_the_way").mkdir(parents=True)
-    with pytest.raises(TransferFailed, match="in_the_way") as caught:
-        await mox.copy_parallel(f"{bucket}/src", str(target))
-
-    (failure,) = caught.value.failures
-    assert isinstance(failure, IsADirectoryError)
-    assert names_of(target) == ["a", "in_the_way", "z"]
-
-
-async def test_a_file_in_the_way_of_a_folder_fails_and_the_rest_is_copied(
-    mox: Any, bucket: str, target: Path
-) -> None:
-    files = {"a": b"x", "d/1": b"1", "d/2": b"2", "d/e/3": b"3", "z": b"z"}
-    await plant(mox, f"{bucket}/src", files)
-    target.mkdir()
-    (target / "d").write_text("file")
-    with pytest.raises(TransferFailed) as caught:
-        await mox.copy_parallel(f"{bucket}/src", str(target))
-
-    assert len(caught.value.failures) == 3
-    assert all(isinstance(failure, NotADirectoryError) for failure in caught.value.failures)
-    for name in ("d/1", "d/2", "d/e/3"):
-        assert f"/src/{name}" in str(caught.value)
-    assert (target / "d").read_text() == "file"
-    assert names_of(target) == ["a", "d", "z"]
-
-
-async def test_a_target_that_is_a_file_is_an_error(mox: Any, root: str, target: Path) -> None:
-    await plant(mox, f"{root}/src", {"file": b"x"})
-    target.write_text("stays")
-
-    with pytest.raises(OSError, match="dst"):
-        await mox.copy_parallel(f"{root}/src", str(target))
-    assert target.read_text() == "stays"
-
-
-@pytest.mark.parametrize("inner", ["", "/", "/below", "/below/further/"])
-async def test_a_folder_is_not_copied_into_itself(mox: Any, root: str, inner: str) -> None:
-    await plant(mox, f"{root}/d", {"file": b"x"})
-
-    with pytest.raises(ValueError, match="itself"):
-        await mox.copy_parallel(f"{root}/d", f"{root}/d{inner}")
-    assert await mox.list_directory(root, recursive=True) == ["d", "d/file"]
-
-
-async def test_a_folder_is_not_copied_into_itself_through_a_link(
-    mox: Any, source: Path, tmp_path: Path
-) -> None:
-    (source / "file").write_text("x")
-    (tmp_path / "link").symlink_to("src")
-
-    for ends in (("link", "src/below"), ("src", "link/below"), ("src/../src", "src/below")):
-        with pytest.raises(ValueError, match="itself"):
-            await mox.copy_parallel(*(str(tmp_path / end) for end in ends))
-    assert names_of(source) == ["file"]
-
-
-async def test_both_prefixes_of_one_folder_are_one_place(mox: Any, bucket: str) -> None:
-    name = bucket_of(bucket)
-    await plant(mox, f"{bucket}/d", {"file": b"x"})
-
-    with pytest.raises(ValueError, match="itself"):
-        await mox.copy_parallel(f"s3://{name}/d", f"obs://{name}/d/below")
-
-
-async def test_a_folder_is_copied_out_of_itself(mox: Any, root: str) -> None:
-    await plant(mox, f"{root}/d", {"file": b"x", "e/file": b"y"})
-    await mox.copy_parallel(f"{root}/d/e", f"{root}/d")
-    await mox.copy_parallel(f"{root}/d", f"{root}/d2")
-
-    assert await harvest(mox, f"{root}/d2") == {"file": b"y", "e/file": b"y"}
-
-
-# Keys that no local folder can hold
-
-
-@pytest.mark.parametrize(
-    "key",
-    ["../x", "a/../../x", "a/../x", "/x", "//x", "/", "a//b", "./x", "a/./b", "..", ".", "a/..",
-        "a/../", "../", "nul\0byte"],
-)  # fmt: skip
-async def test_a_key_that_would_escape_fails_and_the_rest_is_copied(
-    moto_bucket: str, tmp_path: Path, key: str
-) -> None:
-    mox, name = aioobs.file, bucket_of(moto_bucket)
-    target = tmp_path / "one" / "two"
-    async with Client(Config.from_env()) as client:
-        await client.put_object(name, f"src/{key}", b"" if key.endswith("/") else b"evil")
-        await client.put_object(name, "src/good", b"good")
-        keys = [item.key for item in (await client.list_objects(name)).objects]
-    assert f"src/{key}" in keys
-    with pytest.raises(TransferFailed) as caught:
-        await mox.copy_parallel(f"{moto_bucket}/src", str(target))
-
-    (failure,) = caught.value.failures
-    assert isinstance(failure, UnsafeKey)
-    assert failure.filename == f"s3://{name}/src/{key}"
-    assert repr(key)[1:-1] in str(caught.value)
-    assert names_of(tmp_path) == ["one", "one/two", "one/two/good"]
-
-
-@pytest.mark.parametrize("key", ["a//b", "../x", "/x", "a/../../x", "./x", "a/", "a/b/"])
-async def test_keys_are_copied_literally_between_stores(moto_bucket: str, key: str) -> None:
-    mox, name = aioobs.file, bucket_of(moto_bucket)
-    async with Client(Config.from_env()) as client:
-        await client.put_object(name, f"src/{key}", b"content")
-        await mox.copy_parallel(f"{moto_bucket}/src", f"{moto_bucket}/dst")
-
-        assert await client.get_object(name, f"dst/{key}") == b"content"
-        keys = [item.key for item in (await client.list_objects(name)).objects]
-    assert sorted(keys) == sorted([f"src/{key}", f"dst/{key}"])
-
-
-async def test_a_key_with_a_slash_at_its_end_that_holds_something_is_not_lost_silently(
-    moto_bucket: str, target: Path
-) -> None:
-    async with Client(Config.from_env()) as client:
-        await client.put_object(bucket_of(moto_bucket), "src/odd/", b"content")
-        await client.put_object(bucket_of(moto_bucket), "src/good", b"good")
-    with pytest.raises(TransferFailed) as caught:
-        await aioobs.file.copy_parallel(f"{moto_bucket}/src", str(target))
-
-    (failure,) = caught.value.failures
-    assert str(failure.filename).endswith("src/odd/")
-    assert (target / "good").read_text() == "good"
-
-
-@pytest.mark.parametrize("page_size", [1, 2, 1000])
-async def test_of_a_key_that_is_file_and_folder_nothing_is_written(
-    moto_bucket: str, target: Path, page_size: int
-) -> None:
-    mox, name = aioobs.file, bucket_of(moto_bucket)
-    keys = ["a", "a/b", "a/c/d", "a-b", "a.txt", "ab", "b/c", "b/c/d", "b/c.txt", "z"]
-    async with Client(Config.from_env()) as client:
-        for key in keys:
-            await client.put_object(name, f"src/{key}", key.encode())
-    mox.set_auth(list_max_keys=page_size)
-    try:
-        with pytest.raises(mox.MoxFileNameDuplicateException) as caught:
-            await mox.copy_parallel(f"{moto_bucket}/src", str(target))
-    finally:
-        mox.set_auth(list_max_keys=1000)
-
-    assert isinstance(caught.value, FileExistsError)
-    failed = sorted(str(failure.filename) for failure in caught.value.failures)
-    clashing = ["a", "a/b", "a/c/d", "b/c", "b/c/d"]
-    assert failed == [f"s3://{name}/src/{key}" for key in clashing]
-    files = [str(p.relative_to(target)) for p in target.rglob("*") if p.is_file()]
-    assert sorted(files) == ["a-b", "a.txt", "ab", "b/c.txt", "z"]
-
-
-async def test_a_file_beside_the_marker_of_its_folder_is_a_conflict(
-    moto_bucket: str, target: Path
-) -> None:
-    mox, name = aioobs.file, bucket_of(moto_bucket)
-    async with Client(Config.from_env()) as client:
-        for key in ("src/a", "src/a/", "src/b"):
-            await client.put_object(name, key, b"")
-    with pytest.raises(mox.MoxFileNameDuplicateException):
-        await mox.copy_parallel(f"{moto_bucket}/src", str(target))
-    assert names_of(target) == ["b"]
-
-
-# Failures
-
-
-async def test_failures_are_told_one_by_one_and_survive_a_pickle(
-    mox: Any, bucket: str, target: Path
-) -> None:
-    files = {f"{number:02}": b"x" for number in range(40)}
-    await plant(mox, f"{bucket}/src", files)
-    for number in range(0, 40, 2):
-        (target / f"{number:02}").mkdir(parents=True)
-    with pytest.raises(TransferFailed) as caught:
-        await mox.copy_parallel(f"{bucket}/src", str(target))
-
-    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
-        assert isinstance(error, TransferFailed)
-        assert len(error.failures) == 20
-        assert "20 of 40" in str(error)
-        assert all(isinstance(failure, IsADirectoryError) for failure in error.failures)
-        for number in range(0, 40, 2):
-            assert f"/{number:02}" in str(error)
-    assert sum(path.is_file() for path in target.iterdir()) == 20
-
-
-async def test_a_copy_without_a_server_fails_at_once_and_not_file_by_file(
-    mox: Any, bucket: str, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for number in range(50):
-        (source / str(number)).write_text("x")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("S3_ENDPOINT", f"http://127.0.0.1:{taken.getsockname()[1]}")
-        mox.set_auth(retry=2, retry_wait=0.01)
-        begun = time.monotonic()
-        try:
-            with pytest.raises(ConnectionError):
-                await mox.copy_parallel(str(source), f"{bucket}/dst")
-        finally:
-            mox.set_auth(retry=10, retry_wait=0.1)
-    assert time.monotonic() - begun < 5
-
-
-# Sources that change
-
-
-class Replacing:
-    """A callback that does something once, at the first report of a copy."""
-
-    def __init__(self, action: Callable[[], object]) -> None:
-        self.action = action
-        self.done = False
-
-    def __call__(self, _: Progress) -> None:
-        """Take a report."""
-        if not self.done:
-            self.done = True
-            self.action()
-
-
-@pytest.fixture
-def store() -> S3Client:
-    """Give a blocking client, for callbacks."""
-    return boto3.client(
-        "s3",
-        endpoint_url=os.environ["S3_ENDPOINT"],
-        aws_access_key_id=os.environ["ACCESS_KEY_ID"],
-        aws_secret_access_key=os.environ["SECRET_ACCESS_KEY"],
-        region_name="us-east-1",
-        config=BotoConfig(request_checksum_calculation="when_required"),
-    )
-
-
-@pytest.fixture
-def put(bucket: str, store: S3Client) -> Callable[[str, bytes], object]:
-    """Give a blocking way to write an object."""
-    name = bucket_of(bucket)
-    return lambda key, data: store.put_object(Bucket=name, Key=key, Body=data)
-
-
-async def test_an_object_that_is_replaced_while_it_is_read_is_never_mixed(
-    mox: Any, bucket: str, target: Path, put: Callable[[str, bytes], object]
-) -> None:
-    old, new = noise(24 * MIB, 1), noise(24 * MIB, 2)
-    await mox.write(f"{bucket}/src/file", old)
-    change = Replacing(lambda: put("src/file", new))
-    await mox.copy_parallel(f"{bucket}/src", str(target), threads=0, progress=change)
-
-    assert change.done
-    assert digest((target / "file").read_bytes()) == digest(new)
-    assert names_of(target) == ["file"]
-
-
-async def test_an_object_that_shrinks_while_it_is_read_has_its_new_length(
-    mox: Any, bucket: str, target: Path, put: Callable[[str, bytes], object]
-) -> None:
-    await mox.write(f"{bucket}/src/file", noise(24 * MIB, 1))
-    change = Replacing(lambda: put("src/file", b"short"))
-    await mox.copy_parallel(f"{bucket}/src", str(target), threads=0, progress=change)
-
-    assert (target / "file").read_bytes() == b"short"
-
-
-async def test_an_object_that_is_replaced_while_it_waits_comes_in_its_new_version(
-    mox: Any, bucket: str, target: Path, put: Callable[[str, bytes], object]
-) -> None:
-    files = {"1": noise(2 * MIB, 1), "2": b"two", "3": noise(2 * MIB, 3)}
-    await plant(mox, f"{bucket}/src", files)
-    change = Replacing(lambda: (put("src/2", b"changed"), put("src/3", b"changed as well")))
-    await mox.copy_parallel(f"{bucket}/src", str(target), threads=0, progress=change)
-
-    assert change.done
-    assert (target / "2").read_bytes() == b"changed"
-    assert (target / "3").read_bytes() == b"changed as well"
-
-
-async def test_an_object_that_is_replaced_is_copied_in_its_new_version_within_the_store(
-    mox: Any, bucket: str, put: Callable[[str, bytes], object]
-) -> None:
-    await plant(mox, f"{bucket}/src", {"1": noise(2 * MIB, 1), "2": b"two", "3": noise(2 * MIB, 3)})
-    change = Replacing(lambda: (put("src/2", b"changed"), put("src/3", b"changed as well")))
-    await mox.copy_parallel(f"{bucket}/src", f"{bucket}/dst", threads=0, progress=change)
-
-    assert change.done
-    assert await mox.read(f"{bucket}/dst/2") == "changed"
-    assert await mox.read(f"{bucket}/dst/3") == "changed as well"
-
-
-async def test_a_file_that_is_written_to_while_it_is_sent_is_not_published(
-    mox: Any, bucket: str, source: Path, client: Client
-) -> None:
-    (source / "big").write_bytes(noise(24 * MIB))
-    (source / "z").write_text("z")
-
-    def add() -> None:
-        with (source / "big").open("ab") as file:
-            file.write(b"more")
-
-    with pytest.raises(TransferFailed) as caught:
-        await mox.copy_parallel(
-            str(source), f"{bucket}/dst", ["big", "z"], threads=0, progress=Replacing(add)
-        )
-
-    (failure,) = caught.value.failures
-    assert isinstance(failure, SourceError)
-    assert "big" in str(failure.filename)
-    assert await harvest(mox, f"{bucket}/dst") == {"z": b"z"}
-    assert await uploads(client, bucket) == []
-
-
-async def test_a_file_that_shrinks_while_it_is_sent_is_not_published(
-    mox: Any, bucket: str, source: Path, client: Client
-) -> None:
-    (source / "big").write_bytes(noise(24 * MIB))
-    change = Replacing(lambda: os.truncate(source / "big", MIB))
-    with pytest.raises(TransferFailed) as caught:
-        await mox.copy_parallel(str(source), f"{bucket}/dst", threads=0, progress=change)
-
-    (failure,) = caught.value.failures
-    assert isinstance(failure, SourceError)
-    assert "big" in str(caught.value)
-    assert await mox.exists(f"{bucket}/dst/big") is False
-    assert await uploads(client, bucket) == []
-
-
-async def test_a_file_that_fits_one_request_and_is_written_to_is_not_published(
-    mox: Any, bucket: str, source: Path
-) -> None:
-    path = source / "file"
-    path.write_bytes(noise(12 * MIB))
-    ended = threading.Event()
-
-    def scribble() -> None:
-        with path.open("r+b", buffering=0) as file:
-            while not ended.is_set():
-                os.pwrite(file.fileno(), os.urandom(16), 6 * MIB)
-
-    writer = threading.Thread(target=scribble)
-    writer.start()
-    try:
-        with pytest.raises(TransferFailed) as caught:
-            await mox.copy_parallel(str(source), f"{bucket}/dst")
-    finally:
-        ended.set()
-        writer.join()
-    (failure,) = caught.value.failures
-    assert isinstance(failure, SourceError)
-    assert await mox.exists(f"{bucket}/dst/file") is False
-
-
-async def test_files_that_vanish_while_they_wait_fail_one_by_one(
-    mox: Any, bucket: str, source: Path
-) -> None:
-    for name in ("1", "2", "3"):
-        (source / name).write_bytes(noise(2 * MIB))
-    change = Replacing(lambda: shutil.rmtree(source))  # when one of them has been copied
-    with pytest.raises(TransferFailed) as caught:
-        await mox.copy_parallel(str(source), f"{bucket}/dst", threads=0, progress=change)
-
-    failures = failures_of(caught.value)
-    assert all(isinstance(failure, FileNotFoundError) for failure in failures.values())
-    copied = await mox.list_directory(f"{bucket}/dst")
-    assert len(copied) == 1
-    assert sorted([*failures, *copied]) == ["1", "2", "3"]
-
-
-@pytest.mark.usefixtures("long")
-async def test_an_object_that_vanishes_while_it_waits_fails_and_the_rest_is_copied(
-    mox: Any, bucket: str, store: S3Client, target: Path
-) -> None:
-    await plant(mox, f"{bucket}/src", {f"{number:03}": b"x" for number in range(300)})
-    change = Replacing(lambda: store.delete_object(Bucket=bucket_of(bucket), Key="src/299"))
-    with pytest.raises(TransferFailed) as caught:
-        await mox.copy_parallel(f"{bucket}/src", str(target), threads=0, progress=change)
-
-    (failure,) = caught.value.failures
-    assert isinstance(failure, FileNotFoundError)
-    assert str(failure.filename).endswith("299")
-    assert len(names_of(target)) == 299
-
-
 # Progress
 
 
@@ -931,23 +465,6 @@ async def test_reports_count_what_failed(mox: Any, bucket: str, target: Path) ->
     last = reports[-1]
     assert (last.files, last.files_total, last.failed) == (2, 2, 1)
     assert (last.bytes, last.bytes_total) == (3, 7)
-
-
-async def test_a_download_that_begins_again_does_not_count_more_than_there_is(
-    mox: Any, bucket: str, target: Path, put: Callable[[str, bytes], object]
-) -> None:
-    await mox.write(f"{bucket}/src/file", noise(24 * MIB, 1))
-    reports: list[Progress] = []
-    change = Replacing(lambda: put("src/file", noise(24 * MIB, 2)))
-
-    def report(progress: Progress) -> None:
-        reports.append(progress)
-        change(progress)
-
-    await mox.copy_parallel(f"{bucket}/src", str(target), threads=0, progress=report)
-
-    assert all(one.bytes <= one.bytes_total for one in reports)
-    assert reports[-1].bytes == 24 * MIB
 
 
 class Refusal(Exception):

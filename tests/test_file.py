@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-import random
 from typing import TYPE_CHECKING
 
 import pytest
+from copies import noise
 from faulty import RESET, Answer, FaultyServer, Received, answer, stored
 
 from aioobs import file
@@ -24,10 +24,6 @@ pytest_plugins = ["verbs"]
 MIB = 1 << 20
 POEM = "Erste Zeile\nzweite – größer\n\nletzte 😀 ohne Ende"
 LINES = POEM.splitlines(keepends=True)
-
-
-def noise(size: int) -> bytes:
-    return random.Random(0).randbytes(size)
 
 
 # Reading

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from copies import names_of
 from faulty import FaultyServer, Received, answer, listing, stored
 
 import aioobs.file
@@ -25,10 +26,6 @@ pytest_plugins = ["verbs"]
 
 MIB = 1 << 20
 SIZES = pytest.mark.parametrize("size", [10, 3 * MIB, 17 * MIB], ids=["small", "medium", "big"])
-
-
-def names_of(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
 def use(server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:

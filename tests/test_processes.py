@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from copies import uploads
 
 import aioobs
 from aioobs import Client, Config
@@ -113,11 +114,6 @@ def content(root: Path) -> dict[str, str]:
         str(path.relative_to(root)): sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         for path in root.rglob("*")
     }
-
-
-async def uploads(client: Client, bucket: str) -> list[str]:
-    name = bucket.removeprefix("s3://")
-    return [upload.key async for upload in client.list_multipart_uploads(name)]
 
 
 def workers_of(parent: int) -> list[int]:

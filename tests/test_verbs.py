@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import array
-import hashlib
 import os
 import pickle
-import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from copies import digest, noise
 from faulty import FaultyServer, forward
 
 import aioobs.file
@@ -57,14 +56,6 @@ NAMES = [
     "trailing.",
     "x" * 255,
 ]
-
-
-def noise(size: int, seed: int = 0) -> bytes:
-    return random.Random(seed).randbytes(size)
-
-
-def digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 # read, write
