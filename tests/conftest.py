@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import faulty
 import pytest
 import swift_server as swift
+from programs import Holding, Programs
 
 from aioobs.config import Config, TransportName
 from aioobs.sync import _loop
@@ -145,3 +146,21 @@ def listens(port: int) -> bool:
     except ConnectionRefusedError:
         return False
     return True
+
+
+@pytest.fixture
+def programs(tmp_path: Path, obs_bucket: str) -> Programs:
+    """Give what runs programs that have a store."""
+    return Programs(tmp_path, obs_bucket)
+
+
+@pytest.fixture
+def holding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Programs]:
+    """Give what runs programs whose store keeps some of them waiting."""
+    held = Holding()
+    with faulty.FaultyServer(always=held) as server:
+        monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
+        monkeypatch.setenv("ACCESS_KEY_ID", "test-access-key")
+        monkeypatch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
+        yield Programs(tmp_path, "s3://bucket", held)
+        held.released.set()
