@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from aioobs.audits import Finding, Report, verify
     from aioobs.plans import Plan, plan_copy, run_copy
     from aioobs.s3.body import FilePart
-    from aioobs.s3.client import Client, Listed, ObjectInfo, Page
+    from aioobs.s3.client import Client, Listed, ObjectInfo, Page, Upload, UploadedPart
     from aioobs.s3.observer import Attempt, Call, Observer, Stats
     from aioobs.session import current_client
     from aioobs.trees import SyncPlan, SyncReport, plan_sync, run_sync, sync_tree
@@ -85,6 +85,8 @@ __all__ = [
     "SyncReport",
     "TransferFailed",
     "UnsafeKey",
+    "Upload",
+    "UploadedPart",
     "WorkerLost",
     "__version__",
     "current_client",
@@ -109,22 +111,24 @@ LATE = {
     "Call": "aioobs.s3.observer",
     "Client": "aioobs.s3.client",
     "FilePart": "aioobs.s3.body",
+    "Finding": "aioobs.audits",
     "Listed": "aioobs.s3.page",
     "ObjectInfo": "aioobs.s3.objects",
     "Observer": "aioobs.s3.observer",
     "Page": "aioobs.s3.page",
     "Plan": "aioobs.plans",
+    "Report": "aioobs.audits",
     "Stats": "aioobs.s3.observer",
-    "current_client": "aioobs.session",
-    "plan_copy": "aioobs.plans",
-    "run_copy": "aioobs.plans",
     "SyncPlan": "aioobs.trees",
     "SyncReport": "aioobs.report",
+    "Upload": "aioobs.s3.xml",
+    "UploadedPart": "aioobs.s3.xml",
+    "current_client": "aioobs.session",
+    "plan_copy": "aioobs.plans",
     "plan_sync": "aioobs.trees",
+    "run_copy": "aioobs.plans",
     "run_sync": "aioobs.trees",
     "sync_tree": "aioobs.trees",
-    "Finding": "aioobs.audits",
-    "Report": "aioobs.audits",
     "verify": "aioobs.audits",
 }
 

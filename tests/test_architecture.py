@@ -184,6 +184,12 @@ def test_the_package_exports_what_it_imports() -> None:
     assert errors - {"ErrorResponse"} <= set(aioobs.__all__)
 
 
+def test_the_blocking_twin_exports_what_the_package_does() -> None:
+    twin = importlib.import_module("aioobs.sync")
+    assert set(twin.__all__) == set(aioobs.__all__) - {"__version__"} | {"install_as_moxing"}
+    assert all(getattr(twin, name) is not None for name in twin.__all__)
+
+
 @pytest.mark.parametrize(
     "module",
     [

@@ -40,6 +40,9 @@ from aioobs.errors import (
 )
 
 if TYPE_CHECKING:
+    from aioobs.s3.body import FilePart
+    from aioobs.s3.client import Listed, ObjectInfo, Page, Upload, UploadedPart
+    from aioobs.s3.observer import Attempt, Call, Observer, Stats
     from aioobs.sync import file
     from aioobs.sync.audits import Finding, Report, verify
     from aioobs.sync.client import Client
@@ -50,18 +53,25 @@ if TYPE_CHECKING:
 __all__ = [
     "AccessDenied",
     "AlreadyExists",
+    "Attempt",
+    "Call",
     "Client",
     "Config",
     "ConfigError",
     "ConnectionFailed",
+    "FilePart",
     "Finding",
     "IsADirectory",
+    "Listed",
     "NameConflict",
     "NotAppendable",
     "NotFound",
     "ObjectChanged",
+    "ObjectInfo",
     "ObsError",
+    "Observer",
     "OperationTimeout",
+    "Page",
     "Plan",
     "PreconditionFailed",
     "ProtocolError",
@@ -69,10 +79,13 @@ __all__ = [
     "Report",
     "ResponseError",
     "SourceError",
+    "Stats",
     "SyncPlan",
     "SyncReport",
     "TransferFailed",
     "UnsafeKey",
+    "Upload",
+    "UploadedPart",
     "WorkerLost",
     "current_client",
     "errors",
@@ -85,6 +98,34 @@ __all__ = [
     "sync_tree",
     "verify",
 ]
+
+# Imported when they are first used, which keeps the import cheap, and the generator running while
+# the files that it writes are broken.
+LATE = {
+    "Attempt": "aioobs.s3.observer",
+    "Call": "aioobs.s3.observer",
+    "Client": "aioobs.sync.client",
+    "FilePart": "aioobs.s3.body",
+    "Finding": "aioobs.sync.audits",
+    "Listed": "aioobs.s3.page",
+    "ObjectInfo": "aioobs.s3.objects",
+    "Observer": "aioobs.s3.observer",
+    "Page": "aioobs.s3.page",
+    "Plan": "aioobs.sync.plans",
+    "Report": "aioobs.sync.audits",
+    "Stats": "aioobs.s3.observer",
+    "SyncPlan": "aioobs.sync.trees",
+    "SyncReport": "aioobs.sync.trees",
+    "Upload": "aioobs.s3.xml",
+    "UploadedPart": "aioobs.s3.xml",
+    "install_as_moxing": "aioobs.sync.moxing",
+    "plan_copy": "aioobs.sync.plans",
+    "plan_sync": "aioobs.sync.trees",
+    "run_copy": "aioobs.sync.plans",
+    "run_sync": "aioobs.sync.trees",
+    "sync_tree": "aioobs.sync.trees",
+    "verify": "aioobs.sync.audits",
+}
 
 
 def current_client() -> Client:
@@ -100,20 +141,10 @@ def current_client() -> Client:
 
 
 def __getattr__(name: str) -> object:
-    # Imported when they are first used, which keeps the import cheap, and the generator running
-    # while the files that it writes are broken.
     if name == "file":
         return import_module("aioobs.sync.file")
-    if name == "Client":
-        return import_module("aioobs.sync.client").Client
-    if name == "install_as_moxing":
-        return import_module("aioobs.sync.moxing").install_as_moxing
-    if name in ("Plan", "plan_copy", "run_copy"):
-        return getattr(import_module("aioobs.sync.plans"), name)
-    if name in ("SyncPlan", "SyncReport", "plan_sync", "run_sync", "sync_tree"):
-        return getattr(import_module("aioobs.sync.trees"), name)
-    if name in ("Finding", "Report", "verify"):
-        return getattr(import_module("aioobs.sync.audits"), name)
+    if name in LATE:
+        return getattr(import_module(LATE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
