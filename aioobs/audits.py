@@ -34,15 +34,15 @@ async def verify(
     - ``"local"``: local files are read as well and compared with those.
     - ``"all"``: both sides are read and compared byte by byte.
 
-    A file of the right size of which nothing more can be known is unchecked.  What is in the copy
-    alone is extra, and no fault of it.  Empty folders are not compared.
+    A file of the right size of which nothing more can be found out is unchecked.  A file that only
+    the copy has is extra, which is no fault.  Empty folders are not compared.
 
-    In memory are only names that seem to be on one side alone, ten thousand at most; of any more
-    each is looked for by itself.  So are all of them where a store lists in an order of its own.
+    Memory holds at most ten thousand names that seem to be on one side only; any more are looked
+    up one by one.  So are all of them where a store does not list in the order of the keys.
 
     Args:
         src_url: A file or folder.
-        dst_url: What is to be a copy of it.
+        dst_url: What should be a copy of it.
         read: What may be read.
         threads: How many files are compared, and requests under way, at the same time.
         found: Called in the event loop's thread with a `Finding` for each file, the same included.

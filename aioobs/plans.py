@@ -48,7 +48,7 @@ class Plan:
 async def plan_copy(src_url: Path, dst_url: Path, file_list: Sequence[str] | None = None) -> Plan:
     """Return what `aioobs.file.copy_parallel` would copy; nothing is copied yet.
 
-    A plan is held in memory, some 500 bytes for a file; `copy_parallel` is not.
+    A plan is held in memory, some 500 bytes for a file, whereas `copy_parallel` holds no list.
 
     Raises:
         MoxFileNotExistsException: there is nothing at *src_url*.
@@ -81,11 +81,11 @@ async def run_copy(
         workers: How many workers it has, if it does not say so itself; each is given two batches.
         threads: How many requests are under way at the same time, in each process; 0 is one.
         is_processing: Without an executor: see `aioobs.file.copy_parallel`.
-        move: Remove what was copied from the source, when all of it has been.
+        move: Whether to remove the files from the source once all of them are copied.
         progress: As for `aioobs.file.copy_parallel`.
-        journal: As for `aioobs.file.copy_parallel`, and so are these:
-        verify: What is compared.
-        durable: Whether local files are on the disk in the end.
+        journal: As for `aioobs.file.copy_parallel`.
+        verify: As for `aioobs.file.copy_parallel`.
+        durable: As for `aioobs.file.copy_parallel`.
 
     Raises:
         TransferFailed: some files failed; `failures` has an exception for each.

@@ -121,8 +121,8 @@ def set_auth(
 ) -> None:
     """Set how the verbs of this process reach their store; what is `None` stays as it is.
 
-    What is set here goes before the environment, that before credential files, and those before
-    the metadata services.  Calls that are under way end as they began.
+    What is set here takes precedence over the environment, the environment over credential files,
+    and these over metadata services.  Calls that are under way end as they began.
 
     Args:
         ak: The access key.

@@ -133,22 +133,22 @@ def copy_parallel(
         dst_url: The folder or file that becomes the copy.
         file_list: Copy only these files, given relative to *src_url*.
         threads: How many requests are under way at the same time, in each process; 0 is one.
-        is_processing: Whether worker processes may be started: on Linux, when this process has
-            had a core's worth of work for a second and other cores are idle.
+        is_processing: Whether worker processes may be started: on Linux, when this process keeps
+            a CPU core busy while other cores are idle.
         use_queue: Accepted and ignored.
-        progress: Called now and then and at the end, in the event loop's thread, with a
-            `Progress`; what it raises ends the copy.
-        executor: Any `concurrent.futures.Executor`, whose workers do the copying; a local path
-            is one of theirs then.  `aioobs.run_copy` has more to say to it.
-        journal: A local file, or a folder of a store, where what is done is written down.  If the
-            copy is interrupted, by whatever, another call with the same journal does not move
-            again what is there already and unchanged, and goes on with big files where they were;
-            what was begun of them stays for that.
-        verify: What is compared.  ``"size"``: sizes alone.  ``"checksum"``: also contents: what
-            is sent has its MD5 with it, for the store to compare, and what comes is compared with
-            what the store knows of it, before it has its name; a warning is logged of what it
-            knows nothing of.  ``"digest"``: and an MD5 is kept in the metadata of what is sent.
-        durable: Whether local files and their names are on the disk when this returns.
+        progress: Called with a `Progress` ten times a second at most and at the end, in the event
+            loop's thread; what it raises ends the copy.
+        executor: Any `concurrent.futures.Executor`, whose workers do the copying; local paths
+            are then paths of the workers.  `aioobs.run_copy` has further options.
+        journal: A local file, or a folder of a store, that records what has been copied.  After an
+            interruption, another call with the same journal skips the files that are there and
+            unchanged, and resumes big ones: their unfinished uploads and drafts are kept for that.
+        verify: How copies are checked.  ``"size"``: by their sizes.  ``"checksum"``: also by
+            content: an upload carries its MD5 for the store to compare, and a download is compared
+            with the checksum that the store has before it gets its name; a warning tells of files
+            for which the store has none.  ``"digest"``: also keep an MD5 in the metadata of
+            uploaded objects.
+        durable: Whether to flush local files and their folders to the disk (fsync).
 
     Raises:
         MoxFileNotExistsException: there is nothing at *src_url*.
@@ -178,7 +178,7 @@ def exists(url: Path) -> bool:
     """Tell whether there is a file, a folder or a bucket of that name.
 
     Raises:
-        PermissionError: the credentials do not allow to know.
+        PermissionError: the credentials do not allow to find out.
     """
     return run_here(_async.exists(url))
 
@@ -207,7 +207,7 @@ def is_directory(url: Path) -> bool:
     """Tell whether there is a folder or a bucket of that name.
 
     Raises:
-        PermissionError: the credentials do not allow to know.
+        PermissionError: the credentials do not allow to find out.
     """
     return run(_async.is_directory(url))
 
