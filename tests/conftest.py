@@ -21,11 +21,12 @@ import swift_server as swift
 from programs import Holding, Programs
 
 from aioobs.config import Config, TransportName
+from aioobs.s3.client import Client
 from aioobs.sync import _loop
 from aioobs.testing import free_ports, isolate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 
@@ -149,6 +150,15 @@ def listens(port: int) -> bool:
 
 
 @pytest.fixture
+async def client(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
+    """Give a client of the store that the test's bucket is in."""
+    buckets = (name for name in ("root", "bucket") if name in request.fixturenames)
+    request.getfixturevalue(next(buckets, "obs_bucket"))
+    async with Client(Config.from_env()) as found:
+        yield found
+
+
+@pytest.fixture
 def programs(tmp_path: Path, obs_bucket: str) -> Programs:
     """Give what runs programs that have a store."""
     return Programs(tmp_path, obs_bucket)
@@ -159,8 +169,6 @@ def holding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program
     """Give what runs programs whose store keeps some of them waiting."""
     held = Holding()
     with faulty.FaultyServer(always=held) as server:
-        monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
-        monkeypatch.setenv("ACCESS_KEY_ID", "test-access-key")
-        monkeypatch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
+        faulty.use(server, monkeypatch)
         yield Programs(tmp_path, "s3://bucket", held)
         held.released.set()

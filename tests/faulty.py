@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator
 
+    import pytest
+
 TRANSPORT = "lean"
 """What `connect` uses; a fixture may set it."""
 
@@ -370,6 +372,13 @@ def stored(content: bytes, etag: str = "version-1") -> Callable[[Received], Answ
         return answer(206, content[first : last + 1], etag=f'"{etag}"', content_range=place)
 
     return step
+
+
+def use(server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a server the store that the environment names."""
+    monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
+    monkeypatch.setenv("ACCESS_KEY_ID", "test-access-key")
+    monkeypatch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
 
 
 def connect(endpoint: str, **options: Any) -> Client:

@@ -15,7 +15,7 @@ from hashlib import md5, sha1
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from faulty import Answer, FaultyServer, Received, answer, listing, refusal
+from faulty import Answer, FaultyServer, Received, answer, listing, refusal, use
 
 import aioobs
 from aioobs import Client, ConfigError, NotFound
@@ -188,9 +188,7 @@ async def test_names_in_any_order_find_their_like(
 def serving(respond: Callable[[Received], Answer]) -> Iterator[None]:
     """Have all URLs lead to a server that answers so."""
     with FaultyServer(always=respond) as server, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("S3_ENDPOINT", server.endpoint)
-        patch.setenv("ACCESS_KEY_ID", "test-access-key")
-        patch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
+        use(server, patch)
         yield
 
 

@@ -16,7 +16,7 @@ from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
-from faulty import RESET, Answer, FaultyServer, Received, answer, forward, listing, refusal
+from faulty import RESET, Answer, FaultyServer, Received, answer, forward, listing, refusal, use
 
 import aioobs.file
 import aioobs.sync.background
@@ -197,9 +197,7 @@ async def test_twenty_thousand_files_that_do_not_change_cost_no_request(
 
     server = FaultyServer(always=page)
     with server:
-        monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
-        monkeypatch.setenv("ACCESS_KEY_ID", "test-access-key")
-        monkeypatch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
+        use(server, monkeypatch)
         async with background_sync_copy(folder, "s3://bucket", SELDOM) as copy:
             await copy.sync_now()
             await copy.sync_now()

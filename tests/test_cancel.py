@@ -14,10 +14,12 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from anyio import to_thread
+from copies import drafts, uploads
 
 from aioobs import file
 from aioobs.config import Config
@@ -28,8 +30,7 @@ from aioobs.transfer import engine
 from aioobs.url import parse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Awaitable, Callable, Iterator
 
     from aioobs.testing import LocalServer
 
@@ -37,13 +38,6 @@ MIB = 1 << 20
 DIRECTIONS = ["local-local", "local-remote", "remote-local", "remote-remote"]
 ATTEMPTS = 8
 SOON = 2.5  # seconds, of a busy machine
-
-
-@pytest.fixture
-async def client(obs_bucket: str) -> AsyncIterator[Client]:
-    """Give a client of the server that the bucket is on."""
-    async with Client(Config.from_env()) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -80,17 +74,6 @@ async def upload(server: LocalServer, source: str, target: str) -> None:
 def ends(obs_bucket: str, tmp_path: Path) -> dict[str, str]:
     """Give an empty place here and in the store, for copies of the tree."""
     return {"local": str(tmp_path), "remote": obs_bucket}
-
-
-def drafts(folder: str) -> list[str]:
-    return [
-        name for _, _, names in os.walk(folder) for name in names if name.startswith(".aioobs-")
-    ]
-
-
-async def uploads(client: Client, bucket: str) -> list[str]:
-    name = bucket.partition("://")[2]
-    return [upload.key async for upload in client.list_multipart_uploads(name)]
 
 
 def descriptors() -> dict[str, str]:
@@ -157,7 +140,7 @@ async def test_a_cancelled_copy_ends_soon_and_leaves_nothing(
             hits += 1
         else:
             whole = delay
-        assert drafts(ends["local"]) == []
+        assert drafts(Path(ends["local"])) == []
         assert await uploads(client, ends["remote"]) == []
         assert asyncio.all_tasks() == tasks
         assert descriptors() == opened
@@ -183,7 +166,7 @@ async def test_a_copy_can_be_cancelled_at_any_report(
             await asyncio.wait([waiting])
 
         await cancelled_at(sources[here], f"{ends[there]}/dst-{number}", reached, moment)
-        assert drafts(ends["local"]) == []
+        assert drafts(Path(ends["local"])) == []
         assert await uploads(client, ends["remote"]) == []
 
 
@@ -198,7 +181,7 @@ async def test_a_copy_can_be_cancelled_after_any_step_of_the_loop(
         for here, there in (("remote", "local"), ("local", "remote"), ("local", "local")):
             target = f"{ends[there]}/dst-{here}-{steps}"
             await cancelled_at(sources[here], target, partial(go_on, steps=steps))
-        assert drafts(ends["local"]) == []
+        assert drafts(Path(ends["local"])) == []
     assert await uploads(client, ends["remote"]) == []
 
 
@@ -216,7 +199,7 @@ async def test_a_copy_of_many_local_files_leaves_no_drafts_when_it_is_cancelled(
             str(tmp_path / f"dst-{attempt}"),
             lambda _, delay=delay: asyncio.sleep(delay),  # type: ignore[misc]
         )
-    assert drafts(str(tmp_path)) == []
+    assert drafts(tmp_path) == []
 
 
 async def test_who_waits_for_a_thread_and_is_cancelled_waits_for_its_end() -> None:
@@ -376,5 +359,5 @@ async def test_ctrl_c_ends_a_blocking_copy_soon_and_leaves_nothing(
     assert "interrupted" in out, errors
     assert status == -signal.SIGINT
     assert errors.rstrip().endswith("KeyboardInterrupt")
-    assert drafts(ends["local"]) == []
+    assert drafts(Path(ends["local"])) == []
     assert await uploads(client, ends["remote"]) == []

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from faulty import Answer, FaultyServer, Received, answer, refusal
+from command import PROGRAM, checkout, local, make, objects, remote, run
+from faulty import Answer, FaultyServer, Received, answer, refusal, use
 
 from aioobs.sync import Client, file
 
@@ -19,15 +19,7 @@ if TYPE_CHECKING:
 
     from aioobs.testing import LocalServer
 
-ROOT = Path(__file__).parents[1]
-PROGRAM = (sys.executable, "-W", "error", "-m", "aioobs")
-
-
-@pytest.fixture(autouse=True)
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in an empty folder, with aioobs of this checkout."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+__all__ = ["checkout"]
 
 
 @pytest.fixture
@@ -37,45 +29,6 @@ def other_bucket(obs_server: LocalServer, obs_bucket: str) -> Iterator[str]:
     obs_server.create_bucket(url[5:])
     yield url
     obs_server.delete_bucket(url[5:])
-
-
-def run(*arguments: str, status: int = 0, data: bytes = b"") -> subprocess.CompletedProcess[str]:
-    """Run the command, and expect it to end with a status; no error takes more than one line."""
-    done = subprocess.run(
-        [*PROGRAM, *arguments], input=data, capture_output=True, timeout=50, check=False
-    )
-    out, err = done.stdout.decode(), done.stderr.decode()
-    assert done.returncode == status, out + err
-    assert "Traceback" not in err
-    return subprocess.CompletedProcess(done.args, status, out, err)
-
-
-def objects(*arguments: str) -> list[dict[str, Any]]:
-    """Run the command, and return the objects that it writes as JSON."""
-    return [json.loads(line) for line in run(*arguments, "--json").stdout.splitlines()]
-
-
-def make(*names: str, below: str = ".") -> None:
-    """Write local files, the content of each being its name; a slash at the end makes a folder."""
-    for name in names:
-        path = Path(below, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if name.endswith("/"):
-            path.mkdir()
-        else:
-            path.write_text(name)
-
-
-def local(folder: str = ".") -> list[str]:
-    """Return the files below a local folder."""
-    return sorted(
-        str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file()
-    )
-
-
-def remote(url: str) -> list[str]:
-    """Return the files below a folder of the store."""
-    return file.list_directory(url, recursive=True, skip_dir=True)
 
 
 # --- Where copies go ---
@@ -372,9 +325,7 @@ def stubborn(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return answer(body="<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
 
     with FaultyServer(always=reply) as server:
-        monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
-        monkeypatch.setenv("ACCESS_KEY_ID", "test-access-key")
-        monkeypatch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
+        use(server, monkeypatch)
         yield
 
 
@@ -395,9 +346,7 @@ def test_rm_and_mv_say_what_the_store_does_not_let_go() -> None:
 
 def test_a_refusal_names_where_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
     with FaultyServer(always=refusal(403, "AccessDenied")) as server:
-        monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
-        monkeypatch.setenv("ACCESS_KEY_ID", "test-access-key")
-        monkeypatch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
+        use(server, monkeypatch)
         errors = run("ls", "s3://bucket/folder/", status=4).stderr
     assert len(errors.splitlines()) == 1
     assert errors.endswith("; see what is allowed: aioobs doctor s3://bucket\n")

@@ -9,9 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from command import PROGRAM, at_terminal, checkout, local, make, objects, remote, run
 from faulty import STALL, Answer, FaultyServer, Received, forward
-from test_cli import PROGRAM, checkout, local, make, objects, remote, run
-from test_cli_terminal import at_terminal
 
 from aioobs.sync import file
 

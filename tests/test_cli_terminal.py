@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -13,14 +12,13 @@ import sys
 import termios
 import time
 import tomllib
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from command import PROGRAM, ROOT, at_terminal, checkout, local, make, objects, run
 from faulty import STALL, FaultyServer, answer, refusal
-from test_cli import PROGRAM, ROOT, checkout, local, make, objects, run
 
 import aioobs
 from aioobs.cli import main
@@ -38,23 +36,6 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give the environment of a store that has no endpoint yet."""
     monkeypatch.setenv("ACCESS_KEY_ID", ACCESS_KEY)
     monkeypatch.setenv("SECRET_ACCESS_KEY", SECRET_KEY)
-
-
-def at_terminal(*arguments: str) -> str:
-    """Run the command at a terminal of 100 columns, and return what that shows."""
-    main, other = pty.openpty()
-    environment = {**os.environ, "COLUMNS": "100"}
-    shown = b""
-    with subprocess.Popen(
-        [*PROGRAM, *arguments], stdout=other, stderr=other, env=environment
-    ) as it:
-        os.close(other)
-        with suppress(OSError):  # the terminal ends with its last process
-            while data := os.read(main, 1 << 16):
-                shown += data
-    os.close(main)
-    assert it.returncode == 0, shown
-    return shown.decode()
 
 
 # --- Listings ---

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from copies import MIB, digest, drafts, failures_of, harvest, names_of, noise, plant, uploads
-from faulty import Answer, FaultyServer, Received, answer
+from faulty import Answer, FaultyServer, Received, answer, use
 
 import aioobs.file
 from aioobs.config import Config
@@ -107,9 +107,7 @@ async def test_as_many_requests_are_under_way_as_there_are_threads(
         return answer(etag='"1"')
 
     with FaultyServer(always=count) as server:
-        monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
-        monkeypatch.setenv("ACCESS_KEY_ID", "test-access-key")
-        monkeypatch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
+        use(server, monkeypatch)
         await mox.copy_parallel(str(source), "s3://bucket/dst", threads=threads)
     assert most == max(threads, 1)
     assert len(server.requests) == 12

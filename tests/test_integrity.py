@@ -15,7 +15,7 @@ import pytest
 from faulty import Answer, FaultyServer, Received, answer, forward, listing
 
 import aioobs
-from aioobs import Client, Config, ConfigError, ReadError, ResponseError, TransferFailed
+from aioobs import Client, ConfigError, ReadError, ResponseError, TransferFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,13 +35,6 @@ def source(tmp_path: Path) -> Path:
     for number, (name, size) in enumerate(SIZES.items()):
         (root / name).write_bytes(random.Random(number).randbytes(size))
     return root
-
-
-@pytest.fixture
-async def client(obs_bucket: str) -> Any:
-    """Give a client of the store."""
-    async with Client(Config.from_env()) as found:
-        yield found
 
 
 @contextmanager

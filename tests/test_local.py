@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from copies import names_of
-from faulty import FaultyServer, Received, answer, listing, stored
+from faulty import FaultyServer, Received, answer, listing, stored, use
 
 import aioobs.file
 from aioobs.errors import NameConflict, TransferFailed
@@ -26,13 +26,6 @@ pytest_plugins = ["verbs"]
 
 MIB = 1 << 20
 SIZES = pytest.mark.parametrize("size", [10, 3 * MIB, 17 * MIB], ids=["small", "medium", "big"])
-
-
-def use(server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the verbs talk to a server."""
-    monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
-    monkeypatch.setenv("ACCESS_KEY_ID", "test-access-key")
-    monkeypatch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
 
 
 @pytest.fixture

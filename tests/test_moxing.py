@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import checkout
 
 import aioobs
 from aioobs import sync
 from aioobs.sync.moxing import install_as_moxing
+
+__all__ = ["checkout"]
 
 ROOT = Path(__file__).parents[1]
 INSTALL = "import aioobs.sync; aioobs.sync.install_as_moxing()\n"
@@ -107,13 +110,6 @@ print(mox.file.read('s3://bucket_name/sub_dir_0/logging.txt').count('INFO:root:h
 logging.info('good bye')
 stream.close()
 """
-
-
-@pytest.fixture(autouse=True)
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in an empty folder, with aioobs of this checkout."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 def start(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:

@@ -94,13 +94,6 @@ def source(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.fixture
-async def client(obs_bucket: str) -> Any:
-    """Give a client of the store."""
-    async with Client(Config.from_env()) as found:
-        yield found
-
-
 def plant(root: Path, count: int) -> None:
     for number in range(count):
         path = root / str(number % 7) / str(number)

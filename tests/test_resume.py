@@ -21,7 +21,7 @@ import pytest
 from faulty import STALL, Answer, FaultyServer, Received, forward, refusal
 
 import aioobs
-from aioobs import Client, Config, ConfigError, TransferFailed
+from aioobs import Client, ConfigError, TransferFailed
 from aioobs.transfer import pieces
 
 if TYPE_CHECKING:
@@ -58,13 +58,6 @@ def source(files: Path) -> Path:
     """Give a local folder with a big file and many small ones."""
     (files / "big").write_bytes(random.Random(1).randbytes(BIG))
     return files
-
-
-@pytest.fixture
-async def client(obs_bucket: str) -> Any:
-    """Give a client of the store."""
-    async with Client(Config.from_env()) as found:
-        yield found
 
 
 @pytest.fixture

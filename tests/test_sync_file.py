@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from faulty import STALL, FaultyServer
+from faulty import STALL, FaultyServer, use
 
 import aioobs.sync as mox
 
@@ -141,9 +141,7 @@ def test_the_parameters_of_set_auth_have_the_names_and_order_of_the_documentatio
 def stalled(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
     """Give a store that never answers, and 0.3 seconds to each look at an object."""
     with FaultyServer(always=STALL) as server:
-        monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
-        monkeypatch.setenv("ACCESS_KEY_ID", "test-access-key")
-        monkeypatch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
+        use(server, monkeypatch)
         mox.file.set_auth(timeout_config={"getObjectMetadata": 0.3})
         yield server
         mox.file.set_auth(timeout_config={"getObjectMetadata": 30})

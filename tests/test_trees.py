@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import boto3
 import boto3.s3.transfer
 import pytest
-from faulty import STALL, Answer, FaultyServer, Received, answer, forward, listing
+from faulty import STALL, Answer, FaultyServer, Received, answer, forward, listing, use
 
 import aioobs
 import aioobs.sync as blocking
@@ -282,9 +282,7 @@ def test_a_store_may_list_in_any_order(
 
     plant(str(tmp_path), {name: b"x" for name in names if name != "a"} | {"only here": b"1"})
     with FaultyServer(always=respond) as server:
-        monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
-        monkeypatch.setenv("ACCESS_KEY_ID", "test-access-key")
-        monkeypatch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
+        use(server, monkeypatch)
         plan = blocking.plan_sync(tmp_path, "s3://bucket", delete=True, compare="size")
     assert reasons(plan) == {"only here": "new"}
     assert sorted(plan.deletions) == ["a", "only/there"]
@@ -300,9 +298,7 @@ def test_a_plan_takes_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return answer(body=listing(*keys, following=more))
 
     with FaultyServer(always=respond) as server:
-        monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
-        monkeypatch.setenv("ACCESS_KEY_ID", "test-access-key")
-        monkeypatch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
+        use(server, monkeypatch)
         plan = blocking.plan_sync("s3://bucket", tmp_path / "new")
     assert len(plan.jobs) == pages * each
     packed = pickle.dumps(plan)

@@ -138,14 +138,6 @@ async def swift_bucket(swift_server: str, monkeypatch: pytest.MonkeyPatch) -> st
     return f"s3://{name}"
 
 
-@pytest.fixture
-async def client(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
-    """Give a client of the store that the test's bucket is in."""
-    request.getfixturevalue("root" if "root" in request.fixturenames else "bucket")
-    async with Client(Config.from_env()) as found:
-        yield found
-
-
 class Blocking:
     """The blocking twin, for `await`: each call of it waits in a worker thread."""
 

@@ -1,0 +1,82 @@
+"""The command, in processes of its own, and the files that it is tried on."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aioobs.sync import file
+
+ROOT = Path(__file__).parents[1]
+PROGRAM = (sys.executable, "-W", "error", "-m", "aioobs")
+
+
+@pytest.fixture(autouse=True)
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty folder, with aioobs of this checkout."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+def run(*arguments: str, status: int = 0, data: bytes = b"") -> subprocess.CompletedProcess[str]:
+    """Run the command, and expect it to end with a status; no error takes more than one line."""
+    done = subprocess.run(
+        [*PROGRAM, *arguments], input=data, capture_output=True, timeout=50, check=False
+    )
+    out, err = done.stdout.decode(), done.stderr.decode()
+    assert done.returncode == status, out + err
+    assert "Traceback" not in err
+    return subprocess.CompletedProcess(done.args, status, out, err)
+
+
+def objects(*arguments: str) -> list[dict[str, Any]]:
+    """Run the command, and return the objects that it writes as JSON."""
+    return [json.loads(line) for line in run(*arguments, "--json").stdout.splitlines()]
+
+
+def make(*names: str, below: str = ".") -> None:
+    """Write local files, the content of each being its name; a slash at the end makes a folder."""
+    for name in names:
+        path = Path(below, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith("/"):
+            path.mkdir()
+        else:
+            path.write_text(name)
+
+
+def local(folder: str = ".") -> list[str]:
+    """Return the files below a local folder."""
+    return sorted(
+        str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file()
+    )
+
+
+def remote(url: str) -> list[str]:
+    """Return the files below a folder of the store."""
+    return file.list_directory(url, recursive=True, skip_dir=True)
+
+
+def at_terminal(*arguments: str) -> str:
+    """Run the command at a terminal of 100 columns, and return what that shows."""
+    main, other = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "100"}
+    shown = b""
+    with subprocess.Popen(
+        [*PROGRAM, *arguments], stdout=other, stderr=other, env=environment
+    ) as it:
+        os.close(other)
+        with suppress(OSError):  # the terminal ends with its last process
+            while data := os.read(main, 1 << 16):
+                shown += data
+    os.close(main)
+    assert it.returncode == 0, shown
+    return shown.decode()
