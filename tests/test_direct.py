@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +50,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def connect(server: FaultyServer, **options: Any) -> Client:
+def connect(server: FaultyServer, *, park: bool = True, **options: Any) -> Client:
     """Return a blocking client that has a connection for this thread."""
     given = {
         "access_key": "test-access-key",
@@ -59,7 +60,8 @@ def connect(server: FaultyServer, **options: Any) -> Client:
         **options,
     }
     client = Client(Config(endpoint=server.endpoint, **given))
-    client.head_object("bucket", "key")
+    if park:
+        client.head_object("bucket", "key")
     return client
 
 
@@ -315,3 +317,26 @@ def test_ctrl_c_ends_the_wait_and_the_next_call_works() -> None:
         assert client.get_object("bucket", "key") == CONTENT
         assert client.stats().retries == 0
     assert len(server.requests) == 3
+
+
+def test_without_a_descriptor_to_spare_calls_work_as_ever() -> None:
+    def step(request: faulty.Received) -> Answer:
+        return answer(200, listing("a")) if request.query else GOOD(request)
+
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with FaultyServer(always=step) as server, connect(server, park=False) as client:
+        client.list_objects("bucket")  # over a connection that others can have
+        with contextlib.ExitStack() as taken:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (200, limits[1]))
+            taken.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+            found = [client.get_object("bucket", "key") for _ in range(3)]
+        assert found == [CONTENT] * 3
+        assert server.connections == 1
+
+
+def test_a_wait_of_any_length_can_be_asked_for() -> None:
+    with FaultyServer(always=GOOD) as server, connect(server, idle_timeout=1e12) as client:
+        assert client.get_object("bucket", "key") == CONTENT

@@ -91,7 +91,10 @@ class LeanTransport:
         if origin.startswith("http:") and self.parking.has_room():
             lent = self.lender.take_idle(origin)
             if lent is not None:
-                self.parking.add(lent)
+                try:
+                    self.parking.add(lent)
+                except OSError:
+                    self.lender.give_back(lent)
 
     def close(self) -> None:
         """Give the connections that nobody uses back."""

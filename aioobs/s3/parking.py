@@ -34,6 +34,7 @@ __all__ = ["Parking", "Rest", "Wait", "Whole"]
 
 IDLE = 1.0  # seconds without a request, after which a connection goes back to the event loop
 FIRST = 72 * 1024  # bytes that are asked of the socket at first
+LONGEST_WAIT = 1e6  # seconds: poll takes milliseconds in 31 bits
 LONGEST = 256 * 1024  # bytes of a body
 
 
@@ -84,7 +85,7 @@ class Wait:
     """The waits of one attempt, as `Watch` has it for those on the event loop."""
 
     def __init__(self, seconds: float, limit: float | None) -> None:
-        self._seconds = seconds
+        self._seconds = min(seconds, LONGEST_WAIT)
         self.began: float = time.monotonic()
         self.last: float = self.began
         self._until = None if limit is None else self.began + limit
@@ -198,10 +199,15 @@ class Parking:
         self._closed = False
 
     def add(self, lent: Lent) -> None:
-        """Let threads have a connection on which all is said and done."""
+        """Let threads have a connection on which all is said and done.
+
+        Raises:
+            OSError: there are no descriptors left; it is as it was.
+        """
+        line = Line(lent)
         lent.transport.pause_reading()
         self._count += 1
-        self._free.setdefault(lent.origin, []).append(Line(lent))
+        self._free.setdefault(lent.origin, []).append(line)
         if self._look is None:
             self._look = self._loop.call_later(IDLE, self._return_idle)
 
