@@ -1,4 +1,4 @@
-"""Audits: whether a copy is what it is a copy of."""
+"""Whether a copy is the same as its source: `verify`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is logged where nobody can change the program: `AIOOBS_LOG=debug` in the environment."""
+"""Logging without a change to the program: `AIOOBS_LOG=debug` in the environment."""
 
 from __future__ import annotations
 

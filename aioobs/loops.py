@@ -1,4 +1,4 @@
-"""The event loops of those who have a choice."""
+"""The event loop of blocking calls, commands and worker processes: uvloop where it is installed."""
 
 from __future__ import annotations
 

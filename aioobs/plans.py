@@ -1,4 +1,4 @@
-"""Copies in two steps: what there is to copy, and the copying, on one machine or on many."""
+"""Copies in two steps, `plan_copy` and `run_copy`, on one machine or on many."""
 
 from __future__ import annotations
 

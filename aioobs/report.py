@@ -1,4 +1,4 @@
-"""What came of a long operation."""
+"""The report of a sync."""
 
 from __future__ import annotations
 

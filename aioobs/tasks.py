@@ -1,4 +1,4 @@
-"""Several coroutines at once, so many and no more."""
+"""A bounded number of coroutines at the same time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blocking work in worker threads, waited for to its end."""
+"""Blocking calls in worker threads, which cancellation waits for."""
 
 from __future__ import annotations
 

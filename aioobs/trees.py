@@ -1,4 +1,4 @@
-"""Trees made alike: in one step, or in two with a look at what would be done."""
+"""Syncs of folders: `sync_tree`, and its two steps `plan_sync` and `run_sync`."""
 
 from __future__ import annotations
 

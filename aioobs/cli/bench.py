@@ -1,4 +1,4 @@
-"""How fast the store is from here, as copies would use it: bench."""
+"""bench: how fast the store is from here, as copies would use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Buckets, uploads that were not finished, and URLs for others."""
+"""mb, rb, uploads and presign: buckets, unfinished uploads, and URLs for others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scripts that let a shell complete commands, options and local paths."""
+"""completion: scripts that let a shell complete commands, options and local paths."""
 
 from __future__ import annotations
 

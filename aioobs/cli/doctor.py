@@ -1,4 +1,4 @@
-"""Everything that it takes to reach the store, one check after the other: doctor."""
+"""doctor: everything that it takes to reach the store, one check after the other."""
 
 from __future__ import annotations
 

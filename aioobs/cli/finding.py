@@ -1,4 +1,4 @@
-"""What a tree holds: du and find."""
+"""du and find: what a tree holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in folders: ls, tree and stat."""
+"""ls, tree and stat: what is in folders."""
 
 from __future__ import annotations
 

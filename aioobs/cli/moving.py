@@ -1,4 +1,4 @@
-"""How the sources of a move go, once they have been copied."""
+"""mv: the sources of a move are deleted once they have been copied."""
 
 from __future__ import annotations
 

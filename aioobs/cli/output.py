@@ -1,4 +1,4 @@
-"""How values are written to the standard output."""
+"""How lines, JSON, sizes and times are written to the standard output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""rm, and how much of a place it takes away."""
+"""rm: files, folders and objects deleted, in batches."""
 
 from __future__ import annotations
 

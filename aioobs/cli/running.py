@@ -1,4 +1,4 @@
-"""Programs that run beside the store: scripts for moxing, and a store for tests."""
+"""run and serve: scripts that were written for moxing, and a store for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the store is reached, without secrets: config."""
+"""config: how the store is reached, without secrets."""
 
 from __future__ import annotations
 

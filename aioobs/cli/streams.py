@@ -1,4 +1,4 @@
-"""The standard input and output: cat, head, and the ``-`` of cp."""
+"""cat, head, and the ``-`` of cp: the standard input and output."""
 
 from __future__ import annotations
 

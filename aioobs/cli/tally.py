@@ -1,4 +1,4 @@
-"""How far a command is: a line that is written again and again, and what was done in the end."""
+"""The progress bar, and the summary of what a command has done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""verify: whether a copy is what it is a copy of."""
+"""verify: whether a copy is the same as its source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The blocking methods of a file system, made of those for `await`."""
+"""The blocking methods of the file system, made of the async ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Open files as fsspec wants them: those of `aioobs.sync` and `aioobs.io`, and a few words more."""
+"""Open files as fsspec wants them, made of those of `aioobs.sync` and `aioobs.io`."""
 
 from __future__ import annotations
 

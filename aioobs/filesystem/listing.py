@@ -1,4 +1,4 @@
-"""What a listing says, in fsspec's words."""
+"""Listings in fsspec's form: dictionaries with name, size and type."""
 
 from __future__ import annotations
 

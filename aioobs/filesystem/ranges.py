@@ -1,4 +1,4 @@
-"""Ranges of objects, read with as few requests as is sensible."""
+"""Ranges of objects, merged so that few requests are needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole trees, for which the engine is faster than a call for each file."""
+"""Recursive put, get and cp: whole trees, copied by the engine of `copy_parallel`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`File`, as `open` for the async API."""
+"""`File`: what `open` is, for the async API."""
 
 from __future__ import annotations
 

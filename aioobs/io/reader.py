@@ -1,4 +1,4 @@
-"""Reading an object bit by bit."""
+"""Objects opened for reading: blocks, fetched ahead of the reader."""
 
 from __future__ import annotations
 

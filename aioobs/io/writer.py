@@ -1,4 +1,4 @@
-"""Writing an object bit by bit."""
+"""Objects opened for writing or appending: sent in parts, published at each flush."""
 
 from __future__ import annotations
 

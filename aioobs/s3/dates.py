@@ -1,4 +1,4 @@
-"""Times as they stand in documents and in headers."""
+"""Times in XML documents and in headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deletes, one by one or a thousand at a time."""
+"""Deletes: single ones, and batches of up to a thousand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Listings of objects, page by page, in the version that the store has."""
+"""Listings of objects, page by page, the next page prefetched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a store tells of an object, and the checks that its answers have to pass."""
+"""What a store says of an object, and the checks that its answers have to pass."""
 
 from __future__ import annotations
 

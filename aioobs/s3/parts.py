@@ -1,4 +1,4 @@
-"""How a big object is cut into parts."""
+"""How a big object is cut into parts: numbers, sizes and limits."""
 
 from __future__ import annotations
 

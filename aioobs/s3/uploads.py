@@ -1,4 +1,4 @@
-"""Uploads in parts: how they end, and which ones have not."""
+"""Multipart uploads: completed, aborted, and listed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the store has to say when an object or a part of one has been written."""
+"""Writing objects: PUT and server-side copies, and the ETag that the store answers with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documents of the protocol, both ways."""
+"""The XML documents of the protocol, parsed and written."""
 
 from __future__ import annotations
 

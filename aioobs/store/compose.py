@@ -1,4 +1,4 @@
-"""Objects made of pieces: bytes from here, and ranges that the store copies by itself."""
+"""Objects that grow: appended to, or flushed while they are written, without sending all again."""
 
 from __future__ import annotations
 

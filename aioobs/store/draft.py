@@ -1,4 +1,4 @@
-"""Local files and folders as they are made: a file appears whole, and lasts if that is wanted."""
+"""Local files that appear whole or not at all, and fsync of files and folders."""
 
 from __future__ import annotations
 

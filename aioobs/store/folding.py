@@ -1,4 +1,4 @@
-"""Names that a file system takes for one: in another case, or with accents written otherwise."""
+"""Whether a file system is case-insensitive, or takes two forms of an accented letter for one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files and folders of this machine; all work is done in worker threads."""
+"""The verbs on the local file system; all work is done in worker threads."""
 
 from __future__ import annotations
 

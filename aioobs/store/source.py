@@ -1,4 +1,4 @@
-"""Local files as they are sent."""
+"""Local files that are read to be sent, and must not change meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Uploads in parts that are completed or given up, also when they are cancelled."""
+"""Multipart uploads that are completed, or aborted also when they are cancelled."""
 
 from __future__ import annotations
 

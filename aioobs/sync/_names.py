@@ -1,4 +1,4 @@
-"""What the functions of `os.path` that only look at names do for URLs."""
+"""What the functions of `os.path` that never touch a file system do for URLs."""
 
 from __future__ import annotations
 

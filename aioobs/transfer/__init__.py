@@ -1,1 +1,1 @@
-"""Moving files and trees between places."""
+"""Copying, moving, comparing files and trees."""

@@ -1,4 +1,4 @@
-"""Whether a copy is what it is a copy of."""
+"""Whether a copy is the same as its source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a target has and its source has not, and how it goes."""
+"""Deletes what only the target of a sync has."""
 
 from __future__ import annotations
 

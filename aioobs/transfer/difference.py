@@ -1,4 +1,4 @@
-"""Whether a file need not be copied, for its target is like it."""
+"""Whether a sync has to copy a file: by time, size, ETag or content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copies of files and trees between local folders and a store, in all four directions."""
+"""Copies and moves of files and trees, in all four directions: the way into this package."""
 
 from __future__ import annotations
 

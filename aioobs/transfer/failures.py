@@ -1,4 +1,4 @@
-"""What is said of a file that was not copied, and what ends a whole copy."""
+"""Which errors end a whole copy; the others get the names of their file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of the files below a folder are wanted."""
+"""Include and exclude patterns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What there is to copy: a local tree, a listing, or a list of names."""
+"""The jobs of a copy: from a local tree, a listing, or a list of names."""
 
 from __future__ import annotations
 

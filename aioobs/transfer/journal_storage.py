@@ -1,4 +1,4 @@
-"""Where the lines of a journal are kept: in a local file, or in a folder of a store."""
+"""Where a journal is kept: in a local file, or in a folder of a store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One file at a time, in each of the four directions."""
+"""Copies one file: by upload, download, server-side or local copy."""
 
 from __future__ import annotations
 

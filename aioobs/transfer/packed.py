@@ -1,4 +1,4 @@
-"""Many values in little memory: what a plan holds."""
+"""A compressed list, for plans of many files."""
 
 from __future__ import annotations
 

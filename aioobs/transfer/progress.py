@@ -1,4 +1,4 @@
-"""How far a copy is."""
+"""The progress of a copy, and the callback that gets it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of the source of a move: exactly what was copied goes, what came meanwhile stays."""
+"""Deletes the source of a move: exactly what was copied, and not what came meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One copy in this process: its workers, what it has counted, and what has failed."""
+"""One copy in this process: its workers, counts and failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One tree made like another, as it was planned."""
+"""Carries out the plan of a sync."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes one tree like another: the plan of a sync."""
+"""The plan of a sync: two trees compared."""
 
 from __future__ import annotations
 

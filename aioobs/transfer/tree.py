@@ -1,4 +1,4 @@
-"""What a tree holds: of this machine as it is sent to a store, of a store as it is listed."""
+"""Walks through local trees, and what is found in any tree."""
 
 from __future__ import annotations
 
