@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aioobs.s3.page import Page
     from aioobs.s3.transport import Reply
 
-__all__ = ["Circles", "Listing"]
+__all__ = ["CycleDetector", "Listing"]
 
 
 LONG = 10  # pages, after which a listing may be continued from several places at once
@@ -48,7 +48,7 @@ class Listing:
         ask, url = partial(self._page, bucket, prefix, delimiter), f"s3://{bucket}/{prefix}"
         chain = Chain(ask, url)
         chain.take(page)
-        ahead = Ahead(chain)
+        ahead = Prefetch(chain)
         try:
             while page.next and not (ahead.is_long and ahead.is_slow and not delimiter):
                 ahead.ask()
@@ -132,7 +132,7 @@ class Chain:
     ):
         self._ask = ask
         self._after = after
-        self._circles = Circles("listObjects", url)
+        self._cycles = CycleDetector("listObjects", url)
         self.marker: str = ""
         """Where the next page begins; empty: at the beginning, or nowhere."""
 
@@ -149,12 +149,12 @@ class Chain:
     def take(self, page: Page) -> Page:
         """Go on to a page that was asked for."""
         if page.next:
-            self._circles.check(page.next)
+            self._cycles.check(page.next)
         self.marker = page.next
         return page
 
 
-class Ahead:
+class Prefetch:
     """The next page of a chain, on its way while the caller is busy with the one before.
 
     While the caller waits for it, the one after that is asked for as well, as soon as the first
@@ -210,7 +210,7 @@ class Ahead:
             await settled(asyncio.gather(*self._tasks.values(), return_exceptions=True))
 
 
-class Circles:
+class CycleDetector:
     """Notices when a listing goes round in circles, of whatever length, by Brent's algorithm."""
 
     def __init__(self, operation: str, url: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aioobs.errors import NotFound, ProtocolError
 from aioobs.s3 import xml
 from aioobs.s3.dates import http_time
-from aioobs.s3.listing import Circles
+from aioobs.s3.listing import CycleDetector
 from aioobs.s3.objects import ObjectInfo, multipart_etag
 from aioobs.s3.reading import head
 from aioobs.s3.request import Request
@@ -126,7 +126,7 @@ class Uploads:
         """Yield the uploads that are under way, and what time it was for the store then."""
         following: xml.Following = ()
         encoding: xml.Following = ()
-        circles = Circles("listMultipartUploads", f"s3://{bucket}/{prefix}")
+        cycles = CycleDetector("listMultipartUploads", f"s3://{bucket}/{prefix}")
 
         async def receive(reply: Reply) -> tuple[list[Upload], xml.Following, float | None]:
             uploads, following = xml.parse_uploads(await reply.read())
@@ -147,12 +147,12 @@ class Uploads:
             yield uploads, self._exchange.access.now() if date is None else date
             if not following:
                 return
-            circles.check(following)
+            cycles.check(following)
 
     async def parts(self, bucket: str, key: str, upload_id: str) -> AsyncIterator[UploadedPart]:
         """Yield the parts of an upload that the store has."""
         following: xml.Following = ()
-        circles = Circles("listParts", f"s3://{bucket}/{key}")
+        cycles = CycleDetector("listParts", f"s3://{bucket}/{key}")
         while True:
             query = (("uploadId", upload_id), *following)
             request = Request("listParts", "GET", bucket, key, query)
@@ -161,7 +161,7 @@ class Uploads:
                 yield part
             if not following:
                 return
-            circles.check(following)
+            cycles.check(following)
 
 
 def check_made(

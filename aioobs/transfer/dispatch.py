@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from aioobs.transfer.batches import Item, Result
     from aioobs.transfer.pieces import BigFile
     from aioobs.transfer.plan import Care
-    from aioobs.transfer.run import Line, Run
+    from aioobs.transfer.run import JobQueue, Run
 
     Entry = tuple[Item, BigFile | None]
 
@@ -59,14 +59,14 @@ class BatchRunner(Protocol):
 class Dispatch:
     """The part of a copy that others do."""
 
-    def __init__(self, run: Run, line: Line, *, slots: int, shared: bool) -> None:
+    def __init__(self, run: Run, queue: JobQueue, *, slots: int, shared: bool) -> None:
         self._run = run
         self._slots = slots
         self._shared = shared
         self._taken = self._returned = 0
         self._big_files: set[BigFile] = set()
         self._one_at_a_time = asyncio.Lock()
-        self._entries = self._prepared(line)
+        self._entries = self._prepared(queue)
 
     async def serve(self, runner: BatchRunner) -> None:
         """Hand batches to a runner, one at a time, until none is left."""
@@ -97,7 +97,7 @@ class Dispatch:
         entries: list[Entry] = []
         size = 0
         async with self._one_at_a_time:
-            # They grow, so that a short line is shared by all and a long one costs little.
+            # They grow, so that a short queue is shared by all and a long one costs little.
             most = min(max(FEWEST, self._taken // (2 * self._slots)), MOST)
             async for entry in self._entries:
                 entries.append(entry)
@@ -107,9 +107,9 @@ class Dispatch:
             self._taken += len(entries)
         return entries
 
-    async def _prepared(self, line: Line) -> AsyncGenerator[Entry, None]:
+    async def _prepared(self, queue: JobQueue) -> AsyncGenerator[Entry, None]:
         """Yield what can be handed out: files of known size, big ones in pieces."""
-        async for job in looked(self._run.client, line, self._run.meter.grew):
+        async for job in looked(self._run.client, queue, self._run.meter.grew):
             if job.error is not None:
                 self._run.ended(job, told(job.error, job))
             elif not is_big(job, self._run.client, shared=self._shared):
@@ -202,15 +202,15 @@ def lost_with(item: Item, lost: WorkerLost) -> WorkerLost:
 
 
 async def do_on(
-    executor: Executor, run: Run, line: Line, *, workers: int | None, threads: int
+    executor: Executor, run: Run, queue: JobQueue, *, workers: int | None, threads: int
 ) -> str:
-    """Have an executor do the jobs of a line; return why it could not do all of them, if so."""
+    """Have an executor do the jobs of a queue; return why it could not do all of them, if so."""
     from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor  # slow to import
 
     runner = OnExecutor(executor, run.client.config, threads, run.care)
     slots = BATCHES_AHEAD * (workers or workers_of(executor))
     local = isinstance(executor, (ProcessPoolExecutor, ThreadPoolExecutor))
-    dispatch = Dispatch(run, line, slots=slots, shared=local)
+    dispatch = Dispatch(run, queue, slots=slots, shared=local)
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(slots):

@@ -16,7 +16,7 @@ from aioobs.transfer.jobs import is_folder, listed, look
 from aioobs.transfer.journal import journal_at
 from aioobs.transfer.plan import Care, Job, same_place
 from aioobs.transfer.removal import Moved
-from aioobs.transfer.run import Line, Run
+from aioobs.transfer.run import JobQueue, Run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -156,18 +156,18 @@ async def perform(
     """Do jobs here, here and in processes that are started where that pays, or on an executor."""
     reason, threads = "", options.threads
     with run.reporting():
-        line = Line(jobs, run)
+        queue = JobQueue(jobs, run)
         if options.executor is not None:
             from aioobs.transfer.dispatch import do_on  # slow to import, and seldom needed
 
             workers = options.executor_workers
-            reason = await do_on(options.executor, run, line, workers=workers, threads=threads)
+            reason = await do_on(options.executor, run, queue, workers=workers, threads=threads)
         elif options.processes:
             from aioobs.transfer.workers import take_with_processes
 
-            await take_with_processes(run, line, threads=threads)
+            await take_with_processes(run, queue, threads=threads)
         else:
-            await run.take(line)
+            await run.take(queue)
     await run.settle()
     run.raise_failures(source, reason)
 

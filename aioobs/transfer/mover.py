@@ -69,7 +69,7 @@ class Mover:
         self._small = SmallFiles(client, crew, meter, self._add_by_itself, care)
 
     async def add(self, job: Job, ended: Ended) -> None:
-        """Have a file copied, once there is room in the line; *ended* is told how that went."""
+        """Have a file copied, once there is room in the queue; *ended* is told how that went."""
         await self.crew.room()
         if self._small.take(job):
             await self._small.add(job, ended)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aioobs.transfer.progress import ProgressCallback
     from aioobs.url import ObjectURL
 
-__all__ = ["Line", "Run"]
+__all__ = ["JobQueue", "Run"]
 
 log: logging.Logger = logging.getLogger("aioobs.transfer")
 
@@ -32,7 +32,7 @@ MOST_NAMED = 20
 AHEAD = 256 << 20  # bytes that this process takes before its turn, when others take as well
 
 
-class Line:
+class JobQueue:
     """The jobs of a copy that are still to be done, of which several take at the same time."""
 
     def __init__(self, jobs: AsyncIterator[Job], run: Run) -> None:
@@ -40,7 +40,7 @@ class Line:
         self._run = run
         self._one_at_a_time = asyncio.Lock()
 
-    def __aiter__(self) -> Line:
+    def __aiter__(self) -> JobQueue:
         return self
 
     async def __anext__(self) -> Job:
@@ -88,7 +88,7 @@ class Run:
     async def do(self, jobs: AsyncIterator[Job]) -> None:
         """Do all jobs; failures are gathered."""
         with self.reporting():
-            await self.take(Line(jobs, self))
+            await self.take(JobQueue(jobs, self))
         await self.settle()
 
     async def settle(self) -> None:
@@ -112,15 +112,15 @@ class Run:
             error = failed.__cause__ or failed
             raise error from error.__cause__
 
-    async def take(self, line: Line, *, others: bool = False) -> None:
-        """Do the jobs of a line, or those that are left by *others* who take from it as well."""
+    async def take(self, queue: JobQueue, *, others: bool = False) -> None:
+        """Do the jobs of a queue, or those that are left by *others* who take from it as well."""
         try:
-            await self.crew.run(self._feed(line, others=others))
+            await self.crew.run(self._feed(queue, others=others))
         finally:
             await self.mover.aclose()
 
-    async def _feed(self, line: Line, *, others: bool) -> None:
-        async for job in line:
+    async def _feed(self, queue: JobQueue, *, others: bool) -> None:
+        async for job in queue:
             size = job.size or 0
             self._held += 1
             self._held_bytes += size

@@ -74,7 +74,7 @@ class Sync:
         """Copy what stands in the place of nothing that is to go, or all the rest."""
         run = Run(self._client, self._threads, self._progress and self._tell, self._count)
 
-        async def line() -> AsyncIterator[Job]:
+        async def jobs() -> AsyncIterator[Job]:
             for job in self._plan.jobs:
                 if self._is_blocked(job) == blocked:
                     yield job
@@ -86,7 +86,7 @@ class Sync:
                 executor=self._executor,
                 executor_workers=self._executor_workers,
             )
-            await perform(run, self._plan.source, line(), options)
+            await perform(run, self._plan.source, jobs(), options)
         except TransferFailed as error:
             if len(self._plan.deletions) and not self._deleted:
                 error.message += "\nnothing was deleted"

@@ -2,7 +2,7 @@
 
 A copy begins in this process.  Now and then it looks whether the processor time of this process
 is the bottleneck and other cores are idle; then it starts a process for each of these and hands
-them batches from the same line, and goes on working itself.  What no batch can help, a slow store
+them batches from the same queue, and goes on working itself.  What no batch can help, a slow store
 or a short copy, starts nothing.
 
 The processes are our own program, started afresh: neither forked, as this process has threads, nor
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from aioobs.transfer.batches import Item, Outcome
     from aioobs.transfer.plan import Care
-    from aioobs.transfer.run import Line, Run
+    from aioobs.transfer.run import JobQueue, Run
 
 __all__ = ["main", "take_with_processes"]
 
@@ -52,16 +52,16 @@ HEADER = 8  # bytes of a frame that say how long it is
 log: logging.Logger = logging.getLogger("aioobs.transfer")
 
 
-async def take_with_processes(run: Run, line: Line, *, threads: int) -> None:
-    """Do the jobs of a line here, and in worker processes once they pay."""
-    processes = WorkerProcesses(run, line, threads)
+async def take_with_processes(run: Run, queue: JobQueue, *, threads: int) -> None:
+    """Do the jobs of a queue here, and in worker processes once they pay."""
+    processes = WorkerProcesses(run, queue, threads)
     if not can_start():
-        await run.take(line)
+        await run.take(queue)
         return
     try:
         async with asyncio.TaskGroup() as group:
             joining = group.create_task(processes.join())
-            await run.take(line, others=True)
+            await run.take(queue, others=True)
             if not processes.are_there:
                 joining.cancel()
     except BaseExceptionGroup as errors:
@@ -72,21 +72,21 @@ async def take_with_processes(run: Run, line: Line, *, threads: int) -> None:
 class WorkerProcesses:
     """Worker processes that come when they are needed."""
 
-    def __init__(self, run: Run, line: Line, threads: int) -> None:
+    def __init__(self, run: Run, queue: JobQueue, threads: int) -> None:
         self.are_there: bool = False
         self._run = run
-        self._line = line
+        self._queue = queue
         self._threads = threads
 
     async def join(self) -> None:
-        """Wait until processes pay, start them, and have them work until the line is at its end."""
+        """Wait until processes pay, start them, and have them work until the queue is empty."""
         count = wanted()
         while not count:
             count = min(await idle_cores(), MOST)
         run = self._run
         workers = [Worker(run.client, self._threads, run.care) for _ in range(count)]
         slots = BATCHES_AHEAD * len(workers)
-        dispatch = Dispatch(self._run, self._line, slots=slots, shared=True)
+        dispatch = Dispatch(self._run, self._queue, slots=slots, shared=True)
         log.info("starting %d worker processes", len(workers))
         try:
             for worker in workers:
