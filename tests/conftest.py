@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import faulty
 import pytest
 import swift_server as swift
+import trustme
 from programs import Holding, Programs
 
 from aioobs.config import Config, TransportName
@@ -96,6 +98,17 @@ def loop_of_blocking_calls(request: pytest.FixtureRequest, monkeypatch: pytest.M
 def both_transports(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Talk to faulty servers on both transports, which have to behave alike."""
     monkeypatch.setattr(faulty, "TRANSPORT", request.param)
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> faulty.Certificates:
+    """Give the certificate of an authority, and of a server."""
+    path = tmp_path_factory.mktemp("tls") / "ca.pem"
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return faulty.Certificates(str(path), context)
 
 
 @pytest.fixture(scope="session")

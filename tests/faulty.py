@@ -18,7 +18,7 @@ import socket
 import struct
 import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from aioobs import Client, Config
@@ -372,6 +372,13 @@ def stored(content: bytes, etag: str = "version-1") -> Callable[[Received], Answ
         return answer(206, content[first : last + 1], etag=f'"{etag}"', content_range=place)
 
     return step
+
+
+class Certificates(NamedTuple):
+    """What TLS needs on both ends."""
+
+    authority: str
+    server: ssl.SSLContext
 
 
 def use(server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:

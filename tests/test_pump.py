@@ -8,7 +8,6 @@ import os
 import random
 import resource
 import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -21,8 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-import trustme
-from faulty import FaultyServer, answer, connect, listing, stored
+from faulty import Certificates, FaultyServer, answer, connect, listing, stored
 
 from aioobs import (
     AccessDenied,
@@ -39,6 +37,7 @@ from aioobs.s3.body import FileSink
 from aioobs.s3.pump import receive_into, send_body
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator
 
     from faulty import Answer, End, Received
@@ -79,19 +78,9 @@ class Place:
         return connect(server.endpoint, **{"verify": self._verify, "idle_timeout": 20, **options})
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ssl.SSLContext]:
-    path = tmp_path_factory.mktemp("tls") / "ca.pem"
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    return str(path), context
-
-
 @pytest.fixture(params=["pumped", "tls"])
 def setting(
-    request: pytest.FixtureRequest, certificates: tuple[str, ssl.SSLContext]
+    request: pytest.FixtureRequest, certificates: Certificates
 ) -> Place:  # fmt: skip
     """Run a test without TLS and with it."""
     return Place(*certificates) if request.param == "tls" else Place(None, None)
@@ -604,7 +593,7 @@ class TestThread:
 
     @pytest.mark.parametrize("scheme", ["pumped", "tls"])
     def test_files_are_moved_after_the_main_thread_has_ended(
-        self, scheme: str, certificates: tuple[str, ssl.SSLContext], tmp_path: Path
+        self, scheme: str, certificates: Certificates, tmp_path: Path
     ) -> None:
         path, copy = tmp_path / "path", tmp_path / "copy"
         path.write_bytes(CONTENT)
@@ -613,7 +602,7 @@ class TestThread:
         def step(received: Received) -> Answer:
             return (stored(kept[0]) if received.method == "GET" else keeping(kept))(received)
 
-        tls = certificates[1] if scheme == "tls" else None
+        tls = certificates.server if scheme == "tls" else None
         with FaultyServer(always=step, tls=tls) as server:
             program = f"""
 import asyncio, atexit, os, threading
@@ -621,7 +610,7 @@ from aioobs import Client, Config, FilePart
 from aioobs.s3.body import FileSink
 
 async def main():
-    config = Config(endpoint={server.endpoint!r}, verify={certificates[0]!r}, attempts=1,
+    config = Config(endpoint={server.endpoint!r}, verify={certificates.authority!r}, attempts=1,
                     access_key="test-access-key", secret_key="test-secret-key")
     async with Client(config) as client:
         with open({str(path)!r}, "rb") as source, open({str(copy)!r}, "wb") as target:

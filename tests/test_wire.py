@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
 import pytest
-import trustme
 import uvloop
 from aiohttp.connector import Connection, TCPConnector
-from faulty import FaultyServer, answer, connect, stored
+from faulty import Certificates, FaultyServer, answer, connect, stored
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -133,24 +132,6 @@ async def ask(
     except ObsError as error:
         return type(error)
     return Outcome(reply.status, reply.reason, dict(reply.headers), reply.length, content)
-
-
-class Certificates(NamedTuple):
-    """What TLS needs on both ends."""
-
-    authority: str
-    server: ssl.SSLContext
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Give the certificate of an authority, and of a server."""
-    path = tmp_path_factory.mktemp("tls") / "ca.pem"
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    return Certificates(str(path), context)
 
 
 @pytest.fixture(params=["plain", "tls"])
