@@ -28,7 +28,6 @@ from aioobs.s3.xml import Upload, UploadedPart
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
     from datetime import timedelta
-    from types import TracebackType
 
     from _typeshed import WriteableBuffer
 
@@ -441,12 +440,7 @@ class Client:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         await self.aclose()
 
     def __reduce__(self) -> tuple[type[Client], tuple[Config]]:

@@ -12,7 +12,6 @@ from aioobs.sync._loop import iterate, run, run_here
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import timedelta
-    from types import TracebackType
 
     from _typeshed import WriteableBuffer
 
@@ -403,13 +402,8 @@ class Client:
         run(self._async.__aenter__())
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        run(self._async.__aexit__(exc_type, exc, traceback))
+    def __exit__(self, *exception: object) -> None:
+        run(self._async.__aexit__(*exception))
 
     def __repr__(self) -> str:
         return self._async.__repr__()
