@@ -8,6 +8,7 @@ from aioobs.errors import ConfigError
 from aioobs.file import place
 from aioobs.report import SyncReport
 from aioobs.session import current_client
+from aioobs.transfer.engine import CopyOptions
 from aioobs.transfer.filter import Filter
 from aioobs.transfer.plan import Comparison
 from aioobs.transfer.syncing import Sync
@@ -146,13 +147,11 @@ async def run_sync(
         ValueError: too much would be deleted.
         WorkerLost: no worker could do anything.
     """
-    sync = Sync(
-        current_client(),
-        plan,
+    options = CopyOptions(
         threads=threads,
+        progress=progress,
         processes=is_processing,
         executor=executor,
         executor_workers=workers,
-        progress=progress,
     )
-    return await sync.do(max_delete=max_delete)
+    return await Sync(current_client(), plan, options).do(max_delete=max_delete)

@@ -10,6 +10,7 @@ from aioobs.cli.tally import Bar
 from aioobs.errors import TransferFailed
 from aioobs.session import current_client
 from aioobs.transfer.deletions import place_of
+from aioobs.transfer.engine import CopyOptions
 from aioobs.transfer.syncing import Sync
 from aioobs.trees import plan_sync
 
@@ -80,14 +81,8 @@ async def perform(plan: SyncPlan, given: argparse.Namespace, tally: Tally, bar: 
             show_deletion(place, given)
 
     failures: Sequence[OSError] = ()
-    sync = Sync(
-        current_client(),
-        plan,
-        threads=given.jobs,
-        progress=bar.update,
-        copied=copied,
-        deleted=deleted,
-    )
+    options = CopyOptions(threads=given.jobs, progress=bar.update)
+    sync = Sync(current_client(), plan, options, copied=copied, deleted=deleted)
     try:
         await sync.do(max_delete=given.max_delete)
     except TransferFailed as error:

@@ -11,16 +11,16 @@ from aioobs.report import SyncReport
 from aioobs.store.draft import make_folder
 from aioobs.threads import in_thread
 from aioobs.transfer.deletions import delete_extras
-from aioobs.transfer.engine import CopyOptions, perform
+from aioobs.transfer.engine import perform
 from aioobs.transfer.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-    from concurrent.futures import Executor
 
     from aioobs.s3.client import Client
+    from aioobs.transfer.engine import CopyOptions
     from aioobs.transfer.plan import Job
-    from aioobs.transfer.progress import Progress, ProgressCallback
+    from aioobs.transfer.progress import Progress
     from aioobs.transfer.syncplan import SyncPlan
     from aioobs.url import ObjectURL
 
@@ -37,22 +37,14 @@ class Sync:
         self,
         client: Client,
         plan: SyncPlan,
+        options: CopyOptions,
         *,
-        threads: int,
-        processes: bool = False,
-        executor: Executor | None = None,
-        executor_workers: int | None = None,
-        progress: ProgressCallback | None = None,
         copied: Callable[[Job], None] = lambda _: None,
         deleted: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._client = client
         self._plan = plan
-        self._threads = threads
-        self._processes = processes
-        self._executor = executor
-        self._executor_workers = executor_workers
-        self._progress = progress
+        self._options = options
         self._tell_copied = copied
         self._tell_deleted = deleted
         self._copied = self._bytes = self._deleted = 0
@@ -72,7 +64,9 @@ class Sync:
 
     async def _copy(self, *, blocked: bool) -> None:
         """Copy what stands in the place of nothing that is to go, or all the rest."""
-        run = Run(self._client, self._threads, self._progress and self._tell, self._count)
+        options = self._options
+        progress = None if options.progress is None else self._tell
+        run = Run(self._client, options.threads, progress, self._count)
 
         async def jobs() -> AsyncIterator[Job]:
             for job in self._plan.jobs:
@@ -80,12 +74,6 @@ class Sync:
                     yield job
 
         try:
-            options = CopyOptions(
-                threads=self._threads,
-                processes=self._processes,
-                executor=self._executor,
-                executor_workers=self._executor_workers,
-            )
             await perform(run, self._plan.source, jobs(), options)
         except TransferFailed as error:
             if len(self._plan.deletions) and not self._deleted:
@@ -94,11 +82,11 @@ class Sync:
 
     def _tell(self, progress: Progress) -> None:
         """Tell the progress, with totals that are known since all was planned."""
-        if self._progress is not None:
-            files, size = len(self._plan.jobs), self._plan.bytes
-            self._progress(
-                replace(progress, files_total=files, bytes_total=size, totals_known=True)
-            )
+        assert self._options.progress is not None
+        files, size = len(self._plan.jobs), self._plan.bytes
+        self._options.progress(
+            replace(progress, files_total=files, bytes_total=size, totals_known=True)
+        )
 
     def _count(self, job: Job) -> None:
         self._copied += 1
