@@ -250,7 +250,7 @@ class TestReceiving:
             with setting.serve(always=stored(CONTENT)) as server, target(tmp_path / "f") as sink:
                 async with setting.connect(server, attempts=1) as client:
                     task = asyncio.create_task(client.get_object_into("b", "k", sink))
-                    await moved(task, sink, number * MIB)
+                    await moved(task, sink, number * MIB + 1)
                 with suppress(ObsError):
                     await task
                 assert (tmp_path / "f").read_bytes() == CONTENT[: sink.received]
