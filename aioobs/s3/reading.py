@@ -71,10 +71,11 @@ async def read_into(
         size, length = wanted.check(reply, before - start)
         try:
             await reply.pour(sink)
-        finally:  # should this break off, the next attempt goes on from here
+            if length is not None and sink.received - before != length:
+                raise ReadError(f"{length} bytes were announced, {sink.received - before} came")
+        except BaseException:  # the next attempt goes on from here
             request.headers = wanted.headers(sink.received - start)
-        if length is not None and sink.received - before != length:
-            raise ReadError(f"{length} bytes were announced, {sink.received - before} came")
+            raise
         return info_of(key, reply, size if length is not None else sink.received - start)
 
     budget = Budget(exchange.config)
