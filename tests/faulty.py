@@ -132,6 +132,7 @@ RESET = Answer(end="reset")
 HANG_UP = Answer(end="close")
 HALF_CLOSE = Answer(end="half close")
 STALL = Answer(end="stall")
+GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 GARBAGE = Answer(b"\x15\x03\x01\x00\x02\x02\x16 this is not HTTP\r\n\r\n", "close")
 END_OF_SCRIPT = answer(418, "the script of the test is at its end")
 
@@ -233,6 +234,8 @@ class FaultyServer:
             step = self._script.pop(0) if self._script else self._always
             self.requests.append(received)
             step = self._at_head(received) or step
+        if "expect" in received.headers:
+            connection.sendall(GO_ON)
         early = isinstance(step, Answer) and step.early
         if isinstance(step, Answer) and early:
             received.body = stream.read(step.after)

@@ -14,7 +14,7 @@ import os
 import threading
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from faulty import Store
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+    from faulty import Received
+
     from aioobs.testing import LocalServer
     from matrix.faults import Fault
     from matrix.verbs import Trial
@@ -41,7 +43,7 @@ RIGHT, UNHARMED, WRONG = "right", "unharmed", "wrong bytes"
 IDLE = 0.5  # seconds without a byte, after which an attempt is given up
 LONGEST = 30.0  # seconds for one trial
 SETTLED = 5.0  # seconds in which what was closed has to come to its end
-ATTEMPTS = {"first": 10, "seventh": 10, "random": 10, "always": 3}
+ATTEMPTS = {"first": 10, "seventh": 10, "random": 10, "once": 10, "always": 3}
 LOOKS = 3  # at what seems to change all the time
 MORE = 6  # requests that a failure may lead to besides further attempts
 AT_ONCE = 10  # trials, where most of the time is spent waiting
@@ -58,8 +60,8 @@ class Site:
     trials: int = 0
     planted: dict[str, set[str]] = field(default_factory=dict)
     """What was made for the verbs that change nothing."""
-    usual: dict[str, int] = field(default_factory=dict)
-    """How many requests each verb takes when nothing goes wrong."""
+    usual: dict[tuple[str, str], list[Received]] = field(default_factory=dict)
+    """The requests, without bodies, of a transport and verb when nothing goes wrong."""
 
     def place(self, verb: str, direct: Client) -> Place:
         """Return a place for one trial of a verb."""
@@ -79,12 +81,16 @@ class Row:
     site: Site
     fault: Fault
     schedule: str
+    transport: str
     proxy: Proxy
     direct: Client
     tampered: list[Tampering] = field(default_factory=list)
 
     async def verdict(self, verb: str) -> str:
         """Try a verb, again if the store itself was slow and that did no good."""
+        usual = self.site.usual.get((self.transport, verb), [])
+        if self.fault is not NOTHING and not any(map(self.fault.concerns, usual)):
+            return UNHARMED
         for number in range(TRIES):
             tampering = Tampering(self.fault, self.schedule, f"{self.fault.name} {verb}")
             self.tampered.append(tampering)
@@ -117,10 +123,11 @@ class Row:
     def _check_requests(self, verb: str, tampering: Tampering) -> None:
         made = len(tampering.requests)
         if self.fault is NOTHING:
-            self.site.usual[verb] = made
+            found = [replace(received, body=b"") for received in tampering.requests]
+            self.site.usual[self.transport, verb] = found
         elif verb != "background":  # which begins anew of its own accord
             tries = ATTEMPTS[self.schedule] * (LOOKS if self.fault.lies else 1)
-            most = tries * self.site.usual[verb] + MORE
+            most = tries * len(self.site.usual[self.transport, verb]) + MORE
             assert made <= most, f"{made} requests, where {most} would have done"
 
 
@@ -134,13 +141,14 @@ async def trials(
     """
     if schedule == "always":
         verbs = [verb for verb in verbs if verb not in fault.but]
-    if new := [verb for verb in verbs if verb not in site.usual and fault is not NOTHING]:
+    new = [verb for verb in verbs if (transport, verb) not in site.usual]
+    if new and fault is not NOTHING:
         await trials(site, NOTHING, "first", transport, new)
     gc.collect()
     before, opened = tasks() + threads(), descriptors()
     async with Client(Config(endpoint=site.server.endpoint)) as direct:
         proxy = Proxy(Store(site.server.endpoint), site.server.access_key, site.server.secret_key)
-        row = Row(site, fault, schedule, proxy, direct)
+        row = Row(site, fault, schedule, transport, proxy, direct)
         with serve(proxy) as server:
             options = {
                 "endpoint": server.endpoint,

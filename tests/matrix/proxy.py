@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEDULES", "Proxy", "Tampering", "serve"]
 
-SCHEDULES = ("first", "seventh", "random", "always")
-"""Which requests meet a fault: the first one, every seventh, some by chance, or all."""
+SCHEDULES = ("first", "seventh", "random", "once", "always")
+"""Which requests meet a fault: the first one, every seventh, some by chance, each once, or all."""
 SLOW = 0.3  # seconds
 UPLOAD_ID = re.compile(rb"<UploadId>(.*?)</UploadId>")
 
@@ -66,6 +66,7 @@ class Tampering:
                 "first": self._seen == 1,
                 "seventh": self._seen % 7 == 0,
                 "random": self._chance.random() < 0.3,
+                "once": not self._met[request],
                 "always": True,
             }[self.schedule]
             if self.schedule != "always" and self._met[request] >= self.fault.in_a_row:
