@@ -12,12 +12,23 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from faulty import RESET, STALL, Answer, FaultyServer, Received, answer, refusal, stored
+from faulty import (
+    RESET,
+    STALL,
+    Answer,
+    FaultyServer,
+    Received,
+    answer,
+    connect,
+    refusal,
+    stored,
+)
 
 import aioobs.sync.file
 from aioobs import file
@@ -269,6 +280,21 @@ async def test_a_broken_body_is_read_on_at_its_byte(serve: Callable[..., FaultyS
         pieces.append(await found.read())
     assert b"".join(pieces) == NOISE
     assert len(broken) > 8
+
+
+@pytest.mark.parametrize("then", [refusal(416, "InvalidRange"), answer(body=NOISE, etag='"1"')])
+async def test_an_attempt_that_fails_after_its_last_byte_has_brought_them_all(
+    then: Answer,
+) -> None:
+    place = f"bytes 0-{KIB - 1}/{5 * KIB}"
+    good = answer(206, NOISE[:KIB], chunked=True, etag='"1"', content_range=place)
+    unended = replace(good, message=good.message.removesuffix(b"0\r\n\r\n"), end="stall")
+    with FaultyServer(unended, then) as server:
+        async with connect(server.endpoint, idle_timeout=0.2, transport="session") as client:
+            found = await client.get_object("bucket", "key", stop=KIB)
+
+    assert found == NOISE[:KIB]
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("ways", ["read", "read all", "readline", "readinto"])

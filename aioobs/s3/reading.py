@@ -65,8 +65,12 @@ async def read_into(
     """
     start, given = sink.received, wanted.etag
     request = Request("getObject", "GET", bucket, key, headers=wanted.headers(0))
+    whole: tuple[Reply, int] | None = None
 
     async def receive(reply: Reply) -> ObjectInfo:
+        nonlocal whole
+        if whole is not None:
+            return info_of(key, *whole)
         before = sink.received
         size, length = wanted.check(reply, before - start)
         try:
@@ -75,6 +79,8 @@ async def read_into(
                 raise ReadError(f"{length} bytes were announced, {sink.received - before} came")
         except BaseException:  # the next attempt goes on from here
             request.headers = wanted.headers(sink.received - start)
+            if sink.received - before == length:  # it has failed after its last byte
+                whole = reply, size
             raise
         return info_of(key, reply, size if length is not None else sink.received - start)
 
@@ -82,11 +88,15 @@ async def read_into(
     try:
         return await exchange.call(request, receive, budget=budget, begun=begun)
     except PreconditionFailed as error:
+        if whole is not None:
+            return info_of(key, *whole)
         message = f"the object is no longer the one with the ETag {wanted.etag}"
         raise ObjectChanged(
             message, operation=error.operation, url=error.url, resp=error.resp
         ) from error
     except ResponseError as error:
+        if whole is not None:
+            return info_of(key, *whole)
         refused = error.resp.status if error.resp else 0
         if refused == 416 and sink.received != start:
             message = f"the object ends after {sink.received - start} bytes, more were announced"
