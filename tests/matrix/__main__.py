@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import sys
@@ -17,13 +18,7 @@ from matrix import Site, trials
 from matrix.faults import FAULTS
 from matrix.record import load, save, seen_as
 
-TIMES = (
-    ("first", "lean"),
-    ("seventh", "lean"),
-    ("random", "session"),
-    ("always", "lean"),
-    ("always", "session"),
-)
+TIMES = tuple(itertools.product(("first", "seventh", "random", "always"), ("lean", "session")))
 """When things go wrong, and over which transport."""
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FAULTS", "NOTHING", "Fault"]
 
+INVERTED = bytes(reversed(range(256)))
 HEAD_END = b"\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 HINTS = b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n"
@@ -79,6 +80,10 @@ def is_listing(received: Received) -> bool:
 
 def is_ranged(received: Received) -> bool:
     return is_get(received) and "range" in received.headers
+
+
+def is_later_piece(received: Received) -> bool:
+    return is_get(received) and received.first_byte > 0
 
 
 def has_body(received: Received) -> bool:
@@ -245,13 +250,12 @@ def less_than_asked(_: Received, good: Answer) -> Answer | None:
     return with_body(with_header(good, "content-range", place), body[:size])
 
 
-def from_elsewhere(_: Received, good: Answer) -> Answer | None:
-    """Answer with a range that begins further on."""
-    found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", header_of(good, "content-range"))
-    if not found:
-        return None
-    first, last = int(found[1]) + 1, int(found[2]) + 1
-    return with_header(good, "content-range", f"bytes {first}-{last}/{int(found[3]) + 1}")
+def replaced(received: Received, good: Answer) -> Answer | None:
+    """Answer as if somebody had put another object there since its beginning was read."""
+    if "if-match" in received.headers:
+        return refusal(412, "PreconditionFailed")
+    head, body = halves(good)
+    return other_etag(received, replace(good, message=head + body.translate(INVERTED)))
 
 
 def flipped(_: Received, good: Answer) -> Answer | None:
@@ -308,6 +312,15 @@ def as_it_is(_: Received, good: Answer) -> Answer:
 def without_range(received: Received) -> Received:
     kept = {name: text for name, text in received.headers.items() if name != "range"}
     return replace(received, headers=kept)
+
+
+def one_further(received: Received) -> Received:
+    """Ask for a range that begins and ends a byte further on."""
+    found = re.fullmatch(r"bytes=(\d+)-(\d*)", received.headers["range"])
+    if not found:
+        return received
+    first, last = int(found[1]) + 1, str(int(found[2]) + 1) if found[2] else ""
+    return replace(received, headers={**received.headers, "range": f"bytes={first}-{last}"})
 
 
 def asking(received: Received, **changes: str | None) -> Received:
@@ -399,7 +412,15 @@ FAULTS = {
         fault("half a document", half_a_document, is_document, carried_out=True, lies=True),
         fault("Range ignored", as_it_is, is_ranged, asks=without_range),
         fault("less than the range", less_than_asked, is_ranged, carried_out=True),
-        fault("another range", from_elsewhere, is_ranged, carried_out=True),
+        fault("another range", as_it_is, is_ranged, asks=one_further),
+        fault(
+            "replaced while it is read",
+            replaced,
+            is_later_piece,
+            carried_out=True,
+            but=("append_big",),
+            lies=True,
+        ),
         fault(
             "wrong ETag",
             other_etag,
