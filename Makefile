@@ -1,6 +1,7 @@
 # Everything runs in .venv, which is made by itself and made anew when pyproject.toml changes.
 PYTHON ?= python3
 URL ?=
+TRY ?=
 # Processes that share the tests: one more than there are processors, as some tests only wait.
 TEST_PROCESSES ?= $(shell expr $$(nproc 2>/dev/null || echo 1) + 1)
 export FUZZ_SECONDS ?= 60
@@ -18,10 +19,10 @@ READY_FOR_DOCS := $(DOCS_VENV)/.ready
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-session test-cpython fuzz reliability soak check release-check release-smoke audit format bench bench-report bench-compare docs clean
+.PHONY: help demo test test-session test-cpython fuzz reliability reliability-peers soak check release-check release-smoke audit format bench bench-report bench-compare docs clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' Makefile
 
 demo: $(READY) ## see it work: on a local server, or make demo URL=s3://bucket/prefix
 	$(BIN)/python -m benchmarks.demo $(URL)
@@ -41,8 +42,11 @@ fuzz: $(READY) ## look for inputs that go wrong, FUZZ_SECONDS=60 for each of the
 	$(PIP_INSTALL) --only-binary atheris --editable '.[fuzz]' || true
 	cd tests && ../$(BIN)/python -m fuzz
 
-reliability: $(READY) ## try every fault with every verb and write docs/reliability.md, in 15 minutes
+reliability: $(READY) ## try every fault with every verb and write docs/reliability.md, in 25 minutes
 	cd tests && ../$(BIN)/python -m matrix
+
+reliability-peers: $(READY_TO_BENCH) ## try the faults with other clients and write docs/reliability-peers.md; some: TRY="s3fs get 500"
+	cd tests && ../$(BENCH_VENV)/bin/python -m matrix.peers $(or $(TRY),--record)
 
 soak: $(READY) ## try everything for SOAK_SECONDS=600 with 2 % of bad answers: nothing may grow
 	cd tests && ../$(BIN)/python -m matrix.soak
