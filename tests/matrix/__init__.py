@@ -17,15 +17,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from anyio import to_thread
 from faulty import Store
 
+import aioobs.sync
 from aioobs.config import Config
 from aioobs.errors import ObsError, TransferFailed
 from aioobs.s3.client import Client
 from aioobs.session import session
 from matrix.faults import NOTHING
 from matrix.proxy import Proxy, Tampering, serve
-from matrix.verbs import FAILED, READING, SIZES, VERBS, Place
+from matrix.verbs import CALM, FAILED, READING, SIZES, VERBS, Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -148,6 +150,7 @@ async def trials(
     before, opened = tasks() + threads(), descriptors()
     async with Client(Config(endpoint=site.server.endpoint)) as direct:
         proxy = Proxy(Store(site.server.endpoint), site.server.access_key, site.server.secret_key)
+        proxy.folders[CALM] = Tampering(NOTHING, "first", CALM)
         row = Row(site, fault, schedule, transport, proxy, direct)
         with serve(proxy) as server:
             options = {
@@ -178,6 +181,7 @@ async def in_turn(row: Row, verbs: Sequence[str], options: dict[str, Any]) -> li
         tried = map(row.verdict, verbs[start : start + at_once])
         verdicts += await asyncio.gather(*tried)
         await session.client().aclose()
+        await to_thread.run_sync(aioobs.sync.current_client().close)
     return verdicts
 
 
@@ -212,7 +216,7 @@ async def settled(left: Callable[[], Counter[str]], message: str) -> None:
             while left():
                 gc.collect()
                 await asyncio.sleep(0.01)
-    assert left() == Counter(), message
+    assert left() == Counter(), f"{message}: {left()}"
 
 
 def tasks() -> Counter[str]:

@@ -11,9 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from anyio import to_thread
+
 from aioobs import file
 from aioobs.errors import NotFound
 from aioobs.file import File
+from aioobs.sync import file as sync
 
 if TYPE_CHECKING:
     from aioobs.s3.client import Client
@@ -38,6 +41,8 @@ TREE = {
 FOLDERS = ["deep", "deep/down", "g"]
 SIZES = {"multipart_threshold": 5 * MIB, "part_size": 5 * MIB, "largest_copy": 5 * MIB}
 """What makes an object of 5 MiB a big one."""
+CALM = "calm"
+"""A folder with which nothing goes wrong."""
 FAILED = object()
 """The result of a verb that has raised an error."""
 
@@ -237,6 +242,45 @@ async def remove(place: Place) -> Trial:
         assert await place.get("file2") == OLD
 
     return Trial(lambda: file.remove(f"{place.url}/file"), check)
+
+
+# ── on the thread of a blocking caller ──
+
+
+async def in_thread_of_its_own(place: Place, act: Callable[[str], Any]) -> Any:
+    """Call blocking code with the URL of a folder, on a thread that has a connection."""
+    await place.direct.put_object(place.bucket, f"{CALM}/file", OLD)
+
+    def call() -> Any:
+        for _ in range(2):
+            assert sync.exists(f"s3://{place.bucket}/{CALM}/file")
+        return act(place.url)
+
+    return await to_thread.run_sync(call)
+
+
+@reading
+async def blocking_read(place: Place) -> Trial:
+    await place.put("source", OLD)
+
+    def read(url: str) -> list[Any]:
+        source = f"{url}/source"
+        with sync.File(source, "rb") as opened:
+            opened.seek(100)
+            found = opened.read(50)
+        return [sync.read(source, binary=True), sync.get_size(source), found]
+
+    return returns(partial(in_thread_of_its_own, place, read), [OLD, len(OLD), OLD[100:150]])
+
+
+@verb
+async def blocking_write(place: Place) -> Trial:
+    await place.put("target", OLD)
+
+    def write(url: str) -> None:
+        sync.write(f"{url}/target", NEW, binary=True)
+
+    return publishes(place, partial(in_thread_of_its_own, place, write), OLD, NEW)
 
 
 # ── copies of a file ──
