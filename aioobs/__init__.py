@@ -37,6 +37,7 @@ from aioobs.errors import (
     UnsafeKey,
     WorkerLost,
 )
+from aioobs.forks import fork_after_imports
 from aioobs.logs import follow_environment
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ __all__ = [
 # unless the environment says so.
 logging.getLogger("aioobs").addHandler(logging.NullHandler())
 follow_environment(logging.getLogger("aioobs"))
+
+fork_after_imports()
 
 # Imported when they are first used: most of the time that an import takes would go into these.
 LATE = {

@@ -22,7 +22,7 @@ PACKAGE = Path(aioobs.__file__).parent
 GROUPS = """
 report
 errors
-logs url config caller threads tasks loops
+logs forks url config caller threads tasks loops
 s3
 session
 store
@@ -174,7 +174,7 @@ def test_the_package_exports_what_it_imports() -> None:
     submodules = {name for _, name, _ in pkgutil.iter_modules(aioobs.__path__)}
     public = {name for name in vars(aioobs) if name.isidentifier() and name[0] != "_"}
     machinery = {"annotations", "TYPE_CHECKING", "import_module", "LATE", "logging"}
-    machinery |= {"follow_environment"}
+    machinery |= {"follow_environment", "fork_after_imports"}
     assert public - submodules - machinery <= set(aioobs.__all__)
     assert all(getattr(aioobs, name) is not None for name in aioobs.__all__)
     assert set(aioobs.__all__) >= {"errors", "file", "Client", "Config", "__version__"}

@@ -207,6 +207,34 @@ def test_a_child_may_end_in_any_way_while_its_parent_is_in_a_call(holding: Progr
     assert out == ["0 []"] * 3 + ["['content']"]
 
 
+@pytest.mark.parametrize("module", ["aioobs.sync.file", "aioobs.s3.client", "aiohttp"])
+def test_a_fork_waits_for_what_another_thread_is_importing(holding: Programs, module: str) -> None:
+    out = holding.run(
+        """
+        import signal, time
+
+        class Slow:
+            def find_spec(self, name, path, target=None):
+                if name == sys.argv[3]:
+                    begun.set()
+                    time.sleep(0.3)  # the fork begins meanwhile, which nobody could tell it
+
+        begun = threading.Event()
+        sys.meta_path.insert(0, Slow())
+        thread = threading.Thread(target=lambda: mox.file.read(f"{bucket}/file"))
+        thread.start()
+        begun.wait()
+        if not (child := os.fork()):
+            signal.alarm(10)
+            os._exit(mox.file.read(f"{bucket}/file") != "content")
+        print(os.waitpid(child, 0)[1])
+        thread.join()
+        """,
+        module,
+    )
+    assert out == ["0"]
+
+
 def test_a_copy_goes_on_while_children_are_forked(programs: Programs) -> None:
     out = programs.run("""
         for number in range(300):

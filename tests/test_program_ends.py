@@ -55,7 +55,22 @@ def test_an_exit_handler_that_makes_the_first_call_of_all_works_or_says_why(
                 print(mox.file.read(f"{bucket}/file") == "x")
             except RuntimeError as error:  # Python 3.12 starts no threads then
                 print("new thread at interpreter shutdown" in str(error))
-        mox.file
+    """)
+    assert out == ["True"]
+
+
+def test_a_thread_that_outlives_the_main_one_makes_the_first_call_of_all(
+    programs: Programs,
+) -> None:
+    out = programs.run("""
+        def work():
+            threading.main_thread().join()
+            try:
+                mox.file.write(f"{bucket}/file", "x")
+                print(mox.file.read(f"{bucket}/file") == "x")
+            except RuntimeError as error:  # as above
+                print("new thread at interpreter shutdown" in str(error))
+        threading.Thread(target=work).start()
     """)
     assert out == ["True"]
 
@@ -73,6 +88,27 @@ def test_exit_handlers_that_are_registered_before_the_first_use_find_files_open(
         streams[0].write("hello, and this is ")
     """)
     assert programs.run('print(mox.file.read(f"{bucket}/log"))') == ["hello, and this is the end"]
+
+
+def test_files_that_daemon_threads_are_just_closing_are_no_error_at_the_exit(
+    programs: Programs,
+) -> None:
+    with programs.start("""
+        def work(number):
+            with contextlib.suppress(RuntimeError):  # the interpreter is ending
+                while True:
+                    with mox.file.File(f"{bucket}/{number}", "w") as stream:
+                        stream.write("text")
+                    begun.release()
+        begun = threading.Semaphore(0)
+        for number in range(6):
+            threading.Thread(target=work, args=(number,), daemon=True).start()
+        for _ in range(20):
+            begun.acquire()
+        atexit.unregister(look_what_is_left)  # these threads never end
+    """) as process:
+        out, err = process.communicate(timeout=DEADLINE)
+    assert (process.returncode, out, err) == (0, "", "")
 
 
 def test_an_exit_handler_that_comes_after_the_librarys_own_gets_an_error(

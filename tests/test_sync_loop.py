@@ -619,7 +619,7 @@ def test_an_interrupt_at_any_moment_of_a_call_neither_hangs_nor_loses_the_loop()
 # --- fork ----------------------------------------------------------------------------------
 
 FORK = """
-    import asyncio, os, sys, threading
+    import asyncio, os, sys, threading, time
     from aioobs.sync._loop import loop_thread, run
     async def answer():
         await asyncio.sleep(0)
@@ -709,6 +709,28 @@ def test_a_forked_child_has_a_loop_of_its_own(script: str, loop: str) -> None:
     assert code == 0
     # Newer Pythons warn of any fork while a thread runs; nothing else may be said.
     assert all("fork" in line for line in err.splitlines()), err
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_a_fork_finds_the_loop_thread_without_any_lock(loop: str) -> None:
+    out, err, code = completed(
+        dedent(FORK)
+        + dedent("""
+        lock = threading.Lock()
+        async def hold():
+            for _ in range(150):
+                with lock:  # as OpenSSL does it, without the lock of the interpreter
+                    time.sleep(0.005)
+                await asyncio.sleep(0)
+        holder = threading.Thread(target=run, args=(hold(),))
+        holder.start()
+        for _ in range(5):
+            in_child(lambda: (print("free" if lock.acquire(timeout=1) else "held"), run(answer())))
+        holder.join()
+    """),
+        loop=loop,
+    )
+    assert (out.split(), code) == (["free"] * 5, 0), err
 
 
 def test_an_iteration_of_the_parent_is_not_closed_in_the_child() -> None:

@@ -11,6 +11,7 @@ process; a daemon thread that starts with the first remote call does the work.
 from __future__ import annotations
 
 import atexit
+import concurrent.futures.thread  # now, as it cannot be imported any more when Python exits  # noqa: F401
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -149,8 +150,9 @@ def __getattr__(name: str) -> object:
 
 
 def _at_exit(module: str, function: str) -> None:
-    if imported := sys.modules.get(f"aioobs.sync.{module}"):
-        getattr(imported, function)()
+    # Another thread may be importing it just now.
+    if end := getattr(sys.modules.get(f"aioobs.sync.{module}"), function, None):
+        end()
 
 
 # The last one is called first.  Now, although most is imported when it is first used: handlers that

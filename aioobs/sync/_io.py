@@ -368,7 +368,15 @@ def close_all() -> None:
     """Publish what is still open for writing when the interpreter exits, as `open` would."""
     with contextlib.ExitStack() as stack:
         for file in list(writing):
-            stack.callback(file.close)
+            stack.callback(close_at_exit, file)
+
+
+def close_at_exit(file: io.IOBase) -> None:
+    try:
+        file.close()
+    except ValueError:
+        if not file.closed:  # by a daemon thread, in this moment
+            raise
 
 
 os.register_at_fork(after_in_child=writing.clear)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import concurrent.futures.thread  # here, as it cannot be imported any more when Python exits
+import concurrent.futures
 import contextlib
 import contextvars
 import inspect
@@ -25,6 +25,7 @@ from aioobs.loops import new_event_loop
 T = TypeVar("T")
 
 CLEANUP_TIMEOUT = 10.0  # seconds for the cleanups that are under way when the loop is stopped
+FORK_TIMEOUT = 5.0  # seconds that a fork waits for the loop thread at most
 
 # Python does not notice a signal that comes in the last moment before it waits for a lock.
 SIGNAL_DELAY = 0.5  # seconds until it does all the same
@@ -125,7 +126,9 @@ class LoopThread:
     def __init__(self) -> None:
         self._leaked: list[object] = []
         self._reset()
-        os.register_at_fork(after_in_child=self._leave_to_parent)
+        os.register_at_fork(
+            before=self._hold, after_in_parent=self._go_on, after_in_child=self._leave_to_parent
+        )
 
     def _reset(self) -> None:
         # Re-entrant: a destructor or a signal handler can come in the middle of _start().
@@ -136,6 +139,30 @@ class LoopThread:
         self._ended = False
         self._calls: set[_Call[Any]] = set()
         self._cleanups: set[asyncio.Task[None]] = set()
+        self._held: dict[int, threading.Event] = {}  # by the threads that are forking
+
+    def _hold(self) -> None:
+        """Stop the loop where it holds no lock, which nobody would release in a child.
+
+        Those of OpenSSL, for one, are held just when other threads can run, and fork.
+        """
+        loop = self._loop
+        if loop is None or self.is_current():
+            return
+        stopped, forked = threading.Event(), threading.Event()
+
+        def stop() -> None:
+            stopped.set()
+            forked.wait()
+
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(stop)
+            self._held[threading.get_ident()] = forked
+            stopped.wait(FORK_TIMEOUT)
+
+    def _go_on(self) -> None:
+        if forked := self._held.pop(threading.get_ident(), None):
+            forked.set()
 
     def _leave_to_parent(self) -> None:
         # Finalising these in the child would run cleanups there, and touch the epoll

@@ -20,7 +20,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -81,9 +81,13 @@ class _Switch:
         # A child must not get a half of it, nor a lock that nobody will release.
         os.register_at_fork(
             before=self._lock.acquire,
-            after_in_parent=self._lock.release,
-            after_in_child=self._lock.release,
+            after_in_parent=self._release,
+            after_in_child=self._release,
         )
+
+    def _release(self) -> None:
+        with suppress(RuntimeError):  # this was imported in the middle of a fork
+            self._lock.release()
 
     def change(self, *, lasting: bool | None = None, blocks: int = 0) -> None:
         """Note who wants it, and wrap or put back accordingly."""
