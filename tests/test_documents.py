@@ -96,6 +96,14 @@ class TestCopies:
                 assert await client.copy_object(("b", "source"), "b", "k") == "e"
         assert len(server.requests) == 1
 
+    async def test_trailers_behind_the_chunks_cost_one_attempt_and_no_more(self) -> None:
+        good = answer(body="ok", chunked=True, etag='"1"').message.removesuffix(b"\r\n")
+        with FaultyServer(always=Answer(good + b"x-amz-note: a trailer\r\n\r\n")) as server:
+            async with connect(server.endpoint) as client:
+                assert await client.put_object("b", "k", b"content") == "1"
+                assert await client.put_object("b", "k", b"content") == "1"
+        assert len(server.requests) <= 3
+
     async def test_the_source_of_a_copy_is_encoded_and_its_range_inclusive(self) -> None:
         good = answer(body="<CopyPartResult><ETag>e</ETag></CopyPartResult>")
         with FaultyServer(good) as server:

@@ -287,6 +287,7 @@ class Wire:
         except ValueError as exc:
             self._error = ReadError(f"the answer of {self._origin} has bad chunks: {exc}")
             self._keep = False
+            self._lender.distrust(self._origin)  # they may be good ones, with trailers
         else:
             if found is None:
                 return
