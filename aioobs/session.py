@@ -77,8 +77,12 @@ class Session:
         if "port" in changes:
             server = cast("str", changes.get("endpoint", config.endpoint))
             changes["endpoint"] = with_port(server, cast("int", changes.pop("port")))
-        if config.proxy is not None and "endpoint" in changes:
-            config = replace(config, proxy=None)  # it was that for another endpoint
+        if "endpoint" in explicit:
+            # What the environment says is of another endpoint: a proxy, a scheme if this has one.
+            named = "://" in cast("str", explicit["endpoint"])
+            config = replace(config, proxy=None, secure=None if named else config.secure)
+        elif config.proxy is not None and "endpoint" in changes:
+            config = replace(config, proxy=None)
         return replace(config, **changes).with_proxy()  # type: ignore[arg-type]
 
 

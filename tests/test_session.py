@@ -108,6 +108,31 @@ def test_what_is_set_goes_before_the_environment(
     assert (config_of(session).endpoint, config_of(session).region) == ("set.test", "moon-1")
 
 
+@pytest.mark.parametrize(
+    ("switch", "given", "origin"),
+    [
+        ("0", {"server": "https://set.test"}, "https://set.test"),
+        ("1", {"server": "http://set.test"}, "http://set.test"),
+        ("0", {"server": "https://set.test", "is_secure": False}, "http://set.test"),
+        ("0", {"server": "https://set.test", "port": 9000}, "https://set.test:9000"),
+        ("0", {"server": "set.test"}, "http://set.test"),
+        ("0", {"port": 9000}, "http://environment.test:9000"),
+        ("0", {"retry": 3}, "http://environment.test"),
+    ],
+)
+def test_a_scheme_that_is_set_goes_before_the_switch_in_the_environment(
+    session: Session,
+    monkeypatch: pytest.MonkeyPatch,
+    switch: str,
+    given: dict[str, Any],
+    origin: str,
+) -> None:
+    monkeypatch.setenv("S3_ENDPOINT", "https://environment.test")
+    monkeypatch.setenv("S3_USE_HTTPS", switch)
+    set_auth(**given)
+    assert config_of(session).origin == origin
+
+
 def test_a_changed_environment_makes_a_new_client_and_the_same_one_does_not(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
