@@ -10,6 +10,7 @@ import gzip
 import inspect
 import io
 import json
+import linecache
 import logging
 import multiprocessing
 import os
@@ -22,6 +23,7 @@ import sys
 import tarfile
 import tempfile
 import threading
+import tokenize
 import zipfile
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from importlib import import_module
@@ -41,6 +43,7 @@ ROOT = Path(__file__).parents[1]
 NAMES = ["builtins.open", *(name for name in REPLACEMENTS if name != "builtins.open")]
 SUPPORTS = ("supports_dir_fd", "supports_effective_ids", "supports_fd", "supports_follow_symlinks")
 
+pytest_plugins = ["verbs"]
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 
@@ -52,7 +55,7 @@ def standard(name: str) -> Any:
 
 def everything() -> dict[str, object]:
     """Return all that a shift may touch."""
-    modules = (builtins, bz2, glob, io, os, os.path, shutil, tarfile)
+    modules = (builtins, bz2, glob, io, os, os.path, shutil, tarfile, tokenize)
     found: dict[str, object] = {
         f"{module.__name__}.{name}": value
         for module in modules
@@ -199,6 +202,24 @@ def test_archives_are_made_and_unpacked_in_a_store(url: str, obs_bucket: str, tr
         text.write("hello")
     with bz2.open(f"{url}/x.bz2", "rt") as text:
         assert text.read() == "hello"
+
+
+def test_a_folder_without_a_time_of_its_own_goes_into_an_archive(
+    moto_bucket: str, on: None, tmp_path: Path
+) -> None:
+    with open(f"{moto_bucket}/tree/folder/file", "w") as file:  # which makes no marker
+        file.write("content")
+    made = shutil.make_archive(str(tmp_path / "all"), "zip", f"{moto_bucket}/tree")
+    with zipfile.ZipFile(made) as archive:
+        assert archive.namelist() == ["folder/", "folder/file"]
+
+
+def test_what_reads_source_code_reads_it_in_a_store(url: str) -> None:
+    with open(f"{url}/module.py", "w", encoding="latin-1") as source:
+        source.write("# coding: latin-1\n# \u00e9\n")
+    with tokenize.open(f"{url}/module.py") as source:
+        assert source.read().splitlines()[1] == "# \u00e9"
+    assert linecache.getline(f"{url}/module.py", 2) == "# \u00e9\n"
 
 
 def test_a_wrong_key_does_not_look_like_an_absence(

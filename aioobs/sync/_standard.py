@@ -116,10 +116,15 @@ def stat(path: Path, *, dir_fd: int | None = None, follow_symlinks: bool = True)
     return stat_result(path, run(verbs.stat(path)))
 
 
+UNKNOWN_TIME = 315_619_200 * 10**9
+"""That of folders without a marker: 2 January 1980, as archives have no times before that year."""
+
+
 def stat_result(path: Path, info: Stat) -> os.stat_result:
     """Return what the store says, with an inode that is the object's own."""
     url = object_url(os.fspath(path))
-    seconds, nanoseconds = info.mtime_nsec // 10**9, info.mtime_nsec
+    nanoseconds = info.mtime_nsec or UNKNOWN_TIME
+    seconds = nanoseconds // 10**9
     inode, device = number(url.key.rstrip("/")), number(url.bucket)
     times = {"st_atime", "st_mtime", "st_ctime"}
     return os.stat_result(
@@ -128,7 +133,7 @@ def stat_result(path: Path, info: Stat) -> os.stat_result:
             *(seconds, seconds, seconds),
         ),
         {
-            **dict.fromkeys(times, info.st_mtime),
+            **dict.fromkeys(times, nanoseconds / 10**9),
             **{f"{name}_ns": nanoseconds for name in times},
             "st_blocks": -(-info.length // 512),
         },
@@ -405,6 +410,7 @@ OWN_OPENERS: dict[str, Function] = {
     "bz2._builtin_open": open_url,
     "tarfile._LowLevelFile": open_stream,
     "tarfile.bltn_open": open_url,
+    "tokenize._builtin_open": open_url,
 }
 ON_FILES: dict[str, Function] = {
     "io.open": open_url,  # the first of its names is the one that it says it has
