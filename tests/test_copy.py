@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +21,6 @@ from aioobs.url import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 pytest_plugins = ["verbs", "ends"]
 SERVERS = ("seaweedfs", "swift")
@@ -220,6 +220,31 @@ async def test_a_pipe_is_refused_and_not_waited_for(mox: Any, root: str, tmp_pat
         with pytest.raises(OSError, match="neither a file nor a folder"):
             await verb(tmp_path / "pipe", f"{root}/copy")
     assert await mox.exists(f"{root}/copy") is False
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/version"), reason="there is no /proc")
+async def test_what_only_says_that_it_is_empty_is_copied_whole_or_not_at_all(
+    mox: Any, root: str
+) -> None:
+    for verb in (mox.copy, mox.copy_parallel):
+        if "://" in root:
+            with pytest.raises(OSError, match="its size is 0, but there is more"):
+                await verb("/proc/version", f"{root}/copy")
+            assert await mox.exists(f"{root}/copy") is False
+        else:
+            await verb("/proc/version", f"{root}/copy")
+            assert await mox.read(f"{root}/copy") == Path("/proc/version").read_text()
+
+
+async def test_a_link_that_leads_into_no_folder_is_named_in_the_error(
+    mox: Any, root: str, tmp_path: Path
+) -> None:
+    await mox.write(f"{root}/file", "x")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "target")
+
+    with pytest.raises(OSError, match="nowhere/target'") as caught:
+        await mox.copy(f"{root}/file", str(tmp_path / "link"))
+    assert ".part" not in str(caught.value)
 
 
 async def test_a_target_that_is_a_folder_is_refused(mox: Any, ends: tuple[str, str]) -> None:

@@ -68,7 +68,11 @@ class Draft:
         path = os.path.join(os.path.dirname(self.target), name)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
         # Never more than the file will have: the one that it replaces may be a private one.
-        self.descriptor = os.open(path, flags, 0o666 if self._mode is None else 0o600)
+        try:
+            self.descriptor = os.open(path, flags, 0o666 if self._mode is None else 0o600)
+        except OSError as error:
+            error.filename = self.target  # nobody knows the other name
+            raise
         self._path = path
 
     def reopen(self, path: str, size: int | None = None) -> bool:
@@ -135,7 +139,7 @@ class Draft:
         try:
             os.replace(self._path, self.target)
         except OSError as error:
-            error.filename, error.filename2 = self.target, None  # nobody knows the other name
+            error.filename, error.filename2 = self.target, None
             raise
         self._path = ""
         if self._folders is not None:

@@ -42,6 +42,12 @@ class Source:
         if (info.st_size, info.st_mtime_ns) != (self.size, self._mtime_nsec):
             raise SourceError("the file changed while it was being sent", url=self.path)
 
+    def check_end(self) -> None:
+        """Raise `SourceError` if something stands behind the size that it has, as in /proc."""
+        if os.pread(self.descriptor, 1, self.size):
+            message = f"its size is {self.size}, but there is more: read it, and write that"
+            raise SourceError(message, url=self.path)
+
     def close(self) -> None:
         """Close it."""
         if self.descriptor >= 0:

@@ -187,6 +187,8 @@ class Mover:
 
     async def _upload(self, source: str, target: ObjectURL) -> Versions:
         async with opened(source) as file:
+            if not file.size:
+                file.check_end()
             body = partial(FilePart, file.descriptor, check=file.check)
             digest = await self._digest(file.descriptor, file.size)
             if file.size < self.config.multipart_threshold:
