@@ -33,7 +33,7 @@ async def open_raw(path: str, letter: str, *, flush_interval: float = 0) -> Raw:
     Raises:
         NotFound: there is no such object or bucket.
         FileExistsError: the letter of the mode is ``x``, and there is something of that name.
-        IsADirectory: there is a folder of that name.
+        IsADirectory: there is a folder of that name; with ``w`` nobody looks for one.
     """
     client = current_client()
     if letter == "r":

@@ -292,7 +292,7 @@ def File(  # a function that looks like a class, as `open` does  # noqa: N802
 
     Raises:
         FileNotFoundError: there is no such file or bucket.
-        IsADirectoryError: there is a folder of that name.
+        IsADirectoryError: there is a folder of that name; with ``w`` nobody looks for one.
         FileExistsError: the mode is ``x`` and there is something of that name.
         ObjectChanged: the object was replaced while it was being read or changed; raised by the
             methods of the file.
