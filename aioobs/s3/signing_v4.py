@@ -136,7 +136,8 @@ class SigV4:
         else:
             key = f"AWS4{credentials.secret_key}".encode()
             for part in (day, self._region, self._service, "aws4_request"):
-                key = hmac.digest(key, part.encode(), "sha256")
+                # Not `hmac.digest`: a process forked meanwhile would wait for OpenSSL's locks.
+                key = hmac.new(key, part.encode(), "sha256").digest()
             pads = hmac_pads(key)
         return Moment(credentials, second, timestamp, scope, pads)
 
