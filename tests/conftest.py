@@ -78,6 +78,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, empty_home: Path) -> None:
     isolate(monkeypatch)
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.setenv("HOME", str(empty_home))
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -15,18 +16,18 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from hashlib import sha256
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from faulty import STALL, Answer, FaultyServer, Received, forward, refusal
 
 import aioobs
 from aioobs import Client, ConfigError, TransferFailed
-from aioobs.transfer import pieces
+from aioobs.transfer import automatic, pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from aioobs.testing import LocalServer
 
@@ -73,13 +74,13 @@ class Watch:
         self.moved: list[Received] = []
         self.full = threading.Event()
         self._pass = forward(upstream)
-        self._at_most = at_most
+        self.at_most = at_most
         self._lock = threading.Lock()
 
     def __call__(self, received: Received) -> Answer:
         if moves_data(received):
             with self._lock:
-                if len(self.moved) == self._at_most:
+                if len(self.moved) == self.at_most:
                     self.full.set()
                     return STALL
                 self.moved.append(received)
@@ -591,3 +592,272 @@ async def test_the_same_command_goes_on(
     several = ("cp", "-r", "--journal", str(journal), str(files / "1"), str(files / "2"))
     done = await asyncio.to_thread(run, *several, f"{obs_bucket}/dst/")
     assert (done.returncode, "a journal is that of one source" in done.stderr) == (2, True)
+
+
+# Without a journal
+
+KILLED = """
+import sys
+from aioobs.transfer import automatic
+automatic.WORTH = 1 << 20
+import aioobs.sync as mox
+mox.file.copy_parallel(*sys.argv[1:], threads=4, is_processing=False)
+"""
+
+
+class Unasked(NamedTuple):
+    """A copy of a big file, in one of the two directions, that nobody gives a journal."""
+
+    origin: str
+    target: str
+    state: Path
+    at_source: Path
+    begin: Callable[[], contextlib.AbstractAsyncContextManager[subprocess.Popen[bytes]]]
+    uploads: Callable[[], Awaitable[list[str]]]
+
+    @property
+    def notes(self) -> list[Path]:
+        """The journals that there are."""
+        return list(self.state.glob("aioobs/*"))
+
+    @property
+    def drafts(self) -> list[Path]:
+        """The drafts that there are."""
+        return list(Path(self.target).parent.glob(".aioobs-*"))
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is an upload."""
+        return self.target.startswith("s3:")
+
+    async def kill(self) -> None:
+        """Begin it in another process, which is killed when two parts are there."""
+        async with self.begin() as copy:
+            copy.send_signal(signal.SIGKILL)
+
+    async def again(self) -> None:
+        """Do it in this process."""
+        await aioobs.file.copy(self.origin, self.target)
+
+    async def check(self, got: Path) -> None:
+        """Find the right content, and nothing else."""
+        await aioobs.file.copy(self.target, got)
+        assert got.read_bytes() == self.at_source.read_bytes()
+        assert [*self.notes, *self.drafts, *await self.uploads()] == []
+
+
+@pytest.fixture(params=["up", "down"])
+async def unasked(
+    request: pytest.FixtureRequest, obs_server: LocalServer, obs_bucket: str, source: Path,
+    watch: Watch, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch,
+) -> Unasked:  # fmt: skip
+    """Give a copy of the big file."""
+    state, big = tmp_path / "state", source / "big"
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
+    origin, target = str(big), f"{obs_bucket}/dst/big"
+    if request.param == "down":
+        origin, target = f"{obs_bucket}/src/big", str(tmp_path / "dst" / "big")
+        await aioobs.file.copy(big, origin)
+        watch.moved.clear()
+    monkeypatch.setattr(automatic, "WORTH", MIB)
+
+    @contextlib.asynccontextmanager
+    async def begin() -> AsyncIterator[subprocess.Popen[bytes]]:
+        watch.at_most = 2
+        watch.full.clear()
+        with subprocess.Popen([sys.executable, "-c", KILLED, origin, target]) as copy:
+            try:
+                assert await asyncio.to_thread(watch.full.wait, 30)
+                while sum(map(noted, state.glob("aioobs/*"))) < 2:
+                    assert copy.poll() is None
+                    await asyncio.sleep(0.01)
+                watch.at_most = 1 << 30  # for others: this one got no answer, and waits
+                watch.moved.clear()
+                yield copy
+            finally:
+                copy.kill()
+
+    async def uploads() -> list[str]:
+        bucket = obs_bucket.removeprefix("s3://")
+        return [one.upload_id async for one in client.list_multipart_uploads(bucket)]
+
+    return Unasked(origin, target, state, big, begin, uploads)
+
+
+async def test_a_big_file_goes_on_by_itself_after_its_process_was_killed(
+    unasked: Unasked, watch: Watch, tmp_path: Path
+) -> None:
+    await unasked.kill()
+    assert len(unasked.notes) == 1
+    await unasked.again()
+    assert watch.parts == PARTS - 2
+    await unasked.check(tmp_path / "got")
+
+
+def damage(path: Path) -> None:
+    """Change what is in a file, but neither its size nor its time."""
+    before = path.stat()
+    with path.open("r+b") as file:
+        for offset in range(0, before.st_size, PART):
+            file.seek(offset)
+            file.write(b"damage")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("change", ["source", "what was moved", "gone", "all of it", "notes"])
+async def test_nothing_is_used_that_is_not_what_it_should_be(
+    unasked: Unasked, watch: Watch, tmp_path: Path, client: Client, change: str
+) -> None:
+    await unasked.kill()
+    (upload,) = await unasked.uploads() if unasked.is_up else [""]
+    bucket, _, key = unasked.target.removeprefix("s3://").partition("/")
+    if change == "source":
+        damage(unasked.at_source)  # its time alone tells nothing
+        if not unasked.is_up:
+            await aioobs.file.copy(unasked.at_source, unasked.origin)
+    elif change == "notes":
+        unasked.notes[0].write_bytes(b"important\n")
+    elif not unasked.is_up:
+        (draft,) = unasked.drafts
+        if change == "gone":
+            draft.unlink()
+        elif change == "all of it":
+            os.truncate(draft, 1)
+        else:
+            damage(draft)
+    elif change == "what was moved":
+        for part in [one async for one in client.list_parts(bucket, key, upload)]:
+            await client.upload_part(bucket, key, upload, part.number, bytes(part.size))
+    elif change == "gone":
+        await client.abort_multipart_upload(bucket, key, upload)
+    else:
+        await client.put_object(bucket, key, bytes(BIG))
+        await client.abort_multipart_upload(bucket, key, upload)
+    watch.moved.clear()
+    await unasked.again()
+    # Of a download only the whole can be checked, so parts come that are of no use.
+    in_vain = not unasked.is_up and change in ("what was moved", "all of it")
+    assert watch.parts == PARTS + (PARTS - 2) * in_vain
+    if change == "notes":  # nobody knows any more what was begun
+        assert unasked.notes == []
+        await asyncio.to_thread(clear, unasked.drafts)
+        if unasked.is_up:
+            await client.abort_multipart_upload(bucket, key, upload)
+    await unasked.check(tmp_path / "got")
+
+
+@pytest.mark.parametrize("unasked", ["down"], indirect=True)
+async def test_after_a_restart_of_the_machine_a_draft_is_not_believed_without_sums(
+    unasked: Unasked, watch: Watch, tmp_path: Path
+) -> None:
+    await unasked.kill()
+    (notes,) = unasked.notes
+    rewrite(notes, lambda line: {**line, "boot": "another"} if "boot" in line else line)
+    watch.moved.clear()
+    await unasked.again()
+    assert watch.parts == PARTS
+    await unasked.check(tmp_path / "got")
+
+
+def clear(paths: list[Path]) -> None:
+    for path in paths:
+        path.unlink()
+
+
+@pytest.mark.parametrize("unasked", ["up"], indirect=True)
+async def test_an_upload_that_was_completed_just_before_its_process_was_killed_is_known(
+    unasked: Unasked, watch: Watch, tmp_path: Path, client: Client
+) -> None:
+    await unasked.kill()
+    bucket, _, key = unasked.target.removeprefix("s3://").partition("/")
+    (upload,), etags = await unasked.uploads(), {}
+    with unasked.at_source.open("rb") as file:
+        for number in range(1, PARTS + 1):
+            etags[number] = await client.upload_part(bucket, key, upload, number, file.read(PART))
+    await client.complete_multipart_upload(bucket, key, upload, etags, size=BIG)
+    told = [{"part": "", "at": upload, "number": n, "is": etag} for n, etag in etags.items()]
+    with unasked.notes[0].open("a") as notes:
+        notes.writelines(json.dumps(line) + "\n" for line in told)
+    watch.moved.clear()
+    await unasked.again()
+    assert watch.parts == 0
+    await unasked.check(tmp_path / "got")
+
+
+async def test_two_that_copy_one_big_file_do_not_meet(
+    unasked: Unasked, watch: Watch, tmp_path: Path
+) -> None:
+    async with unasked.begin():
+        await unasked.again()
+        assert watch.parts == PARTS
+        assert len([*unasked.notes, *unasked.drafts, *await unasked.uploads()]) == 2  # of the first
+    watch.moved.clear()
+    both = [unasked.again(), unasked.again()]
+    await asyncio.gather(*both)
+    assert watch.parts == 2 * PARTS - 2  # one of them went on
+    await unasked.check(tmp_path / "got")
+
+
+async def test_a_big_file_that_is_given_up_leaves_nothing(
+    unasked: Unasked, watch: Watch, tmp_path: Path
+) -> None:
+    watch.at_most = 2
+    copy = asyncio.create_task(unasked.again())
+    assert await asyncio.to_thread(watch.full.wait, 30)
+    assert len(unasked.notes) == 1
+    copy.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await copy
+    watch.at_most = 1 << 30
+    await unasked.again()
+    await unasked.check(tmp_path / "got")
+
+
+@pytest.mark.parametrize("obstacle", ["file", "open to all", "relative"])
+async def test_where_nothing_can_be_kept_safely_a_big_file_begins_anew(
+    unasked: Unasked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, obstacle: str
+) -> None:
+    if obstacle == "open to all":
+        (unasked.state / "aioobs").mkdir(parents=True)
+        (unasked.state / "aioobs").chmod(0o777)
+    elif obstacle == "file":
+        unasked.state.write_text("")
+    else:
+        monkeypatch.setenv("XDG_STATE_HOME", "state")
+    seen = [unasked.notes]
+    copy = asyncio.create_task(unasked.again())
+    while not copy.done():
+        seen.append(unasked.notes)
+        await asyncio.sleep(0.01)
+    assert not any(seen)
+    await unasked.check(tmp_path / "got")
+
+
+async def test_what_nobody_went_on_with_for_a_week_is_removed(
+    unasked: Unasked, tmp_path: Path
+) -> None:
+    await unasked.kill()
+    (left,) = unasked.notes
+    foreign = left.with_name("notes.txt")
+    foreign.write_text("of somebody else")
+    for path in (left, foreign):
+        os.utime(path, (1e9, 1e9))
+    other = unasked.target + "-2"
+    await aioobs.file.copy(unasked.origin, other)
+    assert unasked.notes == [foreign]
+    assert unasked.drafts == []
+    foreign.unlink()
+    await aioobs.file.copy(other, tmp_path / "got")
+    assert (tmp_path / "got").read_bytes() == unasked.at_source.read_bytes()
+
+
+async def test_processes_that_move_one_file_go_on_with_it_too(
+    unasked: Unasked, watch: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "PIECE", PART)
+    await unasked.kill()
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        plan = await aioobs.plan_copy(unasked.origin, unasked.target)
+        await aioobs.run_copy(plan, executor=pool)
+    assert watch.parts == PARTS - 2
+    await unasked.check(tmp_path / "got")

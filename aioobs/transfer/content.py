@@ -34,8 +34,10 @@ __all__ = [
     "Place",
     "agrees",
     "are_same",
+    "can_tell",
     "check_copy",
     "check_draft",
+    "feed",
     "has_etag",
     "has_same_bytes",
     "is_digest",
@@ -110,6 +112,12 @@ async def agrees(
     if is_plain(info):
         return await has_parts(client, url, info, descriptor, size) if "-" in etag else False
     return None
+
+
+async def can_tell(client: Client, url: ObjectURL, etag: str) -> bool:
+    """Tell whether the store knows what files with the content of an object can be told by."""
+    info = await client.head_object(url.bucket, url.key, checksums=True)
+    return info.etag == etag and (is_plain(info) or not ALGORITHMS.keys().isdisjoint(sums_of(info)))
 
 
 async def has_etag(descriptor: int, size: int, etag: str, part_sizes: Iterable[int]) -> bool:

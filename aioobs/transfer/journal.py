@@ -41,11 +41,12 @@ if TYPE_CHECKING:
     from aioobs.transfer.plan import Job, Versions
     from aioobs.url import ObjectURL
 
-__all__ = ["Begun", "Journal", "checksum", "journal_at"]
+__all__ = ["UNSUMMED", "Begun", "Journal", "checksum", "journal_at"]
 
 FORMAT = 1
 BEGINNING = b'{"journal": '
 CHUNK = 1 << 20
+UNSUMMED = "written"  # a part of a draft of which no sum was made
 
 log: logging.Logger = logging.getLogger("aioobs.transfer")
 
@@ -59,7 +60,7 @@ class Begun(NamedTuple):
     """The id of the upload, or the path of the draft."""
     part_size: int
     parts: dict[int, str]
-    """Of those that were moved, by number, the ETag or the sum."""
+    """Of those that were moved, by number, the ETag or the sum, or `UNSUMMED`."""
 
 
 @asynccontextmanager
@@ -140,6 +141,11 @@ class Journal:
                 await self._writing
         finally:
             await self._log.aclose()
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it outlives this run, and with it what the run has begun, whatever ends that."""
+        return self._log.lasts
 
     # What is known
 
@@ -232,7 +238,8 @@ class Journal:
                 self._begun[name] = Begun(source, at, size, {})
             case {"part": str(name), "at": str(at), "number": int(number), "is": str(version)}:
                 begun = self._begun.get(name)
-                if begun is not None and begun.at == at:
+                told = version != UNSUMMED or self._believed
+                if begun is not None and begun.at == at and told:
                     begun.parts[number] = version
             case {"journal": number, "source": source, "target": target, **rest}:
                 self._check(number, source, target)

@@ -36,12 +36,18 @@ class LocalStorage:
 
     Each line is handed to the system with a call of its own, so that it outlives the process;
     that it outlives the machine nobody waits for.
+
+    Args:
+        path: The file.
+        lasts: Whether it outlives its use, and not only a process that is killed.  One that does
+            not is opened only if it can be locked.
     """
 
     pause: float = 0.05
     """Seconds from one `append` to the next: a trip into a thread for each line would cost more."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, lasts: bool = True) -> None:
+        self.lasts: bool = lasts
         self._path = path
         self._descriptor = -1
         self._identity = (0, 0)
@@ -77,6 +83,8 @@ class LocalStorage:
         info = os.fstat(self._descriptor)
         check_regular(info, self._path)
         self._lock()
+        if not self.lasts and not os.path.samestat(info, os.stat(self._path)):
+            raise ConfigError("another copy has just removed this journal", url=self._path)
         self._identity = (info.st_dev, info.st_ino)
         in_use.add(self._identity)
 
@@ -85,8 +93,10 @@ class LocalStorage:
             # Not flock, which processes that were forked meanwhile would hold as well.
             fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EAGAIN):
-                return  # a file system that has no locks
+            if error.errno not in (errno.EACCES, errno.EAGAIN):  # a file system without locks
+                if self.lasts:
+                    return
+                raise
             raise ConfigError("another copy is writing this journal", url=self._path) from error
 
     async def append(self, lines: list[str]) -> None:
@@ -103,6 +113,9 @@ class LocalStorage:
 
     async def aclose(self) -> None:
         """Close it, for others to use."""
+        if not self.lasts and self._identity in in_use:
+            with suppress(OSError):
+                os.unlink(self._path)  # while it is locked
         in_use.discard(self._identity)
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
@@ -112,6 +125,7 @@ class LocalStorage:
 class RemoteStorage:
     """A folder of objects, each with the lines of some seconds: an object cannot be added to."""
 
+    lasts: bool = True
     pause: float = 10.0
     """Seconds from one `append` to the next."""
 

@@ -12,19 +12,19 @@ from aioobs.s3.body import FilePart, FileSink
 from aioobs.s3.objects import STORED_MD5
 from aioobs.store.draft import Draft, FolderSync, make_folder
 from aioobs.threads import in_thread
+from aioobs.transfer.automatic import journal_for
 from aioobs.transfer.content import check_copy, check_draft, md5_of, opened
 from aioobs.transfer.failures import told
 from aioobs.transfer.jobs import look
-from aioobs.transfer.journal import checksum
+from aioobs.transfer.journal import UNSUMMED, checksum
 from aioobs.transfer.multipart import (
     COPIED_PART,
     MultipartUpload,
     copy_part,
     fetch_part,
-    nothing,
 )
 from aioobs.transfer.plan import PLAIN, Care, Versions
-from aioobs.transfer.resume import is_final, is_there, start_draft
+from aioobs.transfer.resume import is_kept, is_there, prove, start_draft
 from aioobs.transfer.small import SmallFiles
 
 if TYPE_CHECKING:
@@ -34,11 +34,13 @@ if TYPE_CHECKING:
     from aioobs.s3.body import Body
     from aioobs.s3.client import Client
     from aioobs.s3.parts import Part
+    from aioobs.store.source import Source
     from aioobs.store.upload import Guard, Headers
     from aioobs.transfer.crew import Crew
     from aioobs.transfer.journal import Journal
     from aioobs.transfer.plan import Job
     from aioobs.transfer.progress import Meter
+    from aioobs.transfer.resume import Started
     from aioobs.transfer.small import Ended
     from aioobs.url import ObjectURL
 
@@ -135,10 +137,16 @@ class Mover:
     async def _download(self, source: ObjectURL, target: str, job: Job) -> Versions:
         if (job.size or 0) < self.config.multipart_threshold or not job.etag:
             return await self._download_whole(source, target, job)
-        return await self._download_parts(source, target, job)
+        async with journal_for(self.journal, self.client, source, target, job.size or 0) as journal:
+            return await self._download_parts(source, target, job, journal)
 
-    async def publish(self, draft: Draft, source: ObjectURL, etag: str, size: int) -> Versions:
-        """Give a file that was fetched its name, once it is checked if that is wanted."""
+    async def publish(
+        self, draft: Draft, source: ObjectURL, etag: str, size: int, started: Started | None = None
+    ) -> Versions:
+        """Give a file that was fetched its name, once it is checked if that is wanted or needed."""
+        if started is not None and started.is_unproved:
+            await prove(self.client, source, etag, draft, size)
+            return Versions(etag, await in_thread(draft.publish))
         plain = self.care.verify == "size"
         checked = plain or await check_draft(self.client, source, etag, draft, size)
         return Versions(etag, await in_thread(draft.publish), checked)
@@ -155,11 +163,13 @@ class Mover:
             self.meter.moved(sink.received)
             return await self.publish(draft, source, etag, sink.received)
 
-    async def _download_parts(self, source: ObjectURL, target: str, job: Job) -> Versions:
+    async def _download_parts(
+        self, source: ObjectURL, target: str, job: Job, journal: Journal | None
+    ) -> Versions:
         size, etag, counted = job.size or 0, job.etag, 0
         draft = Draft(target, self.folders, mtime_nsec=job.mtime_nsec)
         try:
-            started = await start_draft(self.journal, draft, etag, size, self.config.part_size)
+            started = await start_draft(self.client, journal, source, draft, etag, size)
 
             async def fetch(part: Part) -> None:
                 nonlocal counted
@@ -169,17 +179,19 @@ class Mover:
                     await fetch_part(self.client, source, etag, draft.descriptor, part)
                 counted += part.size
                 self.meter.moved(part.size)
-                if not found and self.journal is not None and draft.path:
-                    crc = await in_thread(checksum, draft.descriptor, part.offset, part.size)
-                    self.journal.part(target, started.at, part.number, crc)
+                if not found and journal is not None and draft.path:
+                    crc = UNSUMMED
+                    if journal.lasts:
+                        crc = await in_thread(checksum, draft.descriptor, part.offset, part.size)
+                    journal.part(target, started.at, part.number, crc)
 
             await self.crew.share([partial(fetch, part) for part in started.parts])
-            return await self.publish(draft, source, etag, size)
+            return await self.publish(draft, source, etag, size, started)
         except ObjectChanged:
             self.meter.moved(-counted)  # it all begins anew
             raise
         except BaseException as error:
-            if self.journal is not None and not is_final(error):
+            if is_kept(journal, error):
                 draft.leave()
             raise
         finally:
@@ -202,9 +214,7 @@ class Mover:
                 self.meter.moved(file.size)
             else:
                 headers: Headers = {"metadata": digest} if digest else {}
-                etag = await self.upload_parts(
-                    target, file.size, body, None, headers, version=file.version, check=file.check
-                )
+                etag = await self.upload_parts(target, file.size, body, None, headers, file=file)
             return Versions(file.version, etag)
 
     async def digest_of(self, source: str, size: int) -> dict[str, str]:
@@ -227,12 +237,11 @@ class Mover:
         guard: Guard | None = None,
         headers: Headers | None = None,
         *,
-        version: str = "",
-        check: Callable[[], None] = nothing,
+        file: Source | None = None,
     ) -> str:
         """Make an object of *size* bytes of parts, which *body* gives by offset and size.
 
-        If the *version* of it is given, a later run may go on with what this one has begun.
+        If the local *file* is given, a later run may go on with what this one has begun.
         """
 
         async def send(upload_id: str, part: Part) -> str:
@@ -254,8 +263,7 @@ class Mover:
             size,
             self.config.part_size,
             send,
-            version=version,
-            check=check,
+            source=file,
             guard=guard or {},
             headers=headers or {},
         )
@@ -312,6 +320,7 @@ class Mover:
             info.size,
             min(COPIED_PART, self.config.largest_copy),
             send,
+            source=source,
             version=info.etag,
             headers=headers,
         )

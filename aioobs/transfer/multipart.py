@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from aioobs.errors import ObjectChanged, ReadError, ResponseError
 from aioobs.s3.body import FileSink
+from aioobs.store.source import Source
 from aioobs.store.upload import Guard, Headers, abort_upload
-from aioobs.transfer.resume import is_final, is_refusal, start_upload
+from aioobs.transfer.automatic import journal_for
+from aioobs.transfer.resume import is_kept, is_refusal, start_upload
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from aioobs.transfer.resume import Started
     from aioobs.url import ObjectURL
 
-__all__ = ["COPIED_PART", "MultipartUpload", "copy_part", "fetch_part", "nothing"]
+__all__ = ["COPIED_PART", "MultipartUpload", "copy_part", "fetch_part"]
 
 COPIED_PART = 512 << 20  # bytes of a part that the store copies by itself
 
@@ -60,10 +62,6 @@ async def copy_part(
     )
 
 
-def nothing() -> None:
-    """Find nothing wrong."""
-
-
 @dataclass
 class MultipartUpload:
     """An object whose parts the whole crew sends: all of them, or nothing is left."""
@@ -77,20 +75,25 @@ class MultipartUpload:
     part_size: int
     send: Callable[[str, Part], Awaitable[str]]
     """Sends a part to the upload of that id, and returns its ETag."""
+    source: ObjectURL | Source | None = None
+    """What is copied.  If it is given, a later run may go on with what this one has begun."""
     version: str = ""
-    """Of the source.  If it is given, a later run may go on with what this one has begun."""
-    check: Callable[[], None] = nothing
-    """Called before the upload is completed; raises if the source has changed."""
+    """The ETag of a source that is an object."""
     guard: Guard = field(default_factory=Guard)
     """What has to be at the target when the upload is completed."""
     headers: Headers = field(default_factory=Headers)
 
-    def __post_init__(self) -> None:
-        if not self.version:
-            self.journal = None
-
     async def run(self) -> str:
         """Send all parts and complete the upload; return the ETag of the object."""
+        if self.source is None:
+            self.journal = None
+            return await self._run()
+        source = self.source.path if isinstance(self.source, Source) else self.source
+        noted = journal_for(self.journal, self.client, source, self.target, self.size)
+        async with noted as self.journal:
+            return await self._run()
+
+    async def _run(self) -> str:
         started = await self._start()
         try:
             return await self._finish(started)
@@ -101,13 +104,15 @@ class MultipartUpload:
         return await self._finish(await self._start())
 
     async def _start(self) -> Started:
+        file = self.source if isinstance(self.source, Source) else None
         return await start_upload(
             self.client,
             self.journal,
             self.target,
-            self.version,
+            file.version if file is not None else self.version,
             self.size,
             self.part_size,
+            descriptor=file.descriptor if file is not None else -1,
             **self.headers,
         )
 
@@ -129,13 +134,14 @@ class MultipartUpload:
             if started.etag:
                 return started.etag
             await self.crew.share([partial(send, part) for part in started.missing])
-            self.check()
+            if isinstance(self.source, Source):
+                self.source.check()
             return await self.client.complete_multipart_upload(
                 target.bucket, target.key, upload_id, etags, size=self.size, **self.guard
             )
         except BaseException as error:
             if isinstance(error, ObjectChanged) or (is_refusal(error) and started.there):
                 self.meter.moved(-counted)  # it all begins anew
-            if self.journal is None or is_final(error):
+            if not is_kept(self.journal, error):
                 await abort_upload(self.client, target, upload_id)
             raise

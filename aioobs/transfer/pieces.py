@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from aioobs.errors import ObjectChanged, SourceError
 from aioobs.s3.body import FilePart
 from aioobs.store.draft import Draft, make_folder
-from aioobs.store.entry import version_of
-from aioobs.store.local import local_errors
 from aioobs.store.upload import abort_upload
 from aioobs.threads import in_thread
+from aioobs.transfer.automatic import journal_for
 from aioobs.transfer.content import opened
-from aioobs.transfer.journal import checksum
+from aioobs.transfer.journal import UNSUMMED, checksum
 from aioobs.transfer.multipart import COPIED_PART, copy_part, fetch_part
 from aioobs.transfer.plan import Versions
 from aioobs.transfer.resume import (
     Started,
-    is_final,
+    is_kept,
     is_refusal,
     is_there,
     start_draft,
@@ -95,23 +95,38 @@ class BigFile(ABC):
         self._mover = mover
         self._client = mover.client
         self._journal = mover.journal
+        self._noted = AsyncExitStack()
         self._started = Started("", [], {})
         self._etags: dict[int, str] = {}
 
-    @abstractmethod
     async def begin(self) -> list[Piece] | None:
         """Make what the pieces belong to, and return those to be moved.
 
         `None`: it is no file for pieces.
         """
+        job = self.job
+        journal = journal_for(self._journal, self._client, job.source, job.target, job.size or 0)
+        self._journal = await self._noted.enter_async_context(journal)
+        return await self._begin()
+
+    @abstractmethod
+    async def _begin(self) -> list[Piece] | None:
+        """Do so, with a journal if there is one."""
 
     @abstractmethod
     async def finish(self) -> Versions:
         """Publish the file."""
 
-    @abstractmethod
     async def give_up(self) -> None:
         """Leave nothing of it but for a journal; may be called at any time, also again."""
+        try:
+            await self._give_up()
+        finally:
+            await self._noted.aclose()
+
+    @abstractmethod
+    async def _give_up(self) -> None:
+        """Do so, while the journal is still open."""
 
     @property
     @abstractmethod
@@ -121,7 +136,7 @@ class BigFile(ABC):
     @property
     def is_kept(self) -> bool:
         """Whether another run may go on with what was begun."""
-        return self._journal is not None and (self.error is None or not is_final(self.error))
+        return is_kept(self._journal, self.error)
 
     def returned(self, piece: Piece, result: Mapping[int, str] | OSError) -> None:
         """Take what came of a piece."""
@@ -143,19 +158,24 @@ class Upload(BigFile):
     _size = 0
     _version = ""
 
-    async def begin(self) -> list[Piece] | None:
+    async def _begin(self) -> list[Piece] | None:
         """Begin the upload, or go on with it."""
         job, config = self.job, self._client.config
         start = partial(start_upload, self._client, self._journal, as_object(job.target))
         version = ""
         if isinstance(job.source, str):
-            with local_errors(job.source):
-                info = await in_thread(os.stat, job.source)
-            self._size, version = info.st_size, version_of(info.st_size, info.st_mtime_ns)
-            if not self._size:
-                return None
-            self._version, digest = version, await self._mover.digest_of(job.source, self._size)
-            self._started = await start(version, self._size, config.part_size, metadata=digest)
+            async with opened(job.source) as file:
+                self._size, self._version = file.size, file.version
+                if not self._size:
+                    return None
+                self._started = await start(
+                    self._version,
+                    self._size,
+                    config.part_size,
+                    descriptor=file.descriptor,
+                    metadata=await self._mover.digest_of(job.source, self._size),
+                )
+            version = self._version
             count = max(PIECE // self._started.parts[0].size, 1)
         else:
             found = await self._client.head_object(job.source.bucket, job.source.key)
@@ -192,7 +212,7 @@ class Upload(BigFile):
         """Whether it is an earlier run's, and the store will not have it any more."""
         return bool(self._started.there) and self.error is not None and is_refusal(self.error)
 
-    async def give_up(self) -> None:
+    async def _give_up(self) -> None:
         """Give up the upload."""
         is_open, self._is_open = self._is_open, False
         if is_open and not self.is_kept:
@@ -204,31 +224,38 @@ class Download(BigFile):
 
     _draft: Draft | None = None
 
-    async def begin(self) -> list[Piece] | None:
+    async def _begin(self) -> list[Piece] | None:
         """Create the draft, or go on with one."""
         job, target, size = self.job, str(self.job.target), self.job.size or 0
+        source, journal = as_object(job.source), self._journal
         await in_thread(make_folder, os.path.dirname(target), self._mover.folders)
         self._draft = Draft(target, self._mover.folders, mtime_nsec=job.mtime_nsec)
-        part_size = self._client.config.part_size
-        self._started = await start_draft(self._journal, self._draft, job.etag, size, part_size)
+        self._started = started = await start_draft(
+            self._client, journal, source, self._draft, job.etag, size
+        )
         if not self._draft.path:
             return None
-        path, sums = self._draft.path, None if self._journal is None else self._started.there
-        share = pieces_of(self._started.parts, max(PIECE // self._started.parts[0].size, 1))
+        path, sums, parts = self._draft.path, None, started.missing
+        if journal is not None and journal.lasts:
+            sums, parts = started.there, started.parts
+        self.moved = size - sum(part.size for part in parts)
+        share = pieces_of(parts, max(PIECE // started.parts[0].size, 1))
         return [Piece(job, parts, draft=path, sums=sums) for parts in share]
 
     async def finish(self) -> Versions:
         """Give the file its name."""
         assert self._draft is not None
-        job, draft = self.job, self._draft
-        return await self._mover.publish(draft, as_object(job.source), job.etag, job.size or 0)
+        job, source = self.job, as_object(self.job.source)
+        return await self._mover.publish(
+            self._draft, source, job.etag, job.size or 0, self._started
+        )
 
     @property
     def begins_anew(self) -> bool:
         """Whether the object was replaced meanwhile."""
         return isinstance(self.error, ObjectChanged)
 
-    async def give_up(self) -> None:
+    async def _give_up(self) -> None:
         """Remove the draft."""
         if self._draft is not None:
             await in_thread(self._draft.leave if self.is_kept else self._draft.discard)
@@ -249,7 +276,7 @@ async def move_piece(
 ) -> dict[int, str]:
     """Move the parts of a piece, within a task of the crew.
 
-    Return their ETags, or for a journal of those that came the sums.
+    Return their ETags, or of those that came the sums.
     """
     if piece.draft:
         return await fetch_piece(client, crew, meter, piece)
@@ -284,7 +311,7 @@ async def move_piece(
 
 
 async def fetch_piece(client: Client, crew: Crew, meter: Meter, piece: Piece) -> dict[int, str]:
-    """Write the parts of a piece to the draft; return their sums, if those are wanted."""
+    """Write the parts of a piece to the draft; return their sums, as far as those are wanted."""
     source = as_object(piece.job.source)
     descriptor = -1
     sums: dict[int, str] = {}
@@ -299,8 +326,10 @@ async def fetch_piece(client: Client, crew: Crew, meter: Meter, piece: Piece) ->
         if not found:
             await fetch_part(client, source, piece.job.etag, descriptor, part)
         meter.moved(part.size)
-        if not found and piece.sums is not None:
-            sums[part.number] = await in_thread(checksum, descriptor, part.offset, part.size)
+        if not found:
+            sums[part.number] = UNSUMMED
+            if piece.sums is not None:
+                sums[part.number] = await in_thread(checksum, descriptor, part.offset, part.size)
 
     try:
         await in_thread(open_draft)

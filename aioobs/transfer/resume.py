@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
-from functools import partial
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from aioobs.errors import NotFound, ObjectChanged, ObsError, ResponseError, SourceError
+from aioobs.errors import (
+    NotFound,
+    ObjectChanged,
+    ObsError,
+    ReadError,
+    ResponseError,
+    SourceError,
+)
 from aioobs.s3.objects import multipart_etag
 from aioobs.s3.parts import MOST_PARTS, SMALLEST_PART, Part, cut, part_size_for
 from aioobs.store.upload import abort_upload, begin_upload
 from aioobs.threads import in_thread
-from aioobs.transfer.journal import checksum
+from aioobs.transfer.content import can_tell, check_draft, feed
+from aioobs.transfer.journal import UNSUMMED, checksum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +31,16 @@ if TYPE_CHECKING:
     from aioobs.transfer.journal import Begun, Journal
     from aioobs.url import ObjectURL
 
-__all__ = ["Started", "is_final", "is_refusal", "is_there", "start_draft", "start_upload"]
+__all__ = [
+    "Started",
+    "discard",
+    "is_kept",
+    "is_refusal",
+    "is_there",
+    "prove",
+    "start_draft",
+    "start_upload",
+]
 
 log: logging.Logger = logging.getLogger("aioobs.transfer")
 
@@ -35,7 +53,7 @@ class Started(NamedTuple):
     parts: list[Part]
     """All of them."""
     there: dict[int, str]
-    """By number, the ETags of those that the store has, or the sums that those of a draft had."""
+    """By number, the ETags of those that the store has, or what a draft was said to have."""
     etag: str = ""
     """Of the object, if it is whole already."""
 
@@ -43,6 +61,11 @@ class Started(NamedTuple):
     def missing(self) -> list[Part]:
         """The parts that are still to be moved."""
         return [part for part in self.parts if part.number not in self.there]
+
+    @property
+    def is_unproved(self) -> bool:
+        """Whether nobody can tell of the parts of a draft, but only of the whole, what they are."""
+        return UNSUMMED in self.there.values()
 
     @property
     def bytes_there(self) -> int:
@@ -58,12 +81,19 @@ async def start_upload(
     size: int,
     part_size: int,
     *,
+    descriptor: int = -1,
     content_type: str = "",
     metadata: Mapping[str, str] | None = None,
 ) -> Started:
-    """Go on with the upload of this version of a file that the journal has, or begin one."""
+    """Go on with the upload of this version of a file that the journal has, or begin one.
+
+    Where nobody has asked for the journal, and the *descriptor* of a local file is given, parts
+    count only if their ETags are the MD5s of what the file has there.
+    """
     if journal is not None and version:
         begun = journal.begun(target, version)
+        if begun and descriptor >= 0 and not journal.lasts:
+            begun = begun._replace(parts=await confirmed(begun, descriptor, size))
         found = begun and await found_upload(client, target, begun, size)
         if found:
             log.info("going on with %s: %d bytes are there", target, found.bytes_there)
@@ -77,6 +107,20 @@ async def start_upload(
     return Started(upload_id, cut(size, part_size), {})
 
 
+async def confirmed(begun: Begun, descriptor: int, size: int) -> dict[int, str]:
+    """Return those parts of an upload that have the bytes of an open file."""
+    parts = cut(size, begun.part_size) if begun.part_size >= SMALLEST_PART else []
+    confirmed = {}
+    for part in parts:
+        said = begun.parts.get(part.number)
+        if said:
+            found = hashlib.md5(usedforsecurity=False)
+            await feed(descriptor, part.offset, part.size, [found])
+            if found.hexdigest() == said:
+                confirmed[part.number] = said
+    return confirmed
+
+
 async def found_upload(
     client: Client, target: ObjectURL, begun: Begun, size: int
 ) -> Started | None:
@@ -88,9 +132,11 @@ async def found_upload(
     there: dict[int, str] = {}
     try:
         async for part in client.list_parts(target.bucket, target.key, begun.at):
-            same = begun.parts.get(part.number) == part.etag
-            if same and part.etag and sizes.get(part.number) == part.size:
+            said = sizes.pop(part.number, None), begun.parts.get(part.number)
+            if part.etag and said == (part.size, part.etag):
                 there[part.number] = part.etag
+            else:  # as one that was sent twice and is listed so: nobody knows which one counts
+                there.pop(part.number, None)
     except NotFound:
         return await found_object(client, target, begun, parts)
     except ResponseError as error:
@@ -118,7 +164,12 @@ async def found_object(
 
 
 async def start_draft(
-    journal: Journal | None, draft: Draft, version: str, size: int, part_size: int
+    client: Client,
+    journal: Journal | None,
+    source: ObjectURL,
+    draft: Draft,
+    version: str,
+    size: int,
 ) -> Started:
     """Open the draft of this version of an object that the journal has, or a new one.
 
@@ -127,18 +178,34 @@ async def start_draft(
     target = draft.target
     begun = journal.begun(target, version) if journal is not None else None
     if begun is not None and begun.part_size >= SMALLEST_PART:
-        if await in_thread(draft.reopen, begun.at, size):
-            return Started(begun.at, cut(size, begun.part_size), dict(begun.parts))
+        found = Started(begun.at, cut(size, begun.part_size), dict(begun.parts))
+        if found.is_unproved and not await can_tell(client, source, version):
+            await in_thread(discard, draft, begun.at)
+        elif await in_thread(draft.reopen, begun.at, size):
+            log.info("going on with %s", target)
+            return found
     elif journal is not None and (stale := journal.outdated(target, version)):
-        await in_thread(partial(discard, draft, stale))
+        await in_thread(discard, draft, stale)
     await in_thread(draft.open)
-    part_size = part_size_for(size, part_size)
+    part_size = part_size_for(size, client.config.part_size)
     if journal is not None and draft.path:
         draft.claim()
         at = await in_thread(os.path.abspath, draft.path)
         journal.begin(target, version, at, part_size)
         return Started(at, cut(size, part_size), {})
     return Started(draft.path, cut(size, part_size), {})
+
+
+async def prove(client: Client, source: ObjectURL, etag: str, draft: Draft, size: int) -> None:
+    """Check a draft with parts of which nothing is known but that they were written.
+
+    Raises:
+        ObjectChanged: it is not, or cannot be told to be, of this version.
+    """
+    with suppress(ReadError):
+        if await check_draft(client, source, etag, draft, size):
+            return
+    raise ObjectChanged("what a killed process has left is of no use", url=str(draft.target))
 
 
 def discard(draft: Draft, path: str) -> None:
@@ -148,7 +215,9 @@ def discard(draft: Draft, path: str) -> None:
 
 
 async def is_there(descriptor: int, offset: int, size: int, said: str | None) -> bool:
-    """Tell whether a part of a draft has the sum that it is said to have."""
+    """Tell whether a part of a draft has the sum that it is said to have, if it has one."""
+    if said == UNSUMMED:
+        return True
     return bool(said) and await in_thread(checksum, descriptor, offset, size) == said
 
 
@@ -158,8 +227,15 @@ def is_refusal(error: BaseException) -> bool:
     return status in (400, 404, 501)
 
 
+def is_kept(journal: Journal | None, error: BaseException | None) -> bool:
+    """Tell whether what was begun stays for a later run; else it takes room, and goes."""
+    if journal is None or not journal.lasts:
+        return False
+    return error is None or not is_final(error)
+
+
 def is_final(error: BaseException) -> bool:
-    """Tell whether what was begun is of no use to a later run: it takes room, and goes."""
+    """Tell whether what was begun is of no use to a later run."""
     if isinstance(error, SourceError | ObjectChanged) or is_refusal(error):
         return True
     return isinstance(error, OSError) and not isinstance(error, ObsError)  # as of a full disk

@@ -1,0 +1,142 @@
+"""Journals of big files that nobody asked for, so that those go on after a process was killed.
+
+While a big file moves without a journal, one of its own lies in a folder of the user, locked by the
+process that moves it.  It goes when the file has ended, well or not.  So one that is there and can
+be locked was left by a process that was killed, and nobody else goes on with what it tells of.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import re
+import time
+from contextlib import asynccontextmanager, suppress
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from aioobs.store.draft import Draft
+from aioobs.threads import in_thread, to_its_end
+from aioobs.transfer.journal import Journal, named
+from aioobs.transfer.journal_storage import LocalStorage
+from aioobs.transfer.resume import discard
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from aioobs.s3.client import Client
+    from aioobs.url import ObjectURL
+
+__all__ = ["journal_for"]
+
+WORTH = 64 << 20  # bytes of a file; less is moved again before anybody notices
+NAME = re.compile(r"[0-9a-f]{32}\.jsonl")
+FORGOTTEN = 7 * 24 * 3600  # seconds after which nobody will go on any more
+
+log: logging.Logger = logging.getLogger("aioobs.transfer")
+
+
+@asynccontextmanager
+async def journal_for(
+    journal: Journal | None,
+    client: Client,
+    source: ObjectURL | str,
+    target: ObjectURL | str,
+    size: int,
+) -> AsyncIterator[Journal | None]:
+    """Give the journal of a copy, or if it has none a big file its own, for as long as it moves.
+
+    There is none where another copy has it, or where no such file can be made and locked.
+    """
+    if journal is not None or size < WORTH:
+        yield journal
+        return
+    own = await begun(client, source, target)
+    try:
+        yield own
+    finally:
+        if own is not None:
+            await to_its_end(own.aclose())
+
+
+async def begun(client: Client, source: ObjectURL | str, target: ObjectURL | str) -> Journal | None:
+    """Open a file's own journal, if that can be done."""
+    names = (client.config.origin, named(source), named(target))
+    try:
+        folder = await in_thread(own_folder)
+        await forget_old(folder)
+        path = os.path.join(folder, f"{mark(names)}.jsonl")
+        own = Journal(LocalStorage(path, lasts=False), source, target, durable=False)
+        try:
+            await own.open(client)
+        except BaseException:
+            await to_its_end(own.aclose())
+            raise
+    except OSError as error:
+        log.info("%s will begin anew if this process is killed: %s", target, error)
+        return None
+    return own
+
+
+def mark(names: tuple[str, ...]) -> str:
+    """Return what a file's own journal is called."""
+    text = "\0".join(names).encode("utf-8", "surrogatepass")
+    return blake2b(text, digest_size=16).hexdigest()
+
+
+def own_folder() -> str:
+    """Return where they lie; nobody else can read there, or write."""
+    root = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    folder = os.path.join(root, "aioobs")
+    if not os.path.isabs(folder):
+        raise FileNotFoundError(errno.ENOENT, "there is no folder for what goes on", folder)
+    os.makedirs(folder, 0o700, exist_ok=True)
+    info = os.stat(folder)
+    if info.st_uid != os.geteuid() or info.st_mode & 0o022:
+        raise PermissionError(errno.EPERM, "others can write there", folder)
+    return folder
+
+
+async def forget_old(folder: str) -> None:
+    """Remove what was left long ago, and the drafts that it tells of."""
+
+    def old() -> list[str]:
+        before = time.time() - FORGOTTEN
+        with os.scandir(folder) as found:
+            mine = [one for one in found if NAME.fullmatch(one.name)]
+            return [one.path for one in mine if one.stat().st_mtime < before]
+
+    for path in await in_thread(old):
+        keeper, drafts = LocalStorage(path, lasts=False), Drafts()
+        try:
+            await keeper.open(drafts.read)
+            await in_thread(drafts.discard)
+        except OSError as error:
+            log.info("%s stays: %s", path, error)
+        finally:
+            await to_its_end(keeper.aclose())
+
+
+class Drafts:
+    """The drafts that a file's own journal tells of."""
+
+    def __init__(self) -> None:
+        self._target = ""
+        self._paths: list[str] = []
+
+    def read(self, lines: Iterable[bytes]) -> None:
+        """Take what was written."""
+        for line in lines:
+            with suppress(ValueError):
+                match json.loads(line):
+                    case {"journal": _, "target": str(target)} if os.path.isabs(target):
+                        self._target = target
+                    case {"begun": _, "at": str(path)} if self._target:
+                        self._paths.append(path)
+
+    def discard(self) -> None:
+        """Remove those that are still there."""
+        for path in self._paths:
+            discard(Draft(self._target), path)
