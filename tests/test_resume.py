@@ -25,6 +25,7 @@ from faulty import STALL, Answer, FaultyServer, Received, forward, refusal
 import aioobs
 from aioobs import Client, ConfigError, TransferFailed
 from aioobs.transfer import automatic, pieces
+from aioobs.transfer.journal_storage import RemoteStorage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -545,6 +546,66 @@ async def test_a_journal_in_the_store_serves_another_machine(
     names = await aioobs.file.list_directory(journal)
     told = "".join([await aioobs.file.read(f"{journal}/{name}") for name in names])
     assert told.count('{"done": ') == SMALL + 1
+
+
+QUICKLY = """
+from aioobs.transfer.journal_storage import RemoteStorage
+RemoteStorage.pause, RemoteStorage.silence = 0.5, 3.0
+"""
+
+
+@pytest.fixture
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have copies that write in one folder notice each other within seconds."""
+    monkeypatch.setattr(RemoteStorage, "pause", 0.5)
+    monkeypatch.setattr(RemoteStorage, "silence", 3.0)
+
+
+@pytest.mark.parametrize("end", ["none", "killed"])
+async def test_a_journal_in_the_store_is_gone_on_with_only_when_who_wrote_it_has_ended(
+    obs_server: LocalServer, obs_bucket: str, files: Path, watch: Watch, tmp_path: Path,
+    quickly: None, end: str,
+) -> None:  # fmt: skip
+    target, journal = f"{obs_bucket}/dst", f"{obs_bucket}/journal"
+    gate = Watch(obs_server.endpoint, at_most=20)
+    with FaultyServer(always=gate) as proxy:
+        program = [sys.executable, "-c", QUICKLY + PROGRAM, str(files), target, journal]
+        with subprocess.Popen(program, env={**os.environ, "S3_ENDPOINT": proxy.endpoint}) as copy:
+            assert await asyncio.to_thread(gate.full.wait, 30)
+            while await noted_in(journal) < 20:
+                await asyncio.sleep(0.1)
+            if end == "none":
+                with pytest.raises(ConfigError, match="another copy is writing this journal") as it:
+                    await aioobs.file.copy_parallel(files, target, journal=journal)
+                assert f"process {copy.pid} of" in str(it.value)
+                assert copy.poll() is None
+            copy.kill()
+    watch.moved.clear()
+    await aioobs.file.copy_parallel(files, target, journal=journal)
+    assert watch.files == SMALL - 20
+    names = await aioobs.file.list_directory(journal)
+    assert [name for name in names if not name.endswith(".jsonl")] == []
+
+
+async def noted_in(journal: str) -> int:
+    """Return how many files a journal in the store says are there."""
+    names = await aioobs.file.list_directory(journal) if await aioobs.file.exists(journal) else []
+    told = [await aioobs.file.read(f"{journal}/{name}") for name in names if name.endswith("l")]
+    return "".join(told).count('{"done": ')
+
+
+async def test_of_copies_that_begin_one_journal_in_the_store_at_once_one_is_done(
+    obs_bucket: str, files: Path, watch: Watch, quickly: None
+) -> None:
+    target, journal = f"{obs_bucket}/dst", f"{obs_bucket}/journal"
+    done = await asyncio.gather(
+        *(aioobs.file.copy_parallel(files, target, journal=journal) for _ in range(3)),
+        return_exceptions=True,
+    )
+    assert [type(error) for error in done if error is not None] == [ConfigError] * 2
+    assert watch.files == SMALL
+    await aioobs.file.copy_parallel(files, target, journal=journal)  # nobody is waited for
+    assert watch.files == SMALL
 
 
 async def test_a_journal_that_cannot_be_read_is_an_error_and_nothing_is_copied(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
+import logging
 import os
 import re
 import secrets
+import socket
 import threading
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from aioobs.errors import ConfigError
+from aioobs.errors import AccessDenied, ConfigError, NotFound, ObsError
 from aioobs.store.source import check_regular
 from aioobs.threads import in_thread
 
@@ -27,8 +31,12 @@ if TYPE_CHECKING:
 __all__ = ["LocalStorage", "RemoteStorage"]
 
 NAME = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}-\d{6}\.jsonl")
+LOCK = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}\.lock")
+CLEANUP_TIMEOUT = 5.0
 in_use: set[tuple[int, int]] = set()  # the files of this process, which its own locks do not hold
 opening: threading.Lock = threading.Lock()
+
+log: logging.Logger = logging.getLogger("aioobs.transfer")
 
 
 class LocalStorage:
@@ -128,25 +136,100 @@ class RemoteStorage:
     lasts: bool = True
     pause: float = 10.0
     """Seconds from one `append` to the next."""
+    silence: float = 30.0
+    """Seconds after which a run is taken for dead."""
 
     def __init__(self, client: Client, folder: ObjectURL) -> None:
         self._client = client
         self._folder = folder
         self._run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
         self._written = 0
+        self._lock = folder / f"{self._run}.lock"
+        self._state = "waiting"
+        self._locking: asyncio.Task[None] | None = None
+        self._one_at_a_time = asyncio.Lock()  # or what is said first might be what stays
 
     def __str__(self) -> str:
         return str(self._folder)
 
     async def open(self, read: Read) -> None:
-        """Have all lines read, run by run."""
-        keys: list[str] = []
-        start = len(self._folder.folder)
-        async for page in self._client.list_pages(self._folder.bucket, self._folder.folder):
-            keys += [item.key for item in page.objects if NAME.fullmatch(item.key[start:])]
+        """Have all lines read, run by run.
+
+        Raises:
+            ConfigError: another run is writing there.
+        """
+        keys = await self._alone()
         for key in sorted(keys):
             data = await self._client.get_object(self._folder.bucket, key)
             await in_thread(read, data.splitlines(keepends=True))
+
+    async def _alone(self) -> list[str]:
+        """Lock the folder; return the keys of the lines."""
+        try:
+            await self._write_lock()
+        except AccessDenied:  # it is told once there are lines
+            return (await self._look())[0]
+        self._locking = asyncio.create_task(self._keep_lock())
+        keys, ages = await self._look()
+        alive = [age for age in ages.values() if age < self.silence]
+        if alive:
+            log.info("waiting to see whether another copy still writes the journal %s", self)
+            await asyncio.sleep(self.silence - min(alive))
+            await self._write_lock()
+            keys, ages = await self._look()
+        for key, age in ages.items():
+            if age < self.silence:
+                await self._yield_to(key)
+            else:
+                await self._remove(key)
+        self._state = "writing"
+        await self._write_lock()
+        return keys
+
+    async def _look(self) -> tuple[list[str], dict[str, float]]:
+        """Return the keys of the lines, and those of the locks of others with their ages."""
+        keys: list[str] = []
+        locks: dict[str, int] = {}
+        start = len(self._folder.folder)
+        async for page in self._client.list_pages(self._folder.bucket, self._folder.folder):
+            keys += [item.key for item in page.objects if NAME.fullmatch(item.key[start:])]
+            found = [item for item in page.objects if LOCK.fullmatch(item.key[start:])]
+            locks.update((item.key, item.mtime_nsec) for item in found)
+        now = locks.pop(self._lock.key, time.time_ns())
+        return keys, {key: (now - then) / 1e9 for key, then in locks.items()}
+
+    async def _yield_to(self, key: str) -> None:
+        """Leave the folder to another run, unless it also waits and has begun later."""
+        try:
+            words = (await self._client.get_object(self._folder.bucket, key)).decode("ascii")
+        except NotFound:  # it has ended
+            return
+        if key < self._lock.key or not words.startswith("waiting"):
+            raise ConfigError(
+                f"another copy is writing this journal, or was a moment ago ({words})",
+                url=str(self),
+            )
+
+    async def _write_lock(self) -> None:
+        async with self._one_at_a_time:
+            words = f"{self._state}: process {os.getpid()} of {socket.gethostname()}"
+            data = words.encode("ascii", "replace")
+            await self._client.put_object(self._lock.bucket, self._lock.key, data)
+
+    async def _keep_lock(self) -> None:
+        while True:
+            await asyncio.sleep(self.pause)
+            try:
+                await self._write_lock()
+            except ObsError as error:
+                log.info("others may take the journal %s for left: %s", self, error)
+
+    async def _remove(self, key: str) -> None:
+        try:
+            async with asyncio.timeout(CLEANUP_TIMEOUT):
+                await self._client.delete_object(self._folder.bucket, key)
+        except (ObsError, TimeoutError) as error:
+            log.info("%s stays in %s: %s", key, self, error)
 
     async def append(self, lines: list[str]) -> None:
         """Write an object with these lines."""
@@ -155,4 +238,8 @@ class RemoteStorage:
         await self._client.put_object(target.bucket, target.key, "".join(lines).encode("ascii"))
 
     async def aclose(self) -> None:
-        """Have nothing to close."""
+        """Leave it to others."""
+        if self._locking is not None:
+            self._locking.cancel()
+            await asyncio.wait([self._locking])
+            await self._remove(self._lock.key)
