@@ -64,9 +64,11 @@ release-smoke: $(READY) ## build, install the wheel where nothing else is, and u
 	cd tests && ../$(BIN)/python -m release quick
 
 audit: $(READY) ## look for known vulnerabilities of what is installed, if the service can be reached
-	$(PIP_INSTALL) pip-audit
-	@log=$$(mktemp); $(BIN)/python -m pip_audit --skip-editable --progress-spinner off --timeout 15 >$$log 2>&1; \
-	status=$$?; cat $$log; \
+	@log=$$(mktemp); status=1; \
+	if $(PIP_INSTALL) pip-audit >$$log 2>&1; then \
+	    $(BIN)/python -m pip_audit --skip-editable --progress-spinner off --timeout 15 >$$log 2>&1; \
+	    status=$$?; \
+	fi; cat $$log; \
 	if [ $$status -ne 0 ] && ! grep -q '^Found [0-9]' $$log; then \
 	    echo "the service could not be asked: nothing is known" >&2; status=0; \
 	fi; rm -f $$log; exit $$status
