@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
 import subprocess
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from copies import MIB, digest, drafts, noise, uploads
+from faulty import Answer, FaultyServer, Received, answer
 
 import aioobs.file
 from aioobs.config import Config
+from aioobs.errors import ObjectChanged, ProtocolError
 from aioobs.s3.client import Client
 from aioobs.transfer import engine
 from aioobs.url import parse
@@ -344,6 +347,33 @@ async def test_the_store_copies_in_parts_what_is_too_long_for_one_request(
     assert await uploads(client, bucket) == []
 
 
+async def test_parts_of_two_versions_are_never_mixed_where_the_store_ignores_conditions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    versions = itertools.count()
+
+    def step(received: Received) -> Answer:
+        if received.method == "HEAD":  # it is replaced all the time
+            return answer(etag=f'"{next(versions)}"', content_length=str(13 * MIB))
+        if received.method == "POST":
+            return answer(body=b"<R><UploadId>1</UploadId><ETag>x</ETag></R>")
+        return answer(body=b"<R><ETag>x</ETag></R>")  # whatever was asked for, as Ceph does
+
+    with FaultyServer(always=step) as server:
+        monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
+        monkeypatch.setenv("ACCESS_KEY_ID", "a")
+        monkeypatch.setenv("SECRET_ACCESS_KEY", "s")
+        async with Client(replace(Config.from_env(), largest_copy=6 * MIB)) as small:
+            with pytest.raises(ObjectChanged, match="replaced while it was being copied"):
+                await engine.copy_file(
+                    small, parse("s3://bucket/big"), parse("s3://bucket/copy"), engine.CopyOptions()
+                )
+        made = [one.target for one in server.requests if one.method == "POST"]
+        given_up = [one.target for one in server.requests if one.method == "DELETE"]
+    assert len(given_up) == len(made) > 0
+    assert not any("uploadId" in target for target in made)
+
+
 def replacing(path: str, content: bytes) -> Callable[[object], None]:
     """Return a callback that puts another file in the place of *path*, once."""
     done: list[bool] = []
@@ -383,3 +413,14 @@ async def test_concurrent_copies_to_one_target_leave_one_of_them_whole(
 
     assert (tmp_path / "target").read_bytes() in contents
     assert os.listdir(tmp_path) == ["target"]
+
+
+async def test_the_marker_of_a_folder_needs_no_etag(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FaultyServer(always=answer()) as server:  # JuiceFS says none of it
+        monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
+        monkeypatch.setenv("ACCESS_KEY_ID", "a")
+        monkeypatch.setenv("SECRET_ACCESS_KEY", "s")
+        async with Client(Config.from_env()) as client:
+            assert await client.put_object("bucket", "folder/", b"") == ""
+            with pytest.raises(ProtocolError, match="no ETag"):
+                await client.put_object("bucket", "file", b"")

@@ -31,11 +31,16 @@ async def written(
     async def receive(reply: Reply) -> str:
         await reply.read()
         etag = unquote_etag(reply.headers.get("etag", ""))
-        if not etag:
+        if not etag and not is_marker(request):
             raise ProtocolError("the answer has no ETag; is this an S3 endpoint?")
         return etag
 
     return await exchange.call(request, receive, budget=budget, begun=begun)
+
+
+def is_marker(request: Request) -> bool:
+    """Tell whether it is the marker of a folder, of which JuiceFS says nothing."""
+    return request.key.endswith("/") and not request.body
 
 
 async def put(

@@ -8,7 +8,7 @@ import os
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from aioobs.errors import IsADirectory, NotFound, UnsafeKey
+from aioobs.errors import IsADirectory, NotFound, ObjectChanged, UnsafeKey
 from aioobs.store.folding import folding
 from aioobs.store.local import LocalStore
 from aioobs.store.remote import RemoteStore
@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from aioobs.s3.client import Client
     from aioobs.url import ObjectURL
 
-__all__ = ["is_folder", "job_of", "listed", "look", "looked", "take", "unencodable"]
+__all__ = [
+    "check_version",
+    "is_folder",
+    "job_of",
+    "listed",
+    "look",
+    "looked",
+    "take",
+    "unencodable",
+]
 
 TREE_BATCH = 500
 LOOKS = 64  # at files of a list, at the same time
@@ -61,6 +70,17 @@ async def look(client: Client, job: Job) -> Job:
     if await is_folder(client, source):
         raise IsADirectory("is a folder; use copy_parallel to copy it", url=str(source))
     raise NotFound("there is no such file", operation="getObjectMetadata", url=str(source))
+
+
+async def check_version(client: Client, source: ObjectURL, etag: str) -> None:
+    """See that an object is the one that was copied part by part; some stores do not see to it.
+
+    Raises:
+        ObjectChanged: it is another one by now.
+    """
+    found = await client.head_object(source.bucket, source.key)
+    if found.etag != etag:
+        raise ObjectChanged("the source was replaced while it was being copied", url=str(source))
 
 
 async def looked(

@@ -11,6 +11,7 @@ from aioobs.s3.body import FileSink
 from aioobs.store.source import Source
 from aioobs.store.upload import Guard, Headers, abort_upload
 from aioobs.transfer.automatic import journal_for
+from aioobs.transfer.jobs import check_version
 from aioobs.transfer.resume import is_kept, is_refusal, start_upload
 
 if TYPE_CHECKING:
@@ -136,6 +137,8 @@ class MultipartUpload:
             await self.crew.share([partial(send, part) for part in started.missing])
             if isinstance(self.source, Source):
                 self.source.check()
+            elif self.source is not None:
+                await check_version(self.client, self.source, self.version)
             return await self.client.complete_multipart_upload(
                 target.bucket, target.key, upload_id, etags, size=self.size, **self.guard
             )

@@ -19,6 +19,7 @@ from aioobs.store.upload import abort_upload
 from aioobs.threads import in_thread
 from aioobs.transfer.automatic import journal_for
 from aioobs.transfer.content import opened
+from aioobs.transfer.jobs import check_version
 from aioobs.transfer.journal import UNSUMMED, checksum
 from aioobs.transfer.multipart import COPIED_PART, copy_part, fetch_part
 from aioobs.transfer.plan import Versions
@@ -199,6 +200,8 @@ class Upload(BigFile):
     async def finish(self) -> Versions:
         """Have the store make the object."""
         target, upload_id = as_object(self.job.target), self._started.at
+        if not isinstance(self.job.source, str):
+            await check_version(self._client, self.job.source, self._version)
         etag = self._started.etag or await self._client.complete_multipart_upload(
             target.bucket, target.key, upload_id, self._etags, size=self._size
         )
