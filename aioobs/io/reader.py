@@ -191,13 +191,13 @@ class ObjectReader:
             return last.data[start - last.start :]
         memory = Memory(size - start)
         try:
-            with memory.getbuffer() as buffer:
+            with memory.view() as buffer:
                 while self._position < size:
                     await self.readinto(buffer[self._position - start :])
         except BaseException:
             self._position = start
             raise
-        return memory.getvalue()
+        return memory.value(size - start)
 
     def _forget_other_loops(self) -> None:
         """Forget what was asked for on a loop that does not run here, as after a fork."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import sys
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -37,6 +38,8 @@ __all__ = [
 BUFFER = 512 << 10  # of a worker thread
 CHUNK = 1 << 20
 """How much of a body is read and sent in one go."""
+# There the collector of garbage crashes when it finds the buffer of a BytesIO (gh-111049).
+FRAGILE = (3, 12) <= sys.version_info < (3, 12, 2)
 
 
 class FilePart(NamedTuple):
@@ -169,17 +172,33 @@ class BufferSink(DirectSink):
         self.received += count
 
 
-class Memory(io.BytesIO):
+class Memory:
     """Memory to be filled, whose value is had without a second copy.
 
-    Slices of it may live on, in the traceback of what failed.
+    Views of it may live on, in the traceback of what failed.
     """
 
     def __init__(self, size: int) -> None:
-        super().__init__(bytes(size))
+        self._size = size
+        self._filled = bytearray(size) if FRAGILE else Filled(bytes(size))
+
+    def view(self) -> memoryview:
+        """Return all of it, to be filled."""
+        filled = self._filled
+        return filled.getbuffer() if isinstance(filled, Filled) else memoryview(filled)
+
+    def value(self, size: int) -> bytes:
+        """Return the first *size* bytes of it."""
+        if isinstance(self._filled, Filled) and size == self._size:
+            return self._filled.getvalue()
+        return bytes(self.view()[:size])
+
+
+class Filled(io.BytesIO):
+    """Bytes that go when the last view of them does."""
 
     def close(self) -> None:
-        """Let go of it, when the last slice does."""
+        """Let go of them, unless there is a view."""
         with suppress(BufferError):
             super().close()
 
@@ -196,17 +215,19 @@ class MemorySink(DirectSink):
         if self._memory is None:
             self._chunks.append(chunk)
         else:
-            self._memory.seek(self.received)
-            self._memory.write(chunk)
+            room = self.room(len(chunk))
+            if len(room) < len(chunk):
+                raise ReadError(f"{self.received + len(room)} bytes were announced, more came")
+            room[:] = chunk
         self.received += len(chunk)
 
     def room(self, size: int) -> memoryview:
         """Return memory for all the rest of the body."""
         if self._memory is None:
             self._memory = Memory(self.received + size)
-            self._memory.getbuffer()[: self.received] = b"".join(self._chunks)
+            self._memory.view()[: self.received] = b"".join(self._chunks)
             self._chunks.clear()
-        return self._memory.getbuffer()[self.received : self.received + size]
+        return self._memory.view()[self.received : self.received + size]
 
     def took(self, count: int) -> None:
         """Count the bytes."""
@@ -216,8 +237,7 @@ class MemorySink(DirectSink):
         """Return all that came."""
         if self._memory is None:
             return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._memory.truncate(self.received)
-        return self._memory.getvalue()
+        return self._memory.value(self.received)
 
 
 class FileSink(DirectSink):

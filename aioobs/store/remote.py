@@ -58,12 +58,12 @@ class RemoteStore:
         if info.size <= begin:
             return first.getvalue()
         memory = Memory(info.size)
-        with memory.getbuffer() as buffer:
+        with memory.view() as buffer:
             buffer[:begin] = first.getvalue()
             await self.client.get_into(
                 url.bucket, url.key, buffer[begin:], start=begin, if_match=info.etag
             )
-        return memory.getvalue()
+        return memory.value(info.size)
 
     async def write(self, path: str, data: bytes | memoryview) -> None:
         """Create or replace an object, whole or not at all."""
