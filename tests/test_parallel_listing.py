@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from faulty import Answer, FaultyServer, Received, answer, connect, listing, refusal
 
-from aioobs import ObsError, ProtocolError
+from aioobs import ObsError, ProtocolError, file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -144,3 +144,22 @@ async def test_who_has_enough_leaves_nothing_behind() -> None:
                 await anext(pages)
             await pages.aclose()  # type: ignore[attr-defined]
             assert requests() == []
+
+
+def test_a_loop_that_ends_before_a_listing_closes_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[object] = []
+
+    async def first(url: str) -> str:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: said.append(context))
+        async for entry in file.scan_dir(url):
+            return entry.name
+        return ""
+
+    with FaultyServer(always=Store(numbered(4 * PAGE), str.encode)) as server:
+        monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
+        monkeypatch.setenv("ACCESS_KEY_ID", "test-access-key")
+        monkeypatch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
+        assert asyncio.run(first("s3://b/p")) == "000000"
+
+    assert said == []

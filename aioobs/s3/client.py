@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Self
 
 from aioobs.config import Config
 from aioobs.errors import AlreadyExists, ObsError
+from aioobs.generators import Owned
 from aioobs.s3 import xml
 from aioobs.s3.append import append
 from aioobs.s3.body import Body, FilePart, MemorySink, Sink, md5_of
@@ -129,7 +129,7 @@ class Client:
             ProtocolError: the listing does not come to an end.
         """
         listing = self._listing.pages(bucket, prefix, delimiter, start_after)
-        async with aclosing(listing) as pages:  # who has enough need not wait for a collector
+        async with Owned(listing) as pages:  # who has enough need not wait for a collector
             async for page in pages:
                 yield page
 

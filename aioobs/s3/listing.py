@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING
 
 from aioobs.errors import ProtocolError, ResponseError
+from aioobs.generators import Owned
 from aioobs.s3 import xml
 from aioobs.s3.parallel_listing import ParallelListing
 from aioobs.s3.request import Request
@@ -58,7 +58,7 @@ class Listing:
             await ahead.aclose()
         if page.next:
             listing = ParallelListing(lambda after: Chain(ask, url, after), prefix)
-            async with aclosing(listing.pages(chain, page)) as rest:
+            async with Owned(listing.pages(chain, page)) as rest:
                 async for page in rest:
                     yield page
         else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from aioobs.errors import (
@@ -20,6 +20,7 @@ from aioobs.errors import (
     ObsError,
     TransferFailed,
 )
+from aioobs.generators import Owned
 from aioobs.s3.body import Memory, MemorySink
 from aioobs.store.entry import Entry, Stat
 from aioobs.store.pattern import has_magic, literal_prefix, name_matches, path_matches
@@ -292,12 +293,10 @@ class RemoteStore:
                         if path_matches(names, patterns):
                             found.add(str(base.with_key(base.folder + name)).rstrip("/"))
 
-    def _pages(
-        self, bucket: str, prefix: str, *, delimiter: str = ""
-    ) -> aclosing[AsyncGenerator[Page, None]]:
+    def _pages(self, bucket: str, prefix: str, *, delimiter: str = "") -> Owned[Page]:
         """Return a listing that ends with its block, also where that is cancelled."""
         pages = self.client.list_pages(bucket, prefix, delimiter=delimiter)
-        return aclosing(cast("AsyncGenerator[Page, None]", pages))
+        return Owned(cast("AsyncGenerator[Page, None]", pages))
 
     async def _head(self, url: ObjectURL) -> ObjectInfo | None:
         if not url.key.strip("/"):

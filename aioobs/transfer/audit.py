@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat as modes
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from aioobs.errors import NotFound, UnsafeKey
+from aioobs.generators import Owned
 from aioobs.s3.parts import cut
 from aioobs.threads import in_thread
 from aioobs.transfer.content import Place, agrees, are_same, has_same_bytes, is_digest, opened
@@ -138,7 +138,7 @@ class View:
         """
         left, right = (Side(self._client, root, strict=False) for root in self._roots)
         waiting: list[Pair] = []
-        async with aclosing(pairs(left, right)) as batches:
+        async with Owned(pairs(left, right)) as batches:
             async for batch in batches:
                 is_in_order = left.is_in_order and right.is_in_order
                 for one, other in batch:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from aioobs.errors import ConfigError, NotFound
+from aioobs.generators import Owned
 from aioobs.store.folding import folding
 from aioobs.store.local import LocalStore
 from aioobs.store.remote import RemoteStore
@@ -179,7 +179,7 @@ class View:
         left = Side(self._client, self._source, order, wanted)
         right = Side(self._client, self._target, order, wanted, hollow=hollow)
         last: Pair | None = None
-        async with aclosing(pairs(left, right)) as both:
+        async with Owned(pairs(left, right)) as both:
             async for batch in both:
                 if last is not None:
                     batch.insert(0, last)
