@@ -267,6 +267,16 @@ def test_what_a_link_leads_to_outside_the_folder_is_copied_and_stays(obs_bucket:
     assert not Path("tree").exists()
 
 
+def test_what_a_link_leads_to_within_the_folder_is_moved_once(obs_bucket: str) -> None:
+    make("tree/sub/c")
+    Path("tree/link").symlink_to("sub")
+
+    run("mv", "tree", f"{obs_bucket}/tree")
+
+    assert remote(obs_bucket) == ["tree/link/c", "tree/sub/c"]
+    assert not Path("tree").exists()
+
+
 # --- Removals ---
 
 

@@ -261,6 +261,11 @@ def test_each_class_of_error_has_its_status_and_one_line_with_the_next_step(
 ) -> None:
     missing = run("cat", f"{obs_bucket}/sub/x", status=3).stderr
     assert missing.endswith(f"; see what there is: aioobs ls {obs_bucket}/sub/\n")
+    missing = run("cat", f"{obs_bucket}/a b/*", status=3).stderr
+    assert missing.endswith(
+        f"; and nothing matches it; see what there is: aioobs ls '{obs_bucket}/a b/'\n"
+    )
+    assert run("cp", "x", status=2).stderr.endswith("; see: python -m aioobs cp --help\n")
     assert "aioobs mb" in run("ls", f"{obs_bucket}-missing", status=3).stderr
     refused = run("ls", "--endpoint", "http://127.0.0.1:1", "--attempts", "1", status=5).stderr
     assert refused.endswith("find out why: aioobs doctor\n")
@@ -320,6 +325,7 @@ def test_help_is_there_at_once() -> None:
 def test_each_command_has_help_and_no_option_for_secrets(name: str) -> None:
     text = run(name, "--help").stdout
     assert text.startswith("usage: ")
+    assert "--endpoint" not in text.partition("\n\n")[0]
     assert not {"--ak", "--sk", "--secret-key"} & set(text.split())
 
 

@@ -7,18 +7,19 @@ import stat
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from aioobs.cli.failures import UsageError, line_of, tell
+from aioobs.cli.failures import UsageError, line_of, program, tell
 from aioobs.cli.items import expand
-from aioobs.cli.moving import SourceRemoval, rename
 from aioobs.cli.output import say, say_json
 from aioobs.cli.streams import copy_stream
 from aioobs.cli.tally import Bar
 from aioobs.errors import IsADirectory, TransferFailed
 from aioobs.session import current_client
-from aioobs.transfer.engine import CopyOptions, copy_jobs
+from aioobs.threads import in_thread
+from aioobs.transfer.engine import CopyOptions, copy_jobs, move
 from aioobs.transfer.filter import Filter
 from aioobs.transfer.jobs import is_folder, listed, look
 from aioobs.transfer.plan import Care, Job, same_place
+from aioobs.transfer.removal import SourceRemoval
 from aioobs.url import ObjectURL, parse
 
 if TYPE_CHECKING:
@@ -69,14 +70,24 @@ async def mv(given: argparse.Namespace, tally: Tally) -> int:
             Copy.show(given, Job(pair.source, pair.target))
             tally.add(0)
         found = [pair for pair in found if pair not in renamed]
-    removal = SourceRemoval(tally, [pair.source for pair in found if pair.folder])
+    folders = [pair.source for pair in found if pair.folder]
+    removal = SourceRemoval(current_client(), folders, tally.add)
     return await Copy(given, tally, found).run(removal) if found else 0
+
+
+async def rename(source: str, target: str) -> None:
+    """Rename a local file or folder; the folders above its new name are made."""
+    if folder := os.path.dirname(target.rstrip("/")):
+        await in_thread(os.makedirs, folder, exist_ok=True)
+    await move(current_client(), source, target)
 
 
 def sides(given: argparse.Namespace) -> list[str]:
     """Return the sources and the target."""
     if len(given.paths) < 2:
-        raise UsageError(f"{given.command} needs a source and a target")
+        raise UsageError(
+            f"{given.command} needs a source and a target; see: {program()} {given.command} --help"
+        )
     return list(given.paths)
 
 
@@ -197,8 +208,10 @@ class Copy:
         finally:
             bar.end()
         if removal is not None:
-            await removal.finish(remove_folders=not (status or self.wanted))
-            status = status or int(removal.failed)
+            await removal.finish(with_folders=not (status or self.wanted))
+            for why in removal.left:
+                tell(f"copied, but not removed: {line_of(why)}")
+                status = 1
         bar.end(self.tally)
         return status
 

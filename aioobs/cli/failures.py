@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from shlex import quote
 
 from aioobs.errors import (
     AccessDenied,
@@ -25,6 +26,7 @@ from aioobs.errors import (
     ResponseError,
     TransferFailed,
 )
+from aioobs.store.pattern import has_magic
 
 __all__ = ["UsageError", "line_of", "program", "status_of", "tell"]
 
@@ -82,7 +84,9 @@ def next_step(error: BaseException) -> str:
         code = error.resp.code if error.resp is not None else ""
         if code == "NoSuchBucket" or not key:
             return "aioobs ls shows your buckets, aioobs mb makes one"
-        return f"see what there is: aioobs ls {error.url.rstrip('/').rpartition('/')[0]}/"
+        folder = f"{error.url.rstrip('/').rpartition('/')[0]}/"
+        matches = "and nothing matches it; " if has_magic(key) else ""
+        return f"{matches}see what there is: aioobs ls {quote(folder)}"
     if isinstance(error, ResponseError) and error.resp and error.resp.code == "BucketNotEmpty":
         return "--force removes it with all that is in it"
     if isinstance(error, AccessDenied):

@@ -42,7 +42,8 @@ async def du(given: argparse.Namespace, _: Tally) -> int:
             if given.json:
                 say_json(path=where, size=size, files=files)
             else:
-                say(f"{readable(size) if given.human else size:>12}  {files:>10} files  {where}")
+                noun = "file " if files == 1 else "files"
+                say(f"{readable(size) if given.human else size:>12}  {files:>10} {noun}  {where}")
     return status
 
 

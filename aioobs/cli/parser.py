@@ -6,7 +6,7 @@ import argparse
 import re
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from aioobs.cli.failures import program
 from aioobs.cli.output import age, size_of
@@ -30,6 +30,17 @@ from options, which everybody on the machine could read.  `aioobs doctor` checks
 exit status: 0 done, 1 some files failed, 2 usage or configuration, 3 not found, 4 refused,
 5 no connection or no answer in time, 130 Ctrl-C
 """
+
+
+REACHED = "How the store is reached (--endpoint and others): see aioobs --help."
+
+
+class Formatter(argparse.HelpFormatter):
+    """Fills the lines of a paragraph, and leaves the examples after it as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        prose, end, examples = text.partition("\n\n")
+        return super()._fill_text(prose, width, indent) + end + examples
 
 
 class Parser(argparse.ArgumentParser):
@@ -76,50 +87,69 @@ REACH_DEFAULTS: Mapping[str, str | bool | None] = {
 }
 
 
-def reach() -> Parser:
-    """Return the options that every command has."""
-    # Suppressed defaults: what stands before the command is not undone by what stands after it.
-    common = Parser(add_help=False, argument_default=argparse.SUPPRESS)
-    group = common.add_argument_group("how the store is reached")
-    group.add_argument("--endpoint", metavar="URL", help="the store, before S3_ENDPOINT")
-    group.add_argument("--region", metavar="NAME", help="the region to sign for")
-    group.add_argument("--addressing", choices=get_args(Addressing)[1:], help="of buckets")
-    group.add_argument("--signature", choices=get_args(Signature), help="v4 unless given")
-    group.add_argument("--anonymous", action="store_true", help="send requests unsigned")
-    group.add_argument("--attempts", type=int, metavar="N", help="tries of a request, 10")
-    group.add_argument("--debug", action="store_true", help="log requests, show where errors arise")
-    return common
+def reach(parser: Parser, *, shown: bool) -> None:
+    """Add the options that every command has; its own help leaves them to that of all."""
+    group = parser.add_argument_group("how the store is reached, before the command or after it")
+    styles, signatures = get_args(Addressing)[1:], get_args(Signature)
+    options: dict[str, tuple[str, dict[str, Any]]] = {
+        "--endpoint": ("the store, instead of S3_ENDPOINT", {"metavar": "URL"}),
+        "--region": ("the region to sign for", {"metavar": "NAME"}),
+        "--addressing": ("where the bucket stands: in the host name or the path", of(styles)),
+        "--signature": ("how requests are signed, v4 unless given", of(signatures)),
+        "--anonymous": ("send requests unsigned, as to public data", {"action": "store_true"}),
+        "--attempts": ("how often a request is tried, 10", {"type": int, "metavar": "N"}),
+        "--debug": ("log requests, and show where errors arise", {"action": "store_true"}),
+    }
+    for name, (text, rest) in options.items():
+        # Without defaults: what stands before the command is not undone by what stands after it.
+        more: dict[str, Any] = {
+            "help": text if shown else argparse.SUPPRESS,
+            "default": argparse.SUPPRESS,
+        }
+        group.add_argument(name, **more, **rest)
+
+
+def of(choices: Sequence[str]) -> dict[str, Any]:
+    """Return what makes an option one of several words."""
+    return {"choices": choices, "metavar": "|".join(choices)}
 
 
 def build() -> Parser:
     """Return the parser of the command line."""
     version = import_module("aioobs").__version__
-    common = reach()
-    plain = argparse.RawDescriptionHelpFormatter
     parser = Parser(
         prog=program(),
+        usage=f"{program()} [OPTION...] COMMAND ...",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=plain,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         add_help=False,
-        parents=[common],
+    )
+    commands = parser.add_subparsers(
+        title="commands", dest="command", required=True, metavar="COMMAND", prog=program()
     )
     parser.add_argument("--help", action="help", help="show this, or that of a command")
-    parser.add_argument("--version", action="version", version=f"aioobs {version}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=f"aioobs {version}", help="show it")
+    reach(parser, shown=True)
     for name, (module, blocking, text, fill) in COMMANDS.items():
         command = commands.add_parser(
             name,
             help=text,
             description=f"{text[0].upper()}{text[1:]}.",
+            formatter_class=Formatter,
             allow_abbrev=False,
             add_help=False,  # -h is for sizes that are easy to read
-            parents=[] if name == "run" else [common],
         )
         command.add_argument("--help", action="help", help="show this")
         command.set_defaults(module=module, blocking=blocking)
         fill(command)
+        told = [command.epilog or ""]
+        if not blocking:
+            reach(command, shown=False)
+            told.append(REACHED)
+        examples = "".join(f"\n  {program()} {name} {one}" for one in EXAMPLES.get(name, ()))
+        command.epilog = " ".join(told).strip() + (examples and f"\n\nexamples:{examples}")
     return parser
 
 
@@ -128,17 +158,17 @@ def paths(parser: Parser, *, metavar: str = "PATH", least: str = "+") -> None:
 
 
 def json(parser: Parser) -> None:
-    parser.add_argument("--json", action="store_true", help="write one JSON object a line")
+    parser.add_argument("--json", action="store_true", help="write a JSON object on each line")
 
 
 def human(parser: Parser) -> None:
-    parser.add_argument("-h", "--human", action="store_true", help="sizes as 4.5 MiB")
+    parser.add_argument("-h", "--human", action="store_true", help="write sizes as 4.5 MiB")
 
 
 def filters(parser: Parser) -> None:
-    only = "only names below a folder that match, * also for slashes; can be repeated"
+    only = "take only what matches below a folder; * also stands for slashes; can be repeated"
     parser.add_argument("--include", action="append", default=[], metavar="PATTERN", help=only)
-    none = "none that match; sub/ is all below a folder"
+    none = "leave out what matches; sub/ is all below a folder; can be repeated"
     parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help=none)
 
 
@@ -149,7 +179,7 @@ def jobs(parser: Parser) -> None:
 def doing(parser: Parser) -> None:
     parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be done")
     parser.add_argument("-v", "--verbose", action="store_true", help="name each file")
-    parser.add_argument("--no-progress", action="store_true", help="no line that moves")
+    parser.add_argument("--no-progress", action="store_true", help="show no line of progress")
 
 
 def cp(parser: Parser) -> None:
@@ -174,11 +204,11 @@ def moving(parser: Parser) -> None:
     exact = "DST is the name of the copy, although it is a folder"
     parser.add_argument("-T", "--exact", action="store_true", help=exact)
     jobs(parser)
-    text = "what is compared; checksum: what is sent and what comes; digest: and keep one, size"
+    text = "how sure to be: size (default); checksum: of all that moves; digest: kept as well"
     ways = ("size", "checksum", "digest")
     parser.add_argument("--verify", choices=ways, default=ways[0], help=text)
-    parser.add_argument("--durable", action="store_true", help="local files are on the disk then")
-    text = "write down here what is done; the same command again goes on where this one ended"
+    parser.add_argument("--durable", action="store_true", help="wait for the disk")
+    text = "note here what is done; the same command again goes on where this one ended"
     parser.add_argument("--journal", metavar="PATH", help=text)
     doing(parser)
     filters(parser)
@@ -193,11 +223,11 @@ def sync(parser: Parser) -> None:
         "not differ; --compare etag looks at its content as well. Nothing is deleted unless "
         "everything has been copied, and nothing that the patterns leave out."
     )
-    text = "delete what is only in DST"
+    text = "delete what is in DST alone"
     parser.add_argument("--delete", action="store_true", help=text)
-    most = "do nothing at all if more would be deleted"
+    most = "do nothing at all if more than N files would be deleted"
     parser.add_argument("--max-delete", type=int, metavar="N", help=most)
-    by = "time: size, and age; size: that alone; etag, content: size and content; time unless given"
+    by = "what tells files apart, besides their size: time unless given"
     parser.add_argument("--compare", choices=get_args(Comparison), default="time", help=by)
     jobs(parser)
     doing(parser)
@@ -222,7 +252,7 @@ def verify(parser: Parser) -> None:
 def rm(parser: Parser) -> None:
     paths(parser)
     parser.add_argument("-r", "--recursive", action="store_true", help="remove folders as well")
-    parser.add_argument("--force", action="store_true", help="allow to empty a whole bucket")
+    parser.add_argument("--force", action="store_true", help="even all that is in a bucket")
     doing(parser)
     filters(parser)
 
@@ -230,22 +260,27 @@ def rm(parser: Parser) -> None:
 def ls(parser: Parser) -> None:
     paths(parser, least="*")
     parser.epilog = "Without PATH: the buckets."
-    parser.add_argument("-l", "--long", action="store_true", help="sizes and times (UTC), too")
+    parser.add_argument("-l", "--long", action="store_true", help="show sizes, and times in UTC")
     human(parser)
-    parser.add_argument("-r", "--recursive", action="store_true", help="all below folders")
+    parser.add_argument("-r", "--recursive", action="store_true", help="list all below folders")
     json(parser)
 
 
 def tree(parser: Parser) -> None:
     parser.add_argument("path", metavar="PATH", help="folder or bucket")
-    parser.add_argument("-L", "--depth", type=int, metavar="N", help="how deep to go down")
+    parser.add_argument("-L", "--depth", type=int, metavar="N", help="go down N folders")
 
 
 def du(parser: Parser) -> None:
     paths(parser)
     human(parser)
     parser.add_argument(
-        "-d", "--depth", type=int, default=0, metavar="N", help="folders so deep below, too"
+        "-d",
+        "--depth",
+        type=int,
+        default=0,
+        metavar="N",
+        help="name folders to N below PATH",
     )
     filters(parser)
     json(parser)
@@ -253,12 +288,12 @@ def du(parser: Parser) -> None:
 
 def find(parser: Parser) -> None:
     paths(parser)
-    parser.add_argument("--name", metavar="PATTERN", help="of the last name")
-    parser.add_argument("--type", choices=("f", "d"), help="files, or folders")
-    parser.add_argument("--larger", type=size_of, metavar="SIZE", help="than 10, 64K, 1.5G")
-    parser.add_argument("--smaller", type=size_of, metavar="SIZE", help="than that")
-    parser.add_argument("--newer", type=age, metavar="AGE", help="than 90s, 15m, 12h, 7d")
-    parser.add_argument("--older", type=age, metavar="AGE", help="than that")
+    parser.add_argument("--name", metavar="PATTERN", help="those whose last name matches")
+    parser.add_argument("--type", choices=("f", "d"), help="files or folders alone")
+    parser.add_argument("--larger", type=size_of, metavar="SIZE", help="larger than 10, 64K, 1.5G")
+    parser.add_argument("--smaller", type=size_of, metavar="SIZE", help="smaller than that")
+    parser.add_argument("--newer", type=age, metavar="AGE", help="changed within 90s, 12h, 7d")
+    parser.add_argument("--older", type=age, metavar="AGE", help="not changed for so long")
     parser.add_argument("-0", "--null", action="store_true", help="end names with NUL, for xargs")
     filters(parser)
     json(parser)
@@ -270,8 +305,8 @@ def cat(parser: Parser) -> None:
 
 def head(parser: Parser) -> None:
     paths(parser)
-    parser.add_argument("-n", "--lines", type=int, default=10, metavar="N", help="so many lines")
-    parser.add_argument("-c", "--bytes", type=size_of, metavar="SIZE", help="so many bytes")
+    parser.add_argument("-n", "--lines", type=int, default=10, metavar="N", help="how many lines")
+    parser.add_argument("-c", "--bytes", type=size_of, metavar="SIZE", help="how many bytes")
 
 
 def stat(parser: Parser) -> None:
@@ -283,7 +318,13 @@ def presign(parser: Parser) -> None:
     parser.add_argument("url", metavar="URL", help="an object")
     methods = ("GET", "PUT", "HEAD", "DELETE")
     parser.add_argument("--method", choices=methods, default="GET", help="GET unless given")
-    parser.add_argument("--expires", type=age, default=3600.0, metavar="AGE", help="1h; at most 7d")
+    parser.add_argument(
+        "--expires",
+        type=age,
+        default=3600.0,
+        metavar="AGE",
+        help="1h unless given; at most 7d",
+    )
 
 
 def mb(parser: Parser) -> None:
@@ -292,12 +333,12 @@ def mb(parser: Parser) -> None:
 
 def rb(parser: Parser) -> None:
     paths(parser, metavar="s3://BUCKET")
-    parser.add_argument("--force", action="store_true", help="with all that is in it")
+    parser.add_argument("--force", action="store_true", help="and all that is in them")
 
 
 def uploads(parser: Parser) -> None:
     parser.add_argument("url", metavar="URL", help="bucket, or bucket and prefix")
-    parser.add_argument("--older-than", type=age, metavar="AGE", help="begun so long ago: 12h, 7d")
+    parser.add_argument("--older-than", type=age, metavar="AGE", help="those begun 12h, 7d ago")
     parser.add_argument("--abort", action="store_true", help="give them up; needs --older-than")
     json(parser)
 
@@ -311,7 +352,9 @@ def run(parser: Parser) -> None:
 
 
 def serve(parser: Parser) -> None:
-    parser.add_argument("--bucket", action="append", default=[], help="make it; can be repeated")
+    parser.add_argument(
+        "--bucket", action="append", default=[], metavar="NAME", help="make one, or more"
+    )
     parser.add_argument("--tls", action="store_true", help="speak HTTPS alone")
 
 
@@ -324,7 +367,7 @@ def bench(parser: Parser) -> None:
     parser.add_argument("url", metavar="URL", help="a bucket, or a folder in it")
     parser.epilog = "What it writes there, in a folder of its own, it removes in the end."
     parser.add_argument("--files", type=int, default=500, metavar="N", help="small ones, 500")
-    size = "of the big one, 64M"
+    size = "how big the big file is, 64M"
     parser.add_argument("--size", type=size_of, default=64 << 20, metavar="SIZE", help=size)
     jobs(parser)
     json(parser)
@@ -362,4 +405,26 @@ COMMANDS: dict[str, tuple[str, bool, str, Callable[[Parser], None]]] = {
     "bench": ("bench", False, "measure how fast the store is from here", bench),
     "config": ("settings", False, "print how the store is reached, and what says so", config),
     "completion": ("completion", True, "print a script that completes commands", completion),
+}
+
+EXAMPLES: Mapping[str, Sequence[str]] = {
+    "cp": (
+        "report.pdf s3://bucket/reports/",
+        "-r data s3://bucket/data",
+        "'s3://bucket/logs/*.gz' logs/",
+        "- s3://bucket/dump.sql < dump.sql",
+    ),
+    "mv": ("-n old/ s3://bucket/archive/", "s3://bucket/a.txt s3://bucket/b.txt"),
+    "sync": ("-n --delete data s3://bucket/data", "s3://bucket/data data --exclude '*.tmp'"),
+    "verify": ("data s3://bucket/data",),
+    "rm": ("'s3://bucket/logs/*.gz'", "-rn s3://bucket/old/"),
+    "ls": ("s3://bucket/data/", "-lh 's3://bucket/logs/*.gz'"),
+    "du": ("-h -d 1 s3://bucket",),
+    "find": ("s3://bucket --name '*.ckpt' --larger 1G --older 7d",),
+    "presign": ("s3://bucket/report.pdf --expires 2d",),
+    "uploads": ("s3://bucket --older-than 7d --abort",),
+    "run": ("train.py --data s3://bucket/data",),
+    "serve": ("--bucket demo",),
+    "doctor": ("s3://bucket",),
+    "completion": ("bash >> ~/.bashrc",),
 }

@@ -15,6 +15,7 @@ from aioobs.session import current_client
 from aioobs.threads import in_thread
 from aioobs.transfer.filter import Filter
 from aioobs.transfer.progress import Progress
+from aioobs.transfer.removal import unlink
 from aioobs.url import ObjectURL, parse
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from aioobs.cli.tally import Tally
     from aioobs.store.entry import Stat
 
-__all__ = ["delete", "rm"]
+__all__ = ["rm"]
 
 BATCH = 1000  # objects that one request removes
 LOOKS = 256  # at the same time
@@ -156,14 +157,4 @@ async def delete(paths: Sequence[str]) -> dict[str, OSError]:
         for error in await current_client().delete_objects(bucket, list(keys)):
             key = error.url.partition("://")[2].partition("/")[2]
             left[keys.get(key, error.url)] = error
-    return left
-
-
-def unlink(paths: Sequence[str]) -> dict[str, OSError]:
-    left: dict[str, OSError] = {}
-    for path in paths:
-        try:
-            os.unlink(path)
-        except OSError as error:
-            left[path] = error
     return left

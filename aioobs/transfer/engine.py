@@ -7,7 +7,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from aioobs.errors import ConfigError, IsADirectory
+from aioobs.errors import ConfigError, IsADirectory, TransferFailed
 from aioobs.s3.body import FilePart, size_of
 from aioobs.store.local import LocalStore, local_errors
 from aioobs.store.remote import RemoteStore, file_url
@@ -15,7 +15,7 @@ from aioobs.threads import in_thread
 from aioobs.transfer.jobs import is_folder, listed, look
 from aioobs.transfer.journal import journal_at
 from aioobs.transfer.plan import Care, Job, same_place
-from aioobs.transfer.removal import Moved
+from aioobs.transfer.removal import SourceRemoval
 from aioobs.transfer.run import JobQueue, Run
 
 if TYPE_CHECKING:
@@ -139,15 +139,15 @@ async def copy_planned(
     move: bool = False,
 ) -> None:
     """Copy what was planned; see `aioobs.run_copy`."""
-    moved = Moved()
+    removal = SourceRemoval(client, [source])
     async with journal_of(options, client, source, target) as journal:
-        copied = moved.add if move else lambda _: None
+        copied = removal.add if move else lambda _: None
         run = Run(
             client, options.threads, options.progress, copied, care=options.care, journal=journal
         )
         await perform(run, source, jobs, options)
     if move:
-        await moved.remove(client, source)
+        await remove_source(removal, source)
 
 
 async def perform(
@@ -209,15 +209,31 @@ async def move(client: Client, source: ObjectURL | str, target: ObjectURL | str)
         raise ConfigError(f"a folder cannot be moved into itself: {source} to {target}")
     await check_replaceable(client, target, by_folder=folder)
     if folder:
-        moved = Moved()
-        run = Run(client, PARTS_AT_ONCE, None, moved.add)
+        removal = SourceRemoval(client, [source])
+        run = Run(client, PARTS_AT_ONCE, None, removal.add)
         await run.do(listed(client, source, target, None))
         run.raise_failures(source)
-        await moved.remove(client, source)
+        await remove_source(removal, source)
     else:
         await copy_file(client, source, target, CopyOptions())
         store = LocalStore() if isinstance(source, str) else RemoteStore(client)
         await store.remove(str(source), recursive=False)
+
+
+async def remove_source(removal: SourceRemoval, source: ObjectURL | str) -> None:
+    """Remove all that was copied, and the folders that hold nothing any more.
+
+    Raises:
+        TransferFailed: some of it could not be removed.
+    """
+    await removal.finish()
+    if left := removal.left:
+        raise TransferFailed(
+            f"all was copied, {len(left)} {'file' if len(left) == 1 else 'files'} could not be "
+            f"removed; the first: {left[0]}",
+            url=str(source),
+            failures=left,
+        )
 
 
 def is_same(source: ObjectURL | str, target: ObjectURL | str, *, folder: bool) -> bool:

@@ -4,68 +4,135 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from aioobs.errors import TransferFailed
 from aioobs.threads import in_thread
+from aioobs.url import ObjectURL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from aioobs.s3.client import Client
     from aioobs.transfer.plan import Job
-    from aioobs.url import ObjectURL
 
-__all__ = ["Moved"]
+__all__ = ["SourceRemoval", "unlink"]
+
+BATCH = 1000  # objects that one request removes
 
 
-class Moved:
-    """What has been copied of a file or a folder."""
+class SourceRemoval:
+    """What has been copied of files and folders that are moved, and how it goes.
 
-    def __init__(self) -> None:
-        self._names: set[str] = set()  # keys, or local paths
+    *gone* is told the size of each file that has been removed.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        sources: Sequence[ObjectURL | str],
+        gone: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._client = client
+        self._folders = list(sources)
+        self._gone = gone
+        # Sizes by path, and of each bucket by key.
+        self._files: dict[str, int] = {}
+        self._objects: dict[str, dict[str, int]] = {}
+        self._markers: dict[str, dict[str, int]] = {}
+        self.left: list[OSError] = []
+        """Why something that was copied could not be removed."""
 
     def add(self, job: Job) -> None:
         """Take what has been copied."""
-        source = job.source
-        self._names.add(source if isinstance(source, str) else source.key)
-
-    async def remove(self, client: Client, source: ObjectURL | str) -> None:
-        """Remove it, a file or of a folder all of it, and the folders that hold nothing any more.
-
-        Raises:
-            TransferFailed: some objects could not be removed.
-        """
-        if isinstance(source, str):
-            remove = os.unlink if source in self._names else partial(remove_files, self._names)
-            await in_thread(remove, source)
-            return
-        if source.key not in self._names:
-            self._names.add(source.folder)
-        keys = sorted(filter(None, self._names), reverse=True)  # what is deepest comes first
-        failures = await client.delete_objects(source.bucket, keys)
-        if failures:
-            raise TransferFailed(
-                f"all was copied, {len(failures)} objects could not be removed; "
-                f"the first: {failures[0]}",
-                url=str(source),
-                failures=failures,
-            )
-
-
-def remove_files(copied: Iterable[str], root: str) -> None:
-    """Remove files of a tree, links to folders, and the folders that are empty then."""
-    for folder, folders, files in os.walk(root, topdown=False):
-        for name in files:
-            if (path := os.path.join(folder, name)) in copied:
-                os.unlink(path)
-        for name in folders:
-            path = os.path.join(folder, name)
-            if os.path.islink(path):  # what it leads to was copied, and is not ours to remove
-                os.unlink(path)
+        source, size = job.source, job.size or 0
+        if not job.is_directory and source in self._folders:
+            self._folders.remove(source)  # it is a file
+        if isinstance(source, ObjectURL):
+            if job.is_directory:
+                self._markers.setdefault(source.bucket, {})[source.folder] = size
             else:
-                with suppress(OSError):  # it is not empty
+                self._objects.setdefault(source.bucket, {})[source.key] = size
+        elif not job.is_directory:
+            self._files[source] = size
+
+    async def remove_some(self) -> None:
+        """Remove what has been copied, if that is worth a request."""
+        if len(self._files) + sum(map(len, self._objects.values())) >= BATCH:
+            await self._remove()
+
+    async def finish(self, *, with_folders: bool = True) -> None:
+        """Remove the rest, and the folders that hold nothing any more."""
+        await self._remove()
+        await self._delete(self._markers)
+        if not with_folders:
+            return
+        roots: dict[str, dict[str, int]] = {}
+        for folder in self._folders:
+            if isinstance(folder, str):
+                await in_thread(remove_hollow, folder)
+            elif folder.folder:
+                roots.setdefault(folder.bucket, {})[folder.folder] = 0
+        for bucket, keys in roots.items():
+            self.left += await self._client.delete_objects(bucket, list(keys))
+
+    async def _remove(self) -> None:
+        files, self._files = self._files, {}
+        objects, self._objects = self._objects, {}
+        left = await in_thread(self._unlink, list(files))
+        self.left += left.values()
+        for path, size in files.items():
+            if path not in left:
+                self._gone(size)
+        await self._delete(objects)
+
+    async def _delete(self, objects: dict[str, dict[str, int]]) -> None:
+        for bucket, keys in objects.items():
+            deepest_first = sorted(keys, reverse=True)
+            failed = await self._client.delete_objects(bucket, deepest_first)
+            self.left += failed
+            left = {error.url.partition("://")[2].partition("/")[2] for error in failed}
+            for key, size in keys.items():
+                if key not in left:
+                    self._gone(size)
+
+    def _unlink(self, paths: Sequence[str]) -> dict[str, OSError]:
+        roots = [folder for folder in self._folders if isinstance(folder, str)]
+        ours = lru_cache(16)(lambda folder: not reached_by_link(folder, roots))
+        left = unlink(path for path in paths if ours(os.path.dirname(path)))
+        return {path: why for path, why in left.items() if not isinstance(why, FileNotFoundError)}
+
+
+def reached_by_link(folder: str, roots: Sequence[str]) -> bool:
+    """Tell whether a link leads to a folder of one of the trees: what is there is not ours."""
+    for root in roots:
+        if f"{folder}/".startswith(os.path.join(root, "")):
+            below = os.path.relpath(folder, root)
+            straight = os.path.normpath(os.path.join(os.path.realpath(root), below))
+            return os.path.realpath(folder) != straight
+    return False
+
+
+def unlink(paths: Iterable[str]) -> dict[str, OSError]:
+    """Remove local files; return an error for each one that is left."""
+    left: dict[str, OSError] = {}
+    for path in paths:
+        try:
+            os.unlink(path)
+        except OSError as error:
+            left[path] = error
+    return left
+
+
+def remove_hollow(root: str) -> None:
+    """Remove the empty folders of a tree, and links to folders, of which the content was copied."""
+    for folder, names, _ in os.walk(root, topdown=False):
+        for name in names:
+            path = os.path.join(folder, name)
+            with suppress(OSError):
+                if os.path.islink(path):
+                    os.unlink(path)
+                else:
                     os.rmdir(path)
     with suppress(OSError):
         os.rmdir(root)
