@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import logging
 import os
@@ -10,6 +11,7 @@ import pickle
 import subprocess
 import sys
 import tomllib
+import weakref
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
 from multiprocessing import get_context
@@ -34,6 +36,7 @@ from upath import UPath
 from aioobs import Config, ConfigError, ObjectChanged
 from aioobs.filesystem import ObsFileSystem
 from aioobs.sync import file as mox
+from aioobs.sync._loop import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -265,6 +268,24 @@ def test_listings_are_fresh_unless_they_are_kept(fs: ObsFileSystem, bucket: str)
     assert keeping.find(bucket) == []
 
 
+def test_an_instance_that_the_collector_finds_goes_in_silence(
+    bucket: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    fs = ObsFileSystem(attempts=3, skip_instance_cache=True)
+    fs.pipe(f"{bucket}/a", b"1")
+    gone = weakref.ref(fs.client)
+    circle: list[object] = [fs]
+    circle.append(circle)
+    del fs, circle
+
+    for _ in range(20):
+        gc.collect()
+        run(asyncio.sleep(0))
+
+    assert gone() is None
+    assert caplog.messages == []
+
+
 def test_info_says_what_it_is(fs: ObsFileSystem, bucket: str) -> None:
     fs.pipe(f"{bucket}/dir/a", b"123")
 
@@ -273,7 +294,9 @@ def test_info_says_what_it_is(fs: ObsFileSystem, bucket: str) -> None:
     assert (info["name"], info["size"], info["type"]) == (f"{bucket}/dir/a", 3, "file")
     assert info["ETag"] == mox.stat(f"s3://{bucket}/dir/a").etag
     assert info["LastModified"] == fs.modified(f"{bucket}/dir/a") == fs.created(f"{bucket}/dir/a")
-    assert info == fs.ls(f"{bucket}/dir/a")[0]
+    assert [info] == fs.ls(f"{bucket}/dir/a", detail=True)
+    assert fs.ls(f"{bucket}/dir") == [f"{bucket}/dir/a"]
+    assert fs.find(bucket, prefix="di", withdirs=True) == [f"{bucket}/dir", f"{bucket}/dir/a"]
     assert [fs.isdir(f"{bucket}{name}") for name in ("", "/dir", "/dir/a", "/x")] == [1, 1, 0, 0]
     assert [fs.isfile(f"{bucket}{name}") for name in ("", "/dir", "/dir/a")] == [0, 0, 1]
     for missing in (f"{bucket}/x", "there-is-no-such-bucket"):
@@ -299,6 +322,8 @@ def test_folders_and_buckets_are_made_and_removed(fs: ObsFileSystem, bucket: str
         fs.rmdir(f"{bucket}/none")
 
     fs.mkdir(f"{bucket}-2")
+    with pytest.raises(FileExistsError):
+        fs.makedirs(f"{bucket}-2")
     assert f"{bucket}-2" in fs.ls("", detail=False)
     fs.rmdir(f"{bucket}-2")
     assert not fs.exists(f"{bucket}-2")

@@ -170,7 +170,7 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):  # type: ignore[misc]
         return not name or await self.store.is_directory(str(self.url_of(name)))
 
     async def _ls(
-        self, path: str, detail: bool = True, *, refresh: bool = False, **kwargs: object
+        self, path: str, detail: bool = False, *, refresh: bool = False, **kwargs: object
     ) -> list[Info] | list[str]:
         name = str(self._strip_protocol(path))
         found = None if refresh else self.dircache.get(name)
@@ -198,7 +198,7 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):  # type: ignore[misc]
             found = await super()._find(path, maxdepth, withdirs, detail=detail, **kwargs)
             return cast("list[str]", found)
         infos = await all_below(self.client, name, maxdepth, prefix)
-        if withdirs and name and (infos or await self._isdir(name)):
+        if withdirs and name and not prefix and (infos or await self._isdir(name)):
             infos.append(folder_info(name))
         elif not infos and name and not prefix and await self._isfile(name):
             infos.append(await self._info(name))

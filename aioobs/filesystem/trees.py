@@ -189,13 +189,13 @@ async def make(client: Client, url: ObjectURL, *, exist_ok: bool) -> None:
         FileExistsError: there is one of that name, and *exist_ok* is false.
     """
     store = RemoteStore(client)
-    if not url.key:
-        if not exist_ok or not await store.exists(str(url)):
-            await client.create_bucket(url.bucket, exist_ok=exist_ok)
-    elif not exist_ok and await store.exists(str(url)):
+    there = not (url.key and exist_ok) and await store.exists(str(url))
+    if there and not exist_ok:  # some stores make a bucket of yours again without a word
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(url))
-    else:
+    if url.key:
         await store.make_dirs(str(url))
+    elif not there:
+        await client.create_bucket(url.bucket, exist_ok=exist_ok)
 
 
 async def remove_empty(client: Client, url: ObjectURL) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aioobs.s3.slots import Slots
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
+    from types import AsyncGeneratorType
 
     from aioobs.config import Config
     from aioobs.s3.lean import LeanTransport
@@ -82,7 +83,10 @@ class Connections:
 
     async def _close_when_idle(self) -> None:
         await self.slots.all_left()
-        await self.guard.aclose()
+        await self.aclose()
+        # The collector that found the client has found this as well: then asyncio closes it, too.
+        if not cast("AsyncGeneratorType[None, None]", self.guard).ag_running:
+            await self.guard.aclose()
 
 
 class Allowance:
