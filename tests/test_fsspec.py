@@ -326,6 +326,14 @@ def test_folders_and_buckets_are_made_and_removed(fs: ObsFileSystem, bucket: str
         fs.makedirs(f"{bucket}-2")
     assert f"{bucket}-2" in fs.ls("", detail=False)
     fs.rmdir(f"{bucket}-2")
+    with pytest.raises(FileNotFoundError):
+        fs.mkdir(f"{bucket}-2/a", create_parents=False)
+    fs.mkdir(f"{bucket}-2/a/b")
+    assert fs.find(f"{bucket}-2", withdirs=True) == [
+        f"{bucket}-2{name}" for name in ("", "/a", "/a/b")
+    ]
+    fs.rm(f"{bucket}-2", recursive=True)
+    fs.rmdir(f"{bucket}-2")
     assert not fs.exists(f"{bucket}-2")
 
 

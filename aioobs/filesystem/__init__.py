@@ -354,7 +354,7 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):  # type: ignore[misc]
         self.invalidate_cache(path)
 
     async def _touch(self, path: str, truncate: bool = True, **kwargs: object) -> None:
-        if not truncate and await self._exists(path):
+        if not truncate and await self._exists(path):  # a copy onto itself would lose its ACL
             raise NotImplementedError("the time of an object changes with its content alone")
         await self._pipe_file(path, b"")
 

@@ -193,7 +193,11 @@ async def make(client: Client, url: ObjectURL, *, exist_ok: bool) -> None:
     if there and not exist_ok:  # some stores make a bucket of yours again without a word
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(url))
     if url.key:
-        await store.make_dirs(str(url))
+        try:
+            await store.make_dirs(str(url))
+        except NotFound:  # a bucket is one of the folders above it
+            await client.create_bucket(url.bucket, exist_ok=True)
+            await store.make_dirs(str(url))
     elif not there:
         await client.create_bucket(url.bucket, exist_ok=exist_ok)
 

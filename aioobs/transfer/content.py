@@ -12,7 +12,8 @@ import hashlib
 import os
 import re
 import zlib
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from aioobs.errors import ReadError
@@ -104,11 +105,12 @@ async def agrees(
     info = await client.head_object(url.bucket, url.key, checksums=True)
     if info.etag != etag:
         return None  # it is another object by now
-    known = {name: value for name, value in sums_of(info).items() if name in ALGORITHMS}
+    makers = algorithms()
+    known = {name: value for name, value in sums_of(info).items() if name in makers}
     if known:
-        algorithms = {name: ALGORITHMS[name]() for name in known}
-        await feed(descriptor, 0, size, algorithms.values())
-        return all(base64_of(algorithms[name].digest()) == value for name, value in known.items())
+        made = {name: makers[name]() for name in known}
+        await feed(descriptor, 0, size, made.values())
+        return all(base64_of(made[name].digest()) == value for name, value in known.items())
     if is_plain(info):
         return await has_parts(client, url, info, descriptor, size) if "-" in etag else False
     return None
@@ -356,15 +358,17 @@ class Crc:
         return self._sum.to_bytes(4)
 
 
-ALGORITHMS: dict[str, Callable[[], Hash]] = {
-    "crc32": lambda: Crc(zlib.crc32),
-    "md5": lambda: hashlib.md5(usedforsecurity=False),
-    "sha1": lambda: hashlib.sha1(usedforsecurity=False),
-    "sha256": hashlib.sha256,
-}
-try:
-    from crc32c import crc32c
-except ImportError:
-    pass
-else:
-    ALGORITHMS["crc32c"] = lambda: Crc(crc32c)
+@cache
+def algorithms() -> dict[str, Callable[[], Hash]]:
+    """Return what makes each of the sums that can be made here."""
+    found: dict[str, Callable[[], Hash]] = {
+        "crc32": lambda: Crc(zlib.crc32),
+        "md5": lambda: hashlib.md5(usedforsecurity=False),
+        "sha1": lambda: hashlib.sha1(usedforsecurity=False),
+        "sha256": hashlib.sha256,
+    }
+    with suppress(ImportError):
+        from crc32c import crc32c  # slow to import, and seldom needed
+
+        found["crc32c"] = lambda: Crc(crc32c)
+    return found
