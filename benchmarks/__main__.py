@@ -11,13 +11,13 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from benchmarks import command, compare, copy_parallel, counts, report
+from benchmarks import command, compare, copy_parallel, counts, curve, report
 from benchmarks.results import as_json, tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-OTHERS = {module.NAME: module for module in (report, compare, counts)}
+OTHERS = {module.NAME: module for module in (report, compare, counts, curve)}
 
 
 def parser() -> argparse.ArgumentParser:

@@ -20,6 +20,7 @@ from benchmarks import (
     peers,
     scale,
     stores,
+    workers,
 )
 from benchmarks.results import document
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from benchmarks.measure import Record
     from benchmarks.results import Document
 
-MODULES = (copy_parallel, listing, latency, memory, imports, growth, scale)
+MODULES = (copy_parallel, listing, latency, memory, imports, growth, scale, workers)
 MEMORY = Path("/dev/shm")  # noqa: S108 - what is made there has names of its own
 ROOM = 8 << 30
 BENCHMARKS = {module.NAME: module for module in MODULES}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks import model, scale
-from benchmarks.charts import chart
+from benchmarks import curve, model, scale
+from benchmarks.charts import chart, curves
 from benchmarks.compare import fell_behind
 from benchmarks.measure import Outcome, Record
 from benchmarks.page import PAGE, written
@@ -179,3 +179,27 @@ def test_the_page_in_the_docs_is_the_one_of_the_numbers_beside_it() -> None:
     pages = written(*read(DOCS))
     for name, text in pages.items():
         assert (DOCS / name).read_text(encoding="utf-8") == text, f"{name}: report --redraw"
+
+
+def test_a_curve_tells_how_many_times_as_fast_more_workers_are() -> None:
+    walls = {"up": (8.0, 4.0, 2.0, 1.0), "copy": (3.0, 3.0, 3.0, 3.0)}
+    records = [
+        Record("small (9 files, 1 MB)", leg, str(count), 0, Outcome(wall))
+        for leg, each in walls.items()
+        for count, wall in enumerate(each, 1)
+    ]
+    found = document(records, "workers")
+    found.settings["executor"] = "processes"
+
+    page = list(curve.told([found] * len(curve.PARTS)))
+
+    assert "| 2 | 4.00 s (2.00 ×) | 3.00 s (1.00 ×) |" in page
+    assert "| 4 | 1.00 s (8.00 ×) | 3.00 s (1.00 ×) |" in page
+    drawn = ET.fromstring(curves("A & B", {"up": [1.0, 2.0], "down": [1.0, 1.5]}, "workers"))
+    lines = [line.get("points") for line in drawn.iter(f"{SVG}polyline")]
+    assert len(lines) == 4  # an axis, what would be ideal, and two curves
+    assert lines[1] == lines[2] != lines[3]
+
+
+def test_the_page_of_the_curve_has_a_place_for_it() -> None:
+    assert curve.BLOCK.search((curve.DOCS / curve.PAGE).read_text(encoding="utf-8"))

@@ -1,0 +1,132 @@
+"""A tree copied by more and more workers, which is what an executor is for."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.copy_parallel import LEGS, Bench, Tree, checked, written
+from benchmarks.measure import Case, Outcome, Record, interleaved
+from benchmarks.peers.ours import auth
+from benchmarks.stores import places
+from benchmarks.trees import content_of
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Executor
+
+    from benchmarks.results import Setting
+    from benchmarks.stores import Places, Store
+
+NAME = "workers"
+HELP = "a tree of small files copied by 1, 2, 3 and 4 workers of an executor"
+COUNTS = ("1", "2", "3", "4")
+EXECUTORS = ("processes", "dask")
+SCALE = 4.0  # of the small tree
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that only this benchmark has."""
+    parser.add_argument("--executor", choices=EXECUTORS, default=EXECUTORS[0], help="of which kind")
+
+
+def settings(options: argparse.Namespace) -> dict[str, Setting]:
+    """Return the values of these options."""
+    return {"executor": options.executor}
+
+
+def run(clients: Sequence[str], options: argparse.Namespace) -> Iterator[Record]:
+    """Measure each leg with each number of workers, which take the place of the clients."""
+    with tempfile.TemporaryDirectory(prefix="aioobs-bench-") as scratch, places(options) as at:
+        tree = written(scratch, "small", SCALE * options.scale)
+        cases = [case(at, tree, leg, options) for leg in LEGS]
+        yield from interleaved(cases, COUNTS, rounds=options.rounds, patience=0)
+
+
+def case(at: Places, tree: Tree, leg: str, options: argparse.Namespace) -> Case:
+    """Return the case of one leg."""
+
+    @contextlib.contextmanager
+    def prepared() -> Iterator[Callable[[str], Outcome]]:
+        with at.place() as (store, prefix):
+            Bench(store, prefix, tree, options.concurrency).seed()
+            source, targets = f"{prefix}source/", f"{prefix}copy"
+
+            def measured(count: str) -> Outcome:
+                bench = Workers(store, tree, leg, options)
+                with executor_of(options.executor, int(count)) as executor:
+                    return bench.measure(executor, source, f"{targets}-{count}/")
+
+            yield measured
+
+    return Case(tree.title(), leg, prepared)
+
+
+class Workers:
+    """One leg of one tree, for some workers."""
+
+    def __init__(self, store: Store, tree: Tree, leg: str, options: argparse.Namespace) -> None:
+        self._store, self._tree, self._leg = store, tree, leg
+        self._concurrency = options.concurrency
+
+    def measure(self, executor: Executor, source: str, target: str) -> Outcome:
+        """Copy, and see whether all is there."""
+        root, content = f"s3://{self._store.bucket}", self._tree.content
+        if self._leg == "down":
+            with tempfile.TemporaryDirectory(prefix="aioobs-bench-") as folder:
+                outcome = self._copy(executor, f"{root}/{source}", folder)
+                return checked(outcome, content, content_of(Path(folder)))
+        begin = str(self._tree.folder) if self._leg == "up" else f"{root}/{source}"
+        outcome = self._copy(executor, begin, f"{root}/{target}")
+        return checked(outcome, content, self._store.content_of(target))
+
+    def _copy(self, executor: Executor, source: str, target: str) -> Outcome:
+        from aioobs.sync import file
+
+        file.set_auth(**auth(self._store))
+        begun = time.perf_counter()
+        file.copy_parallel(source, target, threads=self._concurrency, executor=executor)
+        return Outcome(round(time.perf_counter() - begun, 4))
+
+
+@contextlib.contextmanager
+def executor_of(kind: str, count: int) -> Iterator[Executor]:
+    """Give an executor whose workers have all started, and imported what they need."""
+    if kind == "dask":
+        from distributed import Client, LocalCluster
+
+        with (
+            LocalCluster(  # type: ignore[no-untyped-call]
+                n_workers=count, threads_per_worker=1, dashboard_address=None
+            ) as cluster,
+            Client(cluster) as client,  # type: ignore[no-untyped-call]
+        ):
+            client.run(ready)
+            yield client.get_executor(pure=False)
+        return
+    context = multiprocessing.get_context("spawn")
+    all_there = context.Barrier(count)
+    with ProcessPoolExecutor(
+        count, mp_context=context, initializer=ready, initargs=(all_there,)
+    ) as executor:
+        list(executor.map(abs, range(count)))
+        yield executor
+
+
+def ready(all_there: object = None) -> None:
+    """Import and start what a first copy starts, and wait for the other workers."""
+    from aioobs.sync import file
+
+    for module in ("aioobs.s3.transport", "aioobs.s3.wire", "aioobs.transfer.batches"):
+        import_module(module)
+    file.exists(os.curdir)
+    if all_there is not None:
+        all_there.wait()  # type: ignore[attr-defined]
