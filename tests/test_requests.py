@@ -293,8 +293,8 @@ class TestWhatIsSent:
                 os.truncate(file, 2 << 20)
                 with pytest.raises(SourceError, match=r"putFile s3://b/k: .*shorter"):
                     await client.put_object("b", "k", FilePart(open_file.fileno(), 0, 3 << 20))
-        assert len(server.requests) == 1
-        assert len(server.requests[0].body) < 3 << 20
+        # Given up in the middle, it may not even have been seen.
+        assert [len(received.body) < 3 << 20 for received in server.requests] in ([], [True])
 
 
 class TestReading:
