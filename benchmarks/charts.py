@@ -16,12 +16,16 @@ LEFT, BOTTOM, STEP, RISE = 60, 280, 120, 56  # of curves
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #24292f }
 .title { font-weight: 600; font-size: 14px }
-.axis { stroke: #8c959f; fill: none } .ideal { stroke: #8c959f; stroke-dasharray: 5 4; fill: none }
-.curve { stroke-width: 2.5; fill: none }
-.c0 { stroke: #0969da } .c1 { stroke: #bc4c00 } .c2 { stroke: #1a7f37 }
 .bar { fill: #8c959f } .ours { fill: #0969da } .spread { stroke: #24292f; stroke-width: 1.5 }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6edf3 } .bar { fill: #6e7681 } .ours { fill: #4493f8 } .spread { stroke: #e6edf3 }
+}
+"""
+CURVES = """
+.axis { stroke: #8c959f; fill: none } .ideal { stroke: #8c959f; stroke-dasharray: 5 4; fill: none }
+.curve { stroke-width: 2.5; fill: none }
+.c0 { stroke: #0969da } .c1 { stroke: #bc4c00 } .c2 { stroke: #1a7f37 }
+@media (prefers-color-scheme: dark) {
   .c0 { stroke: #4493f8 } .c1 { stroke: #db6d28 } .c2 { stroke: #3fb950 }
 }
 """
@@ -52,7 +56,7 @@ def chart(title: str, rows: Sequence[Row], *, single: bool) -> str:
             f'<line class="spread" {across}/>',
             f'<text x="{max(ends) + 8:.1f}" y="{text}">{told}</text>',
         ]
-    return framed(parts, WIDTH, HEAD + len(shown) * ROW + 4)
+    return framed(parts, HEAD + len(shown) * ROW + 4)
 
 
 def curves(title: str, lines: Mapping[str, Sequence[float]], unit: str) -> str:
@@ -86,12 +90,12 @@ def curves(title: str, lines: Mapping[str, Sequence[float]], unit: str) -> str:
             f'<line class="curve c{index}" x1="{x}" x2="{x + 26}" y1="{y - 4}" y2="{y - 4}"/>',
             f'<text x="{x + 34}" y="{y}">{escape(name)}</text>',
         ]
-    return framed(parts, WIDTH, BOTTOM + 52)
+    return framed([f"<style>{CURVES}</style>", *parts], BOTTOM + 52)
 
 
-def framed(parts: Sequence[str], width: int, height: int) -> str:
-    """Return a picture of a size, with the colours of light and of dark pages."""
-    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
+def framed(parts: Sequence[str], height: int) -> str:
+    """Return a picture with the colours of light and of dark pages."""
+    size = f'width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img"><style>{STYLE}</style>'
     return "\n".join([head, *parts, "</svg>", ""])
 
