@@ -230,8 +230,10 @@ def threads() -> Counter[str]:
 
 
 def descriptors() -> Counter[str]:
+    """Return what is open, but for the one that the event loop of blocking calls keeps."""
     found = []
     for name in os.listdir("/proc/self/fd"):
         with suppress(FileNotFoundError):
             found.append(os.readlink(f"/proc/self/fd/{name}"))
-    return Counter("socket" if path.startswith("socket:") else path for path in found)
+    names = ("socket" if path.startswith("socket:") else path for path in found)
+    return Counter(name for name in names if name != os.devnull)
