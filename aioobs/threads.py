@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from aioobs.caller import on_loop
+from aioobs.calling_thread import on_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

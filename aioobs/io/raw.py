@@ -13,7 +13,7 @@ LETTERS = {"r", "w", "x", "a"}
 class Raw(Protocol):
     """One open object, read or written in a stream, without a buffer for the caller.
 
-    A blocking file begins what reads on the thread of its caller: see `aioobs.caller`.
+    A blocking file begins what reads on the thread of its caller: see `aioobs.calling_thread`.
     """
 
     readable: bool

@@ -8,7 +8,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aioobs.caller import on_loop
+from aioobs.calling_thread import on_loop
 from aioobs.errors import IsADirectory, NotFound, ObjectChanged, ReadError
 from aioobs.s3.body import BufferSink, Memory, MemorySink
 from aioobs.s3.ranges import read_ranges

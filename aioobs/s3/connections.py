@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
-from aioobs.s3.slots import Slots
+from aioobs.s3.concurrency import ConcurrencyLimit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
@@ -48,7 +48,7 @@ class Connections:
         self._session = Transport(config)
         lean = config.transport == "lean" and config.proxy is None
         self._lean = LeanTransport(self._session, config) if lean else None
-        self.slots: Slots = Slots(config.connections)
+        self.slots: ConcurrencyLimit = ConcurrencyLimit(config.connections)
         self.memory: Allowance = Allowance(config.bytes_in_flight)
         self._closing: asyncio.Task[None] | None = None
 

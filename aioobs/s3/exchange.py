@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
-from aioobs.caller import caller, on_loop
+from aioobs.calling_thread import caller, on_loop
 from aioobs.errors import NotFound, ObsError, OperationTimeout
 from aioobs.s3.access import Access
 from aioobs.s3.connections import Connections
-from aioobs.s3.observer import Course, Observer
-from aioobs.s3.parking import Rest, Wait, Whole
+from aioobs.s3.direct_connections import Stopwatch, Unfinished, WholeReply
+from aioobs.s3.idle_timeout import IdleTimeout
+from aioobs.s3.observer import CallInProgress, Observer
 from aioobs.s3.replies import take
 from aioobs.s3.retry import Budget, asks_to_slow_down
-from aioobs.s3.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -59,7 +59,10 @@ class Exchange:
             OperationTimeout: they would.
             ObsError: the last attempt's error.
         """
-        limit, course = self.config.timeout(request.operation), Course(self.observer, request)
+        limit, course = (
+            self.config.timeout(request.operation),
+            CallInProgress(self.observer, request),
+        )
         try:
             if caller.loop is None or begun is not None:
                 result = await self._in_time(course, receive, limit, budget, begun)
@@ -74,7 +77,7 @@ class Exchange:
 
     async def _in_time(
         self,
-        course: Course,
+        course: CallInProgress,
         receive: Callable[[Reply], Awaitable[T]],
         limit: float | None,
         budget: Budget | None,
@@ -93,16 +96,16 @@ class Exchange:
 
     async def _from_here(
         self,
-        course: Course,
+        course: CallInProgress,
         receive: Callable[[Reply], Awaitable[T]],
         limit: float | None,
         budget: Budget | None,
         loop: asyncio.AbstractEventLoop,
     ) -> T:
         """Do as `_in_time` does, on a thread without an event loop as long as all goes well."""
-        request, wait = course.request, Wait(self._idle_timeout(limit), limit)
+        request, wait = course.request, Stopwatch(self._idle_timeout(limit), limit)
         asked = self._ask(request, wait, loop)
-        if isinstance(asked, Whole):
+        if isinstance(asked, WholeReply):
             course.watch, course.reply = wait, asked
             try:
                 result = await take(request, asked, receive)
@@ -119,10 +122,10 @@ class Exchange:
         try:
             await on_loop()
         except BaseException:
-            if isinstance(asked, Rest):
+            if isinstance(asked, Unfinished):
                 asked.give_up()
             raise
-        begun = asked.go_on(request.method) if isinstance(asked, Rest) else asked
+        begun = asked.go_on(request.method) if isinstance(asked, Unfinished) else asked
         try:
             left = None if limit is None else limit - (wait.now() - wait.began)
             result = await self._in_time(course, receive, left, budget, begun)
@@ -134,14 +137,14 @@ class Exchange:
         return result
 
     def _ask(
-        self, request: Request, wait: Wait, loop: asyncio.AbstractEventLoop
-    ) -> Whole | Rest | ObsError | None:
+        self, request: Request, wait: Stopwatch, loop: asyncio.AbstractEventLoop
+    ) -> WholeReply | Unfinished | ObsError | None:
         connections, sign = self._connections.get(loop), self.access.signing_at_once()
         lean = connections.lean(request) if connections else None
         if connections is None or lean is None or sign is None or not connections.slots.enter():
             return None
         try:
-            return lean.parking.ask(request, sign, wait)
+            return lean.direct.ask(request, sign, wait)
         finally:
             connections.slots.leave(loop)
 
@@ -163,7 +166,7 @@ class Exchange:
 
     async def _attempts(
         self,
-        course: Course,
+        course: CallInProgress,
         receive: Callable[[Reply], Awaitable[T]],
         limit: float | None,
         budget: Budget | None,
@@ -201,7 +204,7 @@ class Exchange:
 
     async def _attempt(
         self,
-        course: Course,
+        course: CallInProgress,
         receive: Callable[[Reply], Awaitable[T]],
         limit: float | None,
         begun: Begun | None,
@@ -213,7 +216,7 @@ class Exchange:
 
         async with connections.slots as since:
             origin, target, headers = await self.access.signed(request)
-            with Watch(self._idle_timeout(limit)) as watch:
+            with IdleTimeout(self._idle_timeout(limit)) as watch:
                 course.watch = watch
                 url = origin + target
                 reply = await connections.send(request, url, headers, watch.progress, begun)
@@ -279,7 +282,7 @@ class Exchange:
         connections.retire()
 
 
-def too_late(course: Course, limit: float) -> OperationTimeout:
+def too_late(course: CallInProgress, limit: float) -> OperationTimeout:
     """Return the error for a call that has not come to its end in time."""
     before = f"; the last attempt: {course.error.message}" if course.error else ""
     return OperationTimeout(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from aioobs.errors import ConnectionFailed
 from aioobs.s3 import body as bodies
-from aioobs.s3.lent import Lender
-from aioobs.s3.parking import Parking
+from aioobs.s3.connection_pool import ConnectionPool
+from aioobs.s3.direct_connections import DirectConnections
 from aioobs.s3.request import head_of
 from aioobs.s3.wire import Wire
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from aioobs.config import Config
     from aioobs.s3.body import Body, Sink
-    from aioobs.s3.lent import Lent
+    from aioobs.s3.connection_pool import PooledConnection
     from aioobs.s3.transport import Reply, Transport
 
 __all__ = ["LeanTransport"]
@@ -27,8 +27,8 @@ class LeanTransport:
 
     def __init__(self, session: Transport, config: Config) -> None:
         self._session = session
-        self.lender: Lender = Lender(session, config)
-        self.parking: Parking = Parking(self.wire, config.connections)
+        self.pool: ConnectionPool = ConnectionPool(session, config)
+        self.direct: DirectConnections = DirectConnections(self.wire, config.connections)
 
     async def send(
         self,
@@ -41,7 +41,7 @@ class LeanTransport:
         """Do as `Transport.send` does."""
         start = url.index("/", 8)
         origin, target = url[:start], url[start:]
-        lent = await self.lender.borrow(origin)
+        lent = await self.pool.borrow(origin)
         if lent is None:
             return await self._session.send(method, url, headers, body, progress)
         wire = self.wire(lent, method)
@@ -53,9 +53,9 @@ class LeanTransport:
             raise
         return await self.answer(wire, method, url, headers, body, progress)
 
-    def wire(self, lent: Lent, method: str) -> Wire:
+    def wire(self, lent: PooledConnection, method: str) -> Wire:
         """Return what a request with *method* and its answer are on a connection."""
-        return Wire(self.lender, lent, method=method)
+        return Wire(self.pool, lent, method=method)
 
     async def answer(
         self,
@@ -78,7 +78,7 @@ class LeanTransport:
             return LeanReply(wire)
         wire.close()
         origin = url[: url.index("/", 8)]
-        self.lender.distrust(origin)  # it would be the same the next time
+        self.pool.distrust(origin)  # it would be the same the next time
         if method in ("GET", "HEAD"):
             return await self._session.send(method, url, headers, body, progress)
         raise ConnectionFailed(f"{origin} gave an answer of a kind that is not known here")
@@ -88,18 +88,18 @@ class LeanTransport:
 
         TLS is spoken by the event loop alone.
         """
-        if origin.startswith("http:") and self.parking.has_room():
-            lent = self.lender.take_idle(origin)
+        if origin.startswith("http:") and self.direct.has_room():
+            lent = self.pool.take_idle(origin)
             if lent is not None:
                 try:
-                    self.parking.add(lent)
+                    self.direct.add(lent)
                 except OSError:
-                    self.lender.give_back(lent)
+                    self.pool.give_back(lent)
 
     def close(self) -> None:
         """Give the connections that nobody uses back."""
-        self.parking.close()
-        self.lender.close()
+        self.direct.close()
+        self.pool.close()
 
 
 class LeanReply:

@@ -17,13 +17,13 @@ from aioobs.s3.retry import retry_after
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from aioobs.s3.head import Head
-    from aioobs.s3.parking import Wait
+    from aioobs.s3.direct_connections import Stopwatch
+    from aioobs.s3.idle_timeout import IdleTimeout
     from aioobs.s3.request import Request
+    from aioobs.s3.response_head import Head
     from aioobs.s3.transport import Reply
-    from aioobs.s3.watch import Watch
 
-__all__ = ["Attempt", "Call", "Course", "Observer", "Stats", "request_id"]
+__all__ = ["Attempt", "Call", "CallInProgress", "Observer", "Stats", "request_id"]
 
 BOUNDS: tuple[float, ...] = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
@@ -195,10 +195,10 @@ class Observer:
         self.called(Call(attempt.operation, attempt.url, attempt.began, seconds, (attempt,), None))
 
 
-class Course:
+class CallInProgress:
     """A call on its way; who sends an attempt leaves its watch here, and the answer."""
 
-    watch: Watch | Wait | None = None
+    watch: IdleTimeout | Stopwatch | None = None
     reply: Reply | None = None
     error: ObsError | None = None
     """Why the last attempt failed."""

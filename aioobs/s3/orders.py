@@ -16,7 +16,7 @@ from aioobs.s3.xml import unquote_etag
 
 if TYPE_CHECKING:
     from aioobs.s3.exchange import Begun, Exchange
-    from aioobs.s3.head import Head
+    from aioobs.s3.response_head import Head
 
 __all__ = ["CopyOrder", "GetOrder", "PutOrder"]
 

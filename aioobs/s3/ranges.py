@@ -6,7 +6,7 @@ import mmap
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from aioobs.caller import on_loop
+from aioobs.calling_thread import on_loop
 from aioobs.errors import ReadError
 from aioobs.s3.body import BufferSink
 from aioobs.s3.parts import cut

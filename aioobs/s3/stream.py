@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING
 
 from aioobs.errors import ObsError
 from aioobs.s3.body import FilePart, size_of
-from aioobs.s3.failures import stalled
-from aioobs.s3.head import LONGEST_HEAD, parse_head
+from aioobs.s3.connection_errors import stalled
 from aioobs.s3.request import head_of
+from aioobs.s3.response_head import LONGEST_HEAD, parse_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aioobs.s3.connection_pool import PooledConnection
     from aioobs.s3.exchange import Begun, Exchange
-    from aioobs.s3.head import Head
     from aioobs.s3.lean import LeanTransport
-    from aioobs.s3.lent import Lent
     from aioobs.s3.request import Request, Sign
+    from aioobs.s3.response_head import Head
     from aioobs.s3.wire import Wire
 
     Orders = Callable[[], "Order | None"]
@@ -86,7 +86,7 @@ async def follow(
     async with connections.slots:
         try:
             sign = await exchange.access.signing()
-            lent = await lean.lender.borrow(sign(order.request)[0])
+            lent = await lean.pool.borrow(sign(order.request)[0])
         except ObsError as error:
             return order, error
         if lent is None:
@@ -124,7 +124,12 @@ class Lane:
     _timer: asyncio.TimerHandle
 
     def __init__(
-        self, exchange: Exchange, lean: LeanTransport, lent: Lent, orders: Orders, sign: Sign
+        self,
+        exchange: Exchange,
+        lean: LeanTransport,
+        lent: PooledConnection,
+        orders: Orders,
+        sign: Sign,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._observer = exchange.observer
@@ -176,7 +181,7 @@ class Lane:
     def _leave(self, stopped: Stopped | None) -> None:
         """Give the connection back, for all that was asked on it has been answered."""
         if self._lent.is_good():
-            self._lean.lender.give_back(self._lent)
+            self._lean.pool.give_back(self._lent)
         else:
             self._lent.close()
         self._stopped.set_result(stopped)

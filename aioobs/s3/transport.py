@@ -22,7 +22,7 @@ from yarl import URL
 
 from aioobs.errors import ConfigError, ConnectionFailed, ObsError, ProtocolError, ReadError
 from aioobs.s3 import body as bodies
-from aioobs.s3.failures import tls_hint, unanswered, unconnected, without_tls
+from aioobs.s3.connection_errors import tls_hint, unanswered, unconnected, without_tls
 from aioobs.s3.tls import context_for
 from aioobs.threads import in_thread
 

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aioobs.errors import ConnectionFailed, ReadError
 from aioobs.s3 import body as bodies
-from aioobs.s3.failures import tls_hint, unanswered
-from aioobs.s3.head import LONGEST_HEAD, dechunked, is_foreign, may_become_head, parse_head
+from aioobs.s3.connection_errors import tls_hint, unanswered
 from aioobs.s3.pump import can_pump, receive_into, send_body
 from aioobs.s3.request import JOINED
+from aioobs.s3.response_head import LONGEST_HEAD, dechunked, is_foreign, may_become_head, parse_head
 from aioobs.s3.tls import SharedTLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aioobs.s3.body import Body
-    from aioobs.s3.head import Head
-    from aioobs.s3.lent import Lender, Lent
+    from aioobs.s3.connection_pool import ConnectionPool, PooledConnection
+    from aioobs.s3.response_head import Head
 
 __all__ = ["Wire"]
 
@@ -57,10 +57,10 @@ class Wire:
         "_data_expected",
         "_error",
         "_keep",
-        "_lender",
         "_lent",
         "_loop",
         "_origin",
+        "_pool",
         "_sent",
         "_strange",
         "_unsure",
@@ -74,10 +74,10 @@ class Wire:
 
     answer: Head
 
-    def __init__(self, lender: Lender, lent: Lent, *, method: str) -> None:
+    def __init__(self, pool: ConnectionPool, lent: PooledConnection, *, method: str) -> None:
         self._loop = asyncio.get_running_loop()
-        self._lender = lender
-        self._lent: Lent | None = lent
+        self._pool = pool
+        self._lent: PooledConnection | None = lent
         self.transport: asyncio.Transport = lent.transport
         self._origin = lent.origin
         self.progress: Callable[[], None] = nothing
@@ -236,7 +236,7 @@ class Wire:
             self.close()
         else:
             lent, self._lent = self._lent, None
-            self._lender.give_back(lent)
+            self._pool.give_back(lent)
 
     def close(self) -> None:
         """Close the connection, unless it has been given back."""
@@ -287,7 +287,7 @@ class Wire:
         except ValueError as exc:
             self._error = ReadError(f"the answer of {self._origin} has bad chunks: {exc}")
             self._keep = False
-            self._lender.distrust(self._origin)  # they may be good ones, with trailers
+            self._pool.distrust(self._origin)  # they may be good ones, with trailers
         else:
             if found is None:
                 return

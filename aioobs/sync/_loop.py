@@ -19,7 +19,7 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Iterator
 from typing import Any, Generic, TypeVar
 
-from aioobs.caller import caller
+from aioobs.calling_thread import caller
 from aioobs.loops import new_event_loop
 
 T = TypeVar("T")
@@ -274,7 +274,7 @@ class LoopThread:
         return call.outcome()
 
     def run_here(self, coroutine: Coroutine[Any, Any, T], *, insist: bool = False) -> T:
-        """Do as `run`, but begin on this thread: see `aioobs.caller`."""
+        """Do as `run`, but begin on this thread: see `aioobs.calling_thread`."""
         loop = self._loop
         if loop is None or self._ended or self.is_current():
             return self.run(coroutine, insist=insist)

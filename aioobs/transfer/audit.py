@@ -13,11 +13,11 @@ from aioobs.generators import Owned
 from aioobs.s3.parts import cut
 from aioobs.threads import in_thread
 from aioobs.transfer.content import Place, agrees, are_same, has_same_bytes, is_digest, opened
-from aioobs.transfer.crew import Crew
 from aioobs.transfer.failures import concerns_all
 from aioobs.transfer.jobs import is_folder, look, unencodable
 from aioobs.transfer.merge import Side, pairs
 from aioobs.transfer.plan import Job, place_below
+from aioobs.transfer.scheduler import Scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -94,7 +94,7 @@ async def audit(
 ) -> Report:
     """Compare what is at two places; see `aioobs.verify`."""
     view = View(client, source, target, read, threads, found)
-    await view.crew.run(view.trees() if await is_folder(client, source) else view.files())
+    await view.scheduler.run(view.trees() if await is_folder(client, source) else view.files())
     return view.report
 
 
@@ -114,7 +114,7 @@ class View:
         found: Callable[[Finding], object],
     ) -> None:
         self.report: Report = Report()
-        self.crew: Crew = Crew(client, threads)
+        self.scheduler: Scheduler = Scheduler(client, threads)
         self._client = client
         self._roots = (source, target)
         self._read: Read = read
@@ -126,7 +126,7 @@ class View:
         await look(self._client, Job(source, target))  # or else there is nothing
         first, second = await self._look_at(source), await self._look_at(target)
         if first or second:
-            self.crew.add(partial(self._compare, first, second))
+            self.scheduler.add(partial(self._compare, first, second))
 
     async def trees(self) -> None:
         """Have all files below two folders compared, as both are listed.
@@ -157,8 +157,8 @@ class View:
             await self._add(task, first, second)
 
     async def _add(self, task: Task, first: Item | None, second: Item | None) -> None:
-        await self.crew.room()
-        self.crew.add(partial(task, first, second))
+        await self.scheduler.room()
+        self.scheduler.add(partial(task, first, second))
 
     async def _find(self, first: Item | None, second: Item | None) -> None:
         """Compare a file with its like, if there is one after all."""
@@ -178,7 +178,7 @@ class View:
             await self._compare(first, second)
 
     async def _compare(self, first: Item | None, second: Item | None) -> None:
-        self._tell(await compared(self._client, self.crew, first, second, self._read))
+        self._tell(await compared(self._client, self.scheduler, first, second, self._read))
 
     def _tell(self, finding: Finding) -> None:
         self.report.add(finding)
@@ -229,7 +229,7 @@ async def look_locally(name: str, path: str) -> Item | None:
 
 
 async def compared(
-    client: Client, crew: Crew, first: Item | None, second: Item | None, read: Read
+    client: Client, scheduler: Scheduler, first: Item | None, second: Item | None, read: Read
 ) -> Finding:
     """Return what is to say of one name."""
     if first is None or second is None:
@@ -244,7 +244,7 @@ async def compared(
     if first.size != second.size:
         return Finding(name, "different", f"{first.size} bytes became {second.size}")
     try:
-        same = await is_same(client, crew, first, second, read)
+        same = await is_same(client, scheduler, first, second, read)
     except OSError as failed:
         if concerns_all(failed):
             raise
@@ -254,13 +254,15 @@ async def compared(
     return Finding(name, "same") if same else Finding(name, "different", "another content")
 
 
-async def is_same(client: Client, crew: Crew, first: Item, second: Item, read: Read) -> bool | None:
+async def is_same(
+    client: Client, scheduler: Scheduler, first: Item, second: Item, read: Read
+) -> bool | None:
     """Tell whether two files of one size have one content, as far as that may be looked into."""
     one, other = first.place, second.place
     if not first.size:
         return True
     if read == "all" or (read == "local" and isinstance(one, str) and isinstance(other, str)):
-        return await same_bytes(client, crew, first, second)
+        return await same_bytes(client, scheduler, first, second)
     if not isinstance(one, str) and not isinstance(other, str):
         if first.etag == second.etag and is_digest(first.etag):
             return True
@@ -275,8 +277,8 @@ async def is_same(client: Client, crew: Crew, first: Item, second: Item, read: R
     return found
 
 
-async def same_bytes(client: Client, crew: Crew, first: Item, second: Item) -> bool:
-    """Tell whether two files have the same bytes, which are read by the whole crew."""
+async def same_bytes(client: Client, scheduler: Scheduler, first: Item, second: Item) -> bool:
+    """Tell whether two files have the same bytes, which are read by all workers."""
     same = True
     one, other = Place(first.place, first.etag), Place(second.place, second.etag)
 
@@ -285,5 +287,5 @@ async def same_bytes(client: Client, crew: Crew, first: Item, second: Item) -> b
         if same and not await has_same_bytes(client, one, other, offset, size):
             same = False
 
-    await crew.share([partial(check, *part) for part in cut(first.size, RANGE)])
+    await scheduler.share([partial(check, *part) for part in cut(first.size, RANGE)])
     return same

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from aioobs.errors import ConfigError
 from aioobs.s3.client import Client
-from aioobs.transfer.crew import Crew
 from aioobs.transfer.failures import told
 from aioobs.transfer.mover import Mover
 from aioobs.transfer.pieces import Piece, move_piece
 from aioobs.transfer.plan import PLAIN, Care, Job, Versions
 from aioobs.transfer.progress import Meter
+from aioobs.transfer.scheduler import Scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,12 +56,12 @@ async def do_batch(
 ) -> Outcome:
     """Do a batch with so many requests at a time; raises nothing but a cancellation."""
     results: list[Result] = [None] * len(items)
-    crew, meter = Crew(client, threads), Meter(None)
-    mover = Mover(client, crew, meter, care)
+    scheduler, meter = Scheduler(client, threads), Meter(None)
+    mover = Mover(client, scheduler, meter, care)
 
     async def move(number: int, piece: Piece) -> None:
         try:
-            results[number] = await move_piece(client, crew, meter, piece, care)
+            results[number] = await move_piece(client, scheduler, meter, piece, care)
         except OSError as error:
             results[number] = told(error, piece.job)
 
@@ -71,13 +71,13 @@ async def do_batch(
     async def feed() -> None:
         for number, item in enumerate(items):
             if isinstance(item, Piece):
-                crew.add(partial(move, number, item))
+                scheduler.add(partial(move, number, item))
             else:
                 await mover.add(item, partial(ended, number))
 
     error: Exception | None = None
     try:
-        await crew.run(feed())
+        await scheduler.run(feed())
         await mover.settle()
     except Exception as failed:  # noqa: BLE001 - raised by the driver
         error = portable(failed)

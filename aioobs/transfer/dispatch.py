@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Protocol
 from aioobs.errors import WorkerLost
 from aioobs.threads import in_thread, to_its_end
 from aioobs.transfer.batches import Outcome, run_batch, weight
-from aioobs.transfer.crew import first_of
 from aioobs.transfer.failures import told
 from aioobs.transfer.jobs import look, looked
 from aioobs.transfer.pieces import Piece, big_file_of, is_big
 from aioobs.transfer.plan import Job, Versions
+from aioobs.transfer.scheduler import first_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence

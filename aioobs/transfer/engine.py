@@ -286,9 +286,9 @@ async def put(
         etag = await run.mover.upload_parts(target, size, partial(slice_of, body), guard, headers)
 
     async def feed() -> None:
-        run.crew.add(task)
+        run.scheduler.add(task)
 
-    await run.crew.run(feed())
+    await run.scheduler.run(feed())
     return etag
 
 

@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from aioobs.s3.parts import Part
     from aioobs.store.source import Source
     from aioobs.store.upload import Guard, Headers
-    from aioobs.transfer.crew import Crew
     from aioobs.transfer.journal import Journal
     from aioobs.transfer.plan import Job
     from aioobs.transfer.progress import Meter
     from aioobs.transfer.resume import Started
+    from aioobs.transfer.scheduler import Scheduler
     from aioobs.transfer.small import Ended
     from aioobs.url import ObjectURL
 
@@ -51,12 +51,12 @@ LOOKS = 3  # at an object that is replaced again and again
 
 
 class Mover:
-    """Copies files with the help of a crew, and counts what has moved."""
+    """Copies files with the help of a scheduler, and counts what has moved."""
 
     def __init__(
         self,
         client: Client,
-        crew: Crew,
+        scheduler: Scheduler,
         meter: Meter,
         care: Care = PLAIN,
         journal: Journal | None = None,
@@ -66,13 +66,13 @@ class Mover:
         self.journal = journal
         self.folders: FolderSync | None = FolderSync() if care.durable else None
         self.config: Config = client.config
-        self.crew = crew
+        self.scheduler = scheduler
         self.meter = meter
-        self._small = SmallFiles(client, crew, meter, self._add_by_itself, care)
+        self._small = SmallFiles(client, scheduler, meter, self._add_by_itself, care)
 
     async def add(self, job: Job, ended: Ended) -> None:
         """Have a file copied, once there is room in the queue; *ended* is told how that went."""
-        await self.crew.room()
+        await self.scheduler.room()
         if self._small.take(job):
             await self._small.add(job, ended)
         else:
@@ -88,7 +88,7 @@ class Mover:
         await self._small.aclose()
 
     def _add_by_itself(self, job: Job, ended: Ended) -> None:
-        self.crew.add(partial(self._do, job, ended))
+        self.scheduler.add(partial(self._do, job, ended))
 
     async def _do(self, job: Job, ended: Ended) -> None:
         try:
@@ -185,7 +185,7 @@ class Mover:
                         crc = await in_thread(checksum, draft.descriptor, part.offset, part.size)
                     journal.part(target, started.at, part.number, crc)
 
-            await self.crew.share([partial(fetch, part) for part in started.parts])
+            await self.scheduler.share([partial(fetch, part) for part in started.parts])
             return await self.publish(draft, source, etag, size, started)
         except ObjectChanged:
             self.meter.moved(-counted)  # it all begins anew
@@ -256,7 +256,7 @@ class Mover:
 
         upload = MultipartUpload(
             self.client,
-            self.crew,
+            self.scheduler,
             self.meter,
             self.journal,
             target,
@@ -313,7 +313,7 @@ class Mover:
 
         upload = MultipartUpload(
             self.client,
-            self.crew,
+            self.scheduler,
             self.meter,
             self.journal,
             target,

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from aioobs.s3.client import Client
     from aioobs.s3.parts import Part
-    from aioobs.transfer.crew import Crew
     from aioobs.transfer.journal import Journal
     from aioobs.transfer.progress import Meter
     from aioobs.transfer.resume import Started
+    from aioobs.transfer.scheduler import Scheduler
     from aioobs.url import ObjectURL
 
 __all__ = ["COPIED_PART", "MultipartUpload", "copy_part", "fetch_part"]
@@ -65,10 +65,10 @@ async def copy_part(
 
 @dataclass
 class MultipartUpload:
-    """An object whose parts the whole crew sends: all of them, or nothing is left."""
+    """An object whose parts all workers send: all of them, or nothing is left."""
 
     client: Client
-    crew: Crew
+    scheduler: Scheduler
     meter: Meter
     journal: Journal | None
     target: ObjectURL
@@ -134,7 +134,7 @@ class MultipartUpload:
             self.meter.moved(counted)
             if started.etag:
                 return started.etag
-            await self.crew.share([partial(send, part) for part in started.missing])
+            await self.scheduler.share([partial(send, part) for part in started.missing])
             if isinstance(self.source, Source):
                 self.source.check()
             elif self.source is not None:

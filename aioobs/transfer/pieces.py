@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
     from aioobs.s3.client import Client
     from aioobs.s3.parts import Part
-    from aioobs.transfer.crew import Crew
     from aioobs.transfer.mover import Mover
     from aioobs.transfer.plan import Care, Job
     from aioobs.transfer.progress import Meter
+    from aioobs.transfer.scheduler import Scheduler
 
 __all__ = ["BigFile", "Download", "Piece", "Upload", "big_file_of", "is_big", "move_piece"]
 
@@ -275,14 +275,14 @@ def as_object(place: ObjectURL | str) -> ObjectURL:
 
 
 async def move_piece(
-    client: Client, crew: Crew, meter: Meter, piece: Piece, care: Care
+    client: Client, scheduler: Scheduler, meter: Meter, piece: Piece, care: Care
 ) -> dict[int, str]:
-    """Move the parts of a piece, within a task of the crew.
+    """Move the parts of a piece, within a task of the scheduler.
 
     Return their ETags, or of those that came the sums.
     """
     if piece.draft:
-        return await fetch_piece(client, crew, meter, piece)
+        return await fetch_piece(client, scheduler, meter, piece)
     source, target = piece.job.source, as_object(piece.job.target)
     etags: dict[int, str] = {}
 
@@ -291,7 +291,7 @@ async def move_piece(
             etags[part.number] = await send(part)
             meter.moved(part.size)
 
-        await crew.share([partial(one, part) for part in piece.parts])
+        await scheduler.share([partial(one, part) for part in piece.parts])
 
     if not isinstance(source, str):
         await send_all(partial(copy_part, client, source, piece.job.etag, target, piece.upload_id))
@@ -313,7 +313,9 @@ async def move_piece(
     return etags
 
 
-async def fetch_piece(client: Client, crew: Crew, meter: Meter, piece: Piece) -> dict[int, str]:
+async def fetch_piece(
+    client: Client, scheduler: Scheduler, meter: Meter, piece: Piece
+) -> dict[int, str]:
     """Write the parts of a piece to the draft; return their sums, as far as those are wanted."""
     source = as_object(piece.job.source)
     descriptor = -1
@@ -336,7 +338,7 @@ async def fetch_piece(client: Client, crew: Crew, meter: Meter, piece: Piece) ->
 
     try:
         await in_thread(open_draft)
-        await crew.share([partial(one, part) for part in piece.parts])
+        await scheduler.share([partial(one, part) for part in piece.parts])
     finally:
         if descriptor >= 0:
             os.close(descriptor)

@@ -9,11 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from aioobs.errors import NameConflict, TransferFailed
-from aioobs.transfer.crew import Crew
 from aioobs.transfer.jobs import looked
 from aioobs.transfer.mover import Mover
 from aioobs.transfer.plan import PLAIN, Care
 from aioobs.transfer.progress import Meter, ReportFailed
+from aioobs.transfer.scheduler import Scheduler
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -75,9 +75,9 @@ class Run:
         self.copied = copied
         self.care = care
         self.journal = journal
-        self.crew: Crew = Crew(client, workers)
+        self.scheduler: Scheduler = Scheduler(client, workers)
         self.meter: Meter = Meter(progress)
-        self.mover: Mover = Mover(client, self.crew, self.meter, care, journal)
+        self.mover: Mover = Mover(client, self.scheduler, self.meter, care, journal)
         self.failures: list[OSError] = []
         self._unchecked = 0
         self._first_unchecked = ""
@@ -115,7 +115,7 @@ class Run:
     async def take(self, queue: JobQueue, *, others: bool = False) -> None:
         """Do the jobs of a queue, or those that are left by *others* who take from it as well."""
         try:
-            await self.crew.run(self._feed(queue, others=others))
+            await self.scheduler.run(self._feed(queue, others=others))
         finally:
             await self.mover.aclose()
 

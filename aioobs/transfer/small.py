@@ -17,7 +17,7 @@ from aioobs.s3.orders import CopyOrder, GetOrder, PutOrder
 from aioobs.store.draft import Draft, make_folder
 from aioobs.store.local import local_errors
 from aioobs.store.source import READING, check_regular
-from aioobs.transfer.errands import Errand, Errands
+from aioobs.transfer.batched_calls import BatchedCalls, Errand
 from aioobs.transfer.failures import told
 from aioobs.transfer.plan import Versions
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from aioobs.s3.client import Client
     from aioobs.s3.connections import Allowance
-    from aioobs.transfer.crew import Crew
     from aioobs.transfer.plan import Care, Job
     from aioobs.transfer.progress import Meter
+    from aioobs.transfer.scheduler import Scheduler
     from aioobs.url import ObjectURL
 
     Ended = Callable[[Job, Versions | OSError], None]
@@ -40,11 +40,11 @@ MOST_FOLDERS = 10_000
 
 
 class SmallFiles:
-    """Copies small files with the help of a crew.
+    """Copies small files with the help of a scheduler.
 
     Args:
         client: The store.
-        crew: Sends the requests.
+        scheduler: Sends the requests.
         meter: Counts what has moved.
         otherwise: Has a file copied that cannot be copied here.
         care: How sure a copy has to be.
@@ -53,15 +53,15 @@ class SmallFiles:
     def __init__(
         self,
         client: Client,
-        crew: Crew,
+        scheduler: Scheduler,
         meter: Meter,
         otherwise: Callable[[Job, Ended], None],
         care: Care,
     ) -> None:
-        self.crew = crew
+        self.scheduler = scheduler
         self.meter = meter
         self.otherwise = otherwise
-        self.errands: Errands = Errands(crew.fail)
+        self.calls: BatchedCalls = BatchedCalls(scheduler.fail)
         self._client = client
         self._memory: Allowance | None = None
         self._held = 0
@@ -87,8 +87,8 @@ class SmallFiles:
         """Have a file copied, once there is memory for it, or without *wait* only if there is."""
         source, target, size = job.source, job.target, job.size or 0
         if not isinstance(source, str) and not isinstance(target, str):
-            self.crew.begin()
-            self.crew.add_order(Copy(File(self, job, 0, ended), source, target))
+            self.scheduler.begin()
+            self.scheduler.add_order(Copy(File(self, job, 0, ended), source, target))
             return True
         if self._memory is None:
             self._memory = (await self._client.connections()).memory
@@ -96,13 +96,13 @@ class SmallFiles:
             return False
         held = await self._memory.acquire(size)
         self._held += held
-        self.crew.begin()
+        self.scheduler.begin()
         file = File(self, job, held, ended)
         if isinstance(source, str):
             read = partial(read_small, source, size, job.changed_nsec, with_md5=self.checks)
-            self.errands.post(read, file.read)
+            self.calls.post(read, file.read)
         else:
-            self.crew.add_order(Download(file, source, size))
+            self.scheduler.add_order(Download(file, source, size))
         return True
 
     def release(self, held: int) -> None:
@@ -114,7 +114,7 @@ class SmallFiles:
     async def aclose(self) -> None:
         """Let go of everything, whether or not it is done."""
         try:
-            await self.errands.aclose()
+            await self.calls.aclose()
         finally:
             self.release(self._held)
 
@@ -138,14 +138,14 @@ class File:
         elif errand.result is None or isinstance(target, str):
             self.leave()  # it has been written to since it was found
         else:
-            self.line.crew.add_order(Upload(self, target, *errand.result))
+            self.line.scheduler.add_order(Upload(self, target, *errand.result))
 
     def came(self, body: list[memoryview]) -> None:
         """Take the content of an object."""
         job, new_folders = self.job, self.line.new_folders
         md5 = job.etag if self.line.checks else ""
         write = partial(write_small, str(job.target), body, job.mtime_nsec, new_folders, md5)
-        self.line.errands.post(write, self.written)
+        self.line.calls.post(write, self.written)
 
     def written(self, errand: Errand[str | None]) -> None:
         """Take that the local file is there."""
@@ -161,13 +161,13 @@ class File:
         self.line.release(self.held)
         self.line.meter.moved(self.job.size or 0)
         self.ended(self.job, Versions(self.job.version, version))
-        self.line.crew.end()
+        self.line.scheduler.end()
 
     def leave(self) -> None:
         """Leave the file to others."""
         self.line.release(self.held)
         self.line.otherwise(self.job, self.ended)
-        self.line.crew.end()
+        self.line.scheduler.end()
 
     def failed(self, error: Exception) -> None:
         """Tell that the file cannot be copied."""
@@ -175,7 +175,7 @@ class File:
             raise error
         self.line.release(self.held)
         self.ended(self.job, told(error, self.job))
-        self.line.crew.end()
+        self.line.scheduler.end()
 
 
 class Download(GetOrder):

@@ -29,8 +29,8 @@ from aioobs.s3.client import Client
 from aioobs.tasks import Tasks
 from aioobs.threads import in_thread, settled, to_its_end
 from aioobs.transfer.batches import do_batch
-from aioobs.transfer.crew import first_of
 from aioobs.transfer.dispatch import BATCHES_AHEAD, Dispatch
+from aioobs.transfer.scheduler import first_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

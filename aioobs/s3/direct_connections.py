@@ -17,20 +17,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aioobs.errors import ObsError, ReadError
 from aioobs.s3.body import FilePart, size_of
-from aioobs.s3.failures import stalled, unanswered
-from aioobs.s3.head import may_become_head, parse_head
+from aioobs.s3.connection_errors import stalled, unanswered
 from aioobs.s3.request import JOINED, head_of
+from aioobs.s3.response_head import may_become_head, parse_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from aioobs.s3.body import Sink
-    from aioobs.s3.head import Head
-    from aioobs.s3.lent import Lent
+    from aioobs.s3.connection_pool import PooledConnection
     from aioobs.s3.request import Request, Sign
+    from aioobs.s3.response_head import Head
     from aioobs.s3.wire import Wire
 
-__all__ = ["Parking", "Rest", "Wait", "Whole"]
+__all__ = ["DirectConnections", "Stopwatch", "Unfinished", "WholeReply"]
 
 IDLE = 1.0  # seconds without a request, after which a connection goes back to the event loop
 FIRST = 72 * 1024  # bytes that are asked of the socket at first
@@ -38,7 +38,7 @@ LONGEST_WAIT = 1e6  # seconds: poll takes milliseconds in 31 bits
 LONGEST = 256 * 1024  # bytes of a body
 
 
-class Whole:
+class WholeReply:
     """A `Reply` that has come as a whole."""
 
     def __init__(self, head: Head, body: list[bytes]) -> None:
@@ -65,24 +65,24 @@ class Whole:
         """Nothing is open."""
 
 
-class Rest(NamedTuple):
+class Unfinished(NamedTuple):
     """A request whose answer is not short and plain, and what has come of that."""
 
-    parking: Parking
-    line: Line
+    pool: DirectConnections
+    line: DirectConnection
     data: bytes
 
     def go_on(self, method: str) -> Wire:
         """Return what the request and its answer are on the event loop."""
-        return self.parking.go_on(self.line, self.data, method)
+        return self.pool.go_on(self.line, self.data, method)
 
     def give_up(self) -> None:
         """End it, from any thread."""
-        self.parking.drop(self.line)
+        self.pool.drop(self.line)
 
 
-class Wait:
-    """The waits of one attempt, as `Watch` has it for those on the event loop."""
+class Stopwatch:
+    """The waits of one attempt, as `IdleTimeout` has it for those on the event loop."""
 
     def __init__(self, seconds: float, limit: float | None) -> None:
         self._seconds = min(seconds, LONGEST_WAIT)
@@ -109,13 +109,13 @@ class Wait:
         return time.monotonic()
 
 
-class Line:
+class DirectConnection:
     """A connection that a thread speaks on."""
 
     __slots__ = ("_poll", "_socket", "idle_since", "lent")
 
-    def __init__(self, lent: Lent) -> None:
-        self.lent: Lent = lent
+    def __init__(self, lent: PooledConnection) -> None:
+        self.lent: PooledConnection = lent
         self.idle_since: float = time.monotonic()
         # A descriptor of its own: the event loop may close the other one at any time.
         number = lent.transport.get_extra_info("socket").fileno()
@@ -132,7 +132,7 @@ class Line:
         """Tell whether nothing has come, nor the end."""
         return not (self.lent.transport.is_closing() or self._poll.poll(0))
 
-    def ask(self, request: bytes, wait: Wait, *, body_expected: bool) -> Whole | bytes:
+    def ask(self, request: bytes, wait: Stopwatch, *, body_expected: bool) -> WholeReply | bytes:
         """Send a request, and return the answer, or what has come of it if there is more to it.
 
         Raises:
@@ -164,9 +164,9 @@ class Line:
             raise ReadError(
                 f"the answer of {origin} broke off, {missing} bytes short: {exc}"
             ) from exc
-        return Whole(head, body)
+        return WholeReply(head, body)
 
-    def _send(self, request: bytes, wait: Wait) -> None:
+    def _send(self, request: bytes, wait: Stopwatch) -> None:
         sent = self._socket.send(request)
         while sent < len(request):
             writable = select.poll()
@@ -175,7 +175,7 @@ class Line:
             with suppress(BlockingIOError):
                 sent += self._socket.send(memoryview(request)[sent:])
 
-    def _receive(self, size: int, wait: Wait) -> bytes:
+    def _receive(self, size: int, wait: Stopwatch) -> bytes:
         wait.on(self._poll)
         data = self._socket.recv(size)
         if not data:
@@ -183,28 +183,28 @@ class Line:
         return data
 
 
-class Parking:
+class DirectConnections:
     """The connections of an event loop that threads may take.
 
     What other threads call is said to be for any thread; everything else is for the loop's.
     """
 
-    def __init__(self, wire: Callable[[Lent, str], Wire], most: int) -> None:
+    def __init__(self, wire: Callable[[PooledConnection, str], Wire], most: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._wire = wire
         self._most = most
-        self._free: dict[str, list[Line]] = {}
+        self._free: dict[str, list[DirectConnection]] = {}
         self._count = 0  # those in use as well
         self._look: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def add(self, lent: Lent) -> None:
+    def add(self, lent: PooledConnection) -> None:
         """Let threads have a connection on which all is said and done.
 
         Raises:
             OSError: there are no descriptors left; it is as it was.
         """
-        line = Line(lent)
+        line = DirectConnection(lent)
         lent.transport.pause_reading()
         self._count += 1
         self._free.setdefault(lent.origin, []).append(line)
@@ -215,7 +215,7 @@ class Parking:
         """Tell whether there may be one more."""
         return self._count < self._most and not self._closed
 
-    def _take(self, origin: str) -> Line | None:
+    def _take(self, origin: str) -> DirectConnection | None:
         free = self._free.get(origin)
         while free:
             try:
@@ -227,7 +227,7 @@ class Parking:
             self.drop(line)
         return None
 
-    def _put(self, line: Line) -> None:
+    def _put(self, line: DirectConnection) -> None:
         line.idle_since = time.monotonic()
         free = self._free[line.lent.origin]
         free.append(line)
@@ -236,7 +236,9 @@ class Parking:
                 free.remove(line)
                 self.drop(line)
 
-    def ask(self, request: Request, sign: Sign, wait: Wait) -> Whole | Rest | ObsError | None:
+    def ask(
+        self, request: Request, sign: Sign, wait: Stopwatch
+    ) -> WholeReply | Unfinished | ObsError | None:
         """Send a request and return what came of it, from any thread.
 
         `None`: it has not been sent, and has to be from the event loop.
@@ -261,17 +263,17 @@ class Parking:
             self.drop(line)
             raise
         if isinstance(answer, bytes):
-            return Rest(self, line, answer)
+            return Unfinished(self, line, answer)
         self._put(line)
         return answer
 
-    def drop(self, line: Line) -> None:
+    def drop(self, line: DirectConnection) -> None:
         """Close a connection, from any thread."""
         line.close()
         with suppress(RuntimeError):  # the loop is closed, and has closed it
             self._loop.call_soon_threadsafe(self._end, line)
 
-    def go_on(self, line: Line, data: bytes, method: str) -> Wire:
+    def go_on(self, line: DirectConnection, data: bytes, method: str) -> Wire:
         """Return what a request and its answer, of which *data* have come, are on the loop."""
         self._take_off(line)
         wire = self._wire(line.lent, method)
@@ -280,12 +282,12 @@ class Parking:
             wire.lost(None)
         return wire
 
-    def _take_off(self, line: Line) -> None:
+    def _take_off(self, line: DirectConnection) -> None:
         self._count -= 1
         line.close()
         line.lent.transport.resume_reading()
 
-    def _end(self, line: Line) -> None:
+    def _end(self, line: DirectConnection) -> None:
         self._count -= 1
         line.lent.close()
 
@@ -294,7 +296,7 @@ class Parking:
         self._return([line for free in self._free.values() for line in free], before)
         self._look = self._loop.call_later(IDLE, self._return_idle) if self._count else None
 
-    def _return(self, lines: list[Line], before: float) -> None:
+    def _return(self, lines: list[DirectConnection], before: float) -> None:
         for line in lines:
             if line.idle_since <= before:
                 with suppress(ValueError):  # a thread has taken it meanwhile

@@ -12,7 +12,7 @@ from aioobs.threads import in_thread, settled
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Errand", "Errands"]
+__all__ = ["BatchedCalls", "Errand"]
 
 TRIP = 0.005  # seconds in the thread before those who wait are told
 SHORT = 0.0003  # seconds for an errand; where they take longer a thread has something to do
@@ -36,7 +36,7 @@ class Errand(Generic[T]):
         self.error: Exception | None = None
 
 
-class Errands:
+class BatchedCalls:
     """Calls blocking functions.
 
     They are called in a worker thread, many to a trip, for a trip costs more than one of them.

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
-from aioobs.caller import on_loop
+from aioobs.calling_thread import on_loop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     Task = Callable[[], Awaitable[None]]
 
-__all__ = ["Crew"]
+__all__ = ["Scheduler"]
 
 AHEAD = 4  # files for each worker that are known and not done: more would only take memory
 FEWEST = 100
 
 
-class Crew:
+class Scheduler:
     """So many workers do parts of big files first, then files by themselves, then short orders.
 
     A task handles its own failures; one that raises ends the whole run.  Orders follow one
@@ -92,7 +92,7 @@ class Crew:
         self._end_if_done()
 
     async def share(self, parts: Iterable[Task]) -> None:
-        """Have the whole crew do the parts of a file, and return when the last one is done.
+        """Have all workers do the parts of a file, and return when the last one is done.
 
         Called within a task.  When a part fails, those that have not begun are dropped, and its
         error is raised as soon as the others have ended.

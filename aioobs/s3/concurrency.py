@@ -6,10 +6,10 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 
-__all__ = ["Slots"]
+__all__ = ["ConcurrencyLimit"]
 
 
-class Slots:
+class ConcurrencyLimit:
     """A number of slots, fewer while the store asks to slow down.
 
     When it does there are half as many as were in use; refusals of requests that had been sent by

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from aioobs.config import Config
     from aioobs.s3.transport import Transport
 
-__all__ = ["Lender", "Lent"]
+__all__ = ["ConnectionPool", "PooledConnection"]
 
 LENT_IDLE = 1.0  # seconds without a request, after which a connection goes back to aiohttp
 
 log: logging.Logger = logging.getLogger("aioobs.request")
 
 
-class Lender:
+class ConnectionPool:
     """Lends connections on which everything that has come is accounted for.
 
     One that comes back is lent again at once if need be, and goes back to aiohttp if not.
@@ -40,7 +40,7 @@ class Lender:
         self._origins: dict[str, aiohttp.ClientRequest] = {}
         self._distrusted: set[str] = set()
         self._known: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
-        self._idle: dict[str, list[Lent]] = {}
+        self._idle: dict[str, list[PooledConnection]] = {}
         self._look: asyncio.TimerHandle | None = None
         self._fits = True
 
@@ -48,7 +48,7 @@ class Lender:
         """Lend no connections to *origin* any more."""
         self._distrusted.add(origin)
 
-    async def borrow(self, origin: str) -> Lent | None:
+    async def borrow(self, origin: str) -> PooledConnection | None:
         """Return a connection on which nothing has arrived; `None`: the session is to do it."""
         if lent := self.take_idle(origin):
             return lent
@@ -63,7 +63,7 @@ class Lender:
                 log.warning(message, aiohttp.__version__, exc)
             return None
 
-    def take_idle(self, origin: str) -> Lent | None:
+    def take_idle(self, origin: str) -> PooledConnection | None:
         """Return a connection that is lent and not in use; `None`: there is none."""
         idle = self._idle.get(origin)
         while idle:
@@ -73,9 +73,9 @@ class Lender:
             lent.close()
         return None
 
-    async def _borrow_anew(self, origin: str) -> Lent:
+    async def _borrow_anew(self, origin: str) -> PooledConnection:
         while True:
-            lent = Lent(await self._connect(origin), origin)
+            lent = PooledConnection(await self._connect(origin), origin)
             if lent.handler in self._known:
                 if not (lent.handler.should_close or lent.has_news()):
                     break
@@ -104,7 +104,7 @@ class Lender:
                     f"no connection to {origin} in time", kind="unreachable"
                 ) from exc
 
-    def give_back(self, lent: Lent) -> None:
+    def give_back(self, lent: PooledConnection) -> None:
         """Take a connection on which all is said and done."""
         lent.user = None
         lent.transport.resume_reading()
@@ -147,7 +147,7 @@ class User(Protocol):
     def resume_writing(self) -> None: ...
 
 
-class Lent(asyncio.Protocol):
+class PooledConnection(asyncio.Protocol):
     """A connection of aiohttp's that somebody else speaks on, one request after the other."""
 
     __slots__ = (

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Self
 
-from aioobs.s3.failures import stalled
+from aioobs.s3.connection_errors import stalled
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Watch"]
+__all__ = ["IdleTimeout"]
 
 
-class Watch:
+class IdleTimeout:
     """Ends the block in which nothing has moved for a while.
 
     What `asyncio.timeout` with its `reschedule` does; but to report progress costs no new timer,
