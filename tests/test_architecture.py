@@ -22,7 +22,7 @@ PACKAGE = Path(aioobs.__file__).parent
 GROUPS = """
 report
 errors
-logs forks url config caller threads tasks generators loops
+logs forks url config calling_thread threads tasks generators loops
 s3
 session
 store
