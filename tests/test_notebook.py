@@ -49,6 +49,7 @@ class Notebook:
         """Stop a cell as somebody does who presses the button until it has stopped."""
         for _ in range(10):
             self.kernel.interrupt_kernel()
+            self._client.kernel_info()  # a cell that awaits is cancelled when its loop wakes up
             with suppress(queue.Empty):  # the kernel may have been about to look at something else
                 return self.end(begun, timeout=4)
         raise TimeoutError("the cell goes on")

@@ -108,7 +108,7 @@ def nothing_stays_open() -> Iterator[None]:
     """See that a test leaves no descriptor open."""
     opened = descriptors()
     yield
-    assert descriptors() == opened
+    assert descriptors().items() <= opened.items()  # what others had open may have been closed
     assert not pumps()
 
 

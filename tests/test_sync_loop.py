@@ -717,6 +717,7 @@ def test_a_fork_finds_the_loop_thread_without_any_lock(loop: str) -> None:
         dedent(FORK)
         + dedent("""
         lock = threading.Lock()
+        run(answer())  # or the first fork might come before there is a loop
         async def hold():
             for _ in range(150):
                 with lock:  # as OpenSSL does it, without the lock of the interpreter

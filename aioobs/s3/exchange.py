@@ -82,12 +82,13 @@ class Exchange:
         limit: float | None,
         budget: Budget | None,
         begun: Begun | None,
+        spent: float = 0.0,
     ) -> T:
         if limit is None:
             return await self._attempts(course, receive, limit, budget, begun)
         timer = None
         try:
-            async with asyncio.timeout(limit) as timer:
+            async with asyncio.timeout(limit - spent) as timer:
                 return await self._attempts(course, receive, limit, budget, begun)
         except TimeoutError as exc:
             if timer is None or not timer.expired():
@@ -127,8 +128,8 @@ class Exchange:
             raise
         begun = asked.go_on(request.method) if isinstance(asked, Unfinished) else asked
         try:
-            left = None if limit is None else limit - (wait.now() - wait.began)
-            result = await self._in_time(course, receive, left, budget, begun)
+            spent = wait.now() - wait.began
+            result = await self._in_time(course, receive, limit, budget, begun, spent)
         finally:
             if begun is not None and not isinstance(begun, ObsError):
                 begun.close()

@@ -241,7 +241,7 @@ class Download(BigFile):
         path, sums, parts = self._draft.path, None, started.missing
         if journal is not None and journal.lasts:
             sums, parts = started.there, started.parts
-        self.moved = size - sum(part.size for part in parts)
+        self.moved: int = size - sum(part.size for part in parts)
         share = pieces_of(parts, max(PIECE // started.parts[0].size, 1))
         return [Piece(job, parts, draft=path, sums=sums) for parts in share]
 
