@@ -338,6 +338,7 @@ def test_abort_drops_what_was_not_flushed(mode: str) -> None:
 
 @pytest.mark.parametrize("mode", ["w", "wb"])
 def test_a_forgotten_writer_is_aborted_with_a_warning(mode: str) -> None:
+    run(asyncio.sleep(0))  # the loop thread, which aborts, has begun
     file, memory = writing(mode)
     file.write("half of it" if mode == "w" else b"half of it")
     with pytest.warns(ResourceWarning, match=r"unclosed file 's3://bucket/key'; nothing was"):

@@ -133,7 +133,8 @@ class Exchange:
         finally:
             if begun is not None and not isinstance(begun, ObsError):
                 begun.close()
-        if (lean := (await self.connections()).lean(request)) is not None:
+        connections = self._connections.get(loop)  # none if they were closed meanwhile
+        if connections and (lean := connections.lean(request)) is not None:
             lean.park(self.access.origin(request.bucket))
         return result
 
