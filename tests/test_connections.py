@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
@@ -201,3 +202,16 @@ async def main():
             check=False,
         )
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+async def test_a_client_that_the_collector_finds_closes_its_connections() -> None:
+    with FaultyServer(always=stored(b"content")) as server:
+        client = connect(server.endpoint)
+        circle: list[object] = [client]
+        circle.append(circle)
+        assert await client.get_object("bucket", "key") == b"content"
+        assert server.alive == 1
+        del client, circle
+        gc.collect()
+        while server.alive:
+            await asyncio.sleep(0.01)

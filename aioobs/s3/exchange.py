@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from aioobs.calling_thread import caller, on_loop
@@ -41,6 +44,8 @@ class Exchange:
         self.access: Access = Access(config)
         self._retired = False
         self._connections: dict[asyncio.AbstractEventLoop, Connections] = {}
+        # What is forgotten closes its connections before the collector finds them.
+        weakref.finalize(self, retire_all, self._connections, os.getpid()).atexit = False
 
     async def call(
         self,
@@ -248,22 +253,11 @@ class Exchange:
         for stale in [other for other in list(self._connections) if other.is_closed()]:
             self._connections.pop(stale, None)
         opened = self._connections[loop] = Connections(self.config)
-        opened.guard = self._guard(loop, opened)
+        opened.guard = guard(self._connections, loop)
         await anext(opened.guard)
         if self._retired:  # what is under way goes on, but not for long
             loop.call_soon(self._retire, loop, opened)
         return opened
-
-    async def _guard(
-        self, loop: asyncio.AbstractEventLoop, connections: Connections
-    ) -> AsyncGenerator[None, None]:
-        # asyncio.run() closes the generators that are left over, and the connections with it.
-        try:
-            yield
-        finally:
-            if self._connections.get(loop) is connections:
-                del self._connections[loop]
-            await connections.aclose()
 
     async def aclose(self) -> None:
         """Close the connections of the running loop; a later call opens new ones."""
@@ -282,6 +276,31 @@ class Exchange:
         if self._connections.get(loop) is connections:
             del self._connections[loop]
         connections.retire()
+
+
+Table = dict[asyncio.AbstractEventLoop, Connections]
+
+
+async def guard(table: Table, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
+    """Close the connections of a loop when this is closed.
+
+    asyncio.run() closes the generators that are left over, and the connections with it.
+    """
+    connections = table[loop]
+    try:
+        yield
+    finally:
+        if table.get(loop) is connections:
+            del table[loop]
+        await connections.aclose()
+
+
+def retire_all(table: Table, process: int) -> None:
+    """Close connections that nobody uses any more; those of a parent process are the parent's."""
+    if process == os.getpid():
+        for loop, connections in table.items():
+            with suppress(RuntimeError):  # it is closed
+                loop.call_soon_threadsafe(connections.retire)
 
 
 def too_late(course: CallInProgress, limit: float) -> OperationTimeout:
