@@ -151,18 +151,22 @@ async def test_a_file_that_fits_one_request_and_is_written_to_is_not_published(
 ) -> None:
     path = source / "file"
     path.write_bytes(noise(12 * MIB))
-    ended = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     def scribble() -> None:
         with path.open("r+b", buffering=0) as file:
             while not ended.is_set():
                 os.pwrite(file.fileno(), os.urandom(16), 6 * MIB)
+                begun.set()
 
     writer = threading.Thread(target=scribble)
     writer.start()
+    begun.wait()
     try:
         with pytest.raises(TransferFailed) as caught:
-            await mox.copy_parallel(str(source), f"{bucket}/dst")
+            for _ in range(20):  # the copy may be so quick that nothing was written meanwhile
+                await mox.copy_parallel(str(source), f"{bucket}/dst")
+                await mox.remove(f"{bucket}/dst/file")
     finally:
         ended.set()
         writer.join()
