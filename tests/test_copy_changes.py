@@ -160,13 +160,17 @@ async def test_a_file_that_fits_one_request_and_is_written_to_is_not_published(
                 begun.set()
 
     writer = threading.Thread(target=scribble)
+
+    async def copy() -> None:
+        for _ in range(20):  # it may be so quick that nothing was written meanwhile
+            await mox.copy_parallel(str(source), f"{bucket}/dst")
+            await mox.remove(f"{bucket}/dst/file")
+
     writer.start()
     begun.wait()
     try:
         with pytest.raises(TransferFailed) as caught:
-            for _ in range(20):  # the copy may be so quick that nothing was written meanwhile
-                await mox.copy_parallel(str(source), f"{bucket}/dst")
-                await mox.remove(f"{bucket}/dst/file")
+            await copy()
     finally:
         ended.set()
         writer.join()
