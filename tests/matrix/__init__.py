@@ -224,9 +224,9 @@ def tasks() -> Counter[str]:
 
 
 def threads() -> Counter[str]:
-    """Return the threads that do not wait for work."""
+    """Return the threads that do not wait for work, as that of blocking calls does."""
     names = (thread.name.rstrip("0123456789") for thread in threading.enumerate())
-    return Counter(name for name in names if "AnyIO worker" not in name)
+    return Counter(name for name in names if "AnyIO worker" not in name and name != "aioobs")
 
 
 def descriptors() -> Counter[str]:
