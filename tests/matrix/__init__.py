@@ -25,6 +25,7 @@ from aioobs.config import Config
 from aioobs.errors import ObsError, TransferFailed
 from aioobs.s3.client import Client
 from aioobs.session import session
+from aioobs.sync._loop import run
 from matrix.faults import NOTHING
 from matrix.proxy import Proxy, Tampering, serve
 from matrix.verbs import CALM, FAILED, READING, SIZES, VERBS, Place
@@ -146,6 +147,7 @@ async def trials(
     new = [verb for verb in verbs if (transport, verb) not in site.usual]
     if new and fault is not NOTHING:
         await trials(site, NOTHING, "first", transport, new)
+    await to_thread.run_sync(run, asyncio.sleep(0))  # the loop of blocking calls is there to stay
     gc.collect()
     before, opened = tasks() + threads(), descriptors()
     async with Client(Config(endpoint=site.server.endpoint)) as direct:
@@ -224,9 +226,9 @@ def tasks() -> Counter[str]:
 
 
 def threads() -> Counter[str]:
-    """Return the threads that do not wait for work, as that of blocking calls does."""
+    """Return the threads that do not wait for work."""
     names = (thread.name.rstrip("0123456789") for thread in threading.enumerate())
-    return Counter(name for name in names if "AnyIO worker" not in name and name != "aioobs")
+    return Counter(name for name in names if "AnyIO worker" not in name)
 
 
 def descriptors() -> Counter[str]:
