@@ -42,8 +42,8 @@ from aioobs.logs import follow_environment
 
 if TYPE_CHECKING:
     from aioobs import file
-    from aioobs.audits import Finding, Report, verify
-    from aioobs.plans import Plan, plan_copy, run_copy
+    from aioobs.audits import Finding, VerifyReport, verify
+    from aioobs.plans import CopyPlan, plan_copy, run_copy
     from aioobs.s3.body import FilePart
     from aioobs.s3.client import Client, Listed, ObjectInfo, Page, Upload, UploadedPart
     from aioobs.s3.observer import Attempt, Call, Observer, Stats
@@ -61,6 +61,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "ConnectionFailed",
+    "CopyPlan",
     "FilePart",
     "Finding",
     "IsADirectory",
@@ -74,11 +75,9 @@ __all__ = [
     "Observer",
     "OperationTimeout",
     "Page",
-    "Plan",
     "PreconditionFailed",
     "ProtocolError",
     "ReadError",
-    "Report",
     "ResponseError",
     "SourceError",
     "Stats",
@@ -88,6 +87,7 @@ __all__ = [
     "UnsafeKey",
     "Upload",
     "UploadedPart",
+    "VerifyReport",
     "WorkerLost",
     "__version__",
     "current_client",
@@ -119,8 +119,8 @@ LATE = {
     "ObjectInfo": "aioobs.s3.objects",
     "Observer": "aioobs.s3.observer",
     "Page": "aioobs.s3.page",
-    "Plan": "aioobs.plans",
-    "Report": "aioobs.audits",
+    "CopyPlan": "aioobs.plans",
+    "VerifyReport": "aioobs.audits",
     "Stats": "aioobs.s3.observer",
     "SyncPlan": "aioobs.trees",
     "SyncReport": "aioobs.report",

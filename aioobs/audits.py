@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aioobs.errors import ConfigError
 from aioobs.file import place
 from aioobs.session import current_client
-from aioobs.transfer.audit import Finding, Report, audit
+from aioobs.transfer.audit import Finding, VerifyReport, audit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aioobs.transfer.audit import Read
     from aioobs.url import Path
 
-__all__ = ["Finding", "Report", "verify"]
+__all__ = ["Finding", "VerifyReport", "verify"]
 
 
 async def verify(
@@ -25,7 +25,7 @@ async def verify(
     read: Read = "local",
     threads: int = 16,
     found: Callable[[Finding], object] = lambda _: None,
-) -> Report:
+) -> VerifyReport:
     """Compare a file or folder with its copy, and change nothing.
 
     Sizes are compared first, and then contents, as far as *read* allows:
@@ -48,7 +48,7 @@ async def verify(
         found: Called in the event loop's thread with a `Finding` for each file, the same included.
 
     Returns:
-        A `Report`, which is true if nothing is different or missing.
+        A `VerifyReport`, which is true if nothing is different or missing.
 
     Raises:
         MoxFileNotExistsException: there is nothing at *src_url*.

@@ -13,7 +13,7 @@ from aioobs.store.local import local_errors
 from aioobs.threads import in_thread
 from aioobs.transfer import engine
 from aioobs.transfer.jobs import job_of, take
-from aioobs.transfer.plan import same_place
+from aioobs.transfer.targets import same_place
 from aioobs.transfer.tree import Found, walk_tree
 from aioobs.url import ObjectURL, Path, parse
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from aioobs.s3.client import Client
-    from aioobs.transfer.plan import Job
+    from aioobs.transfer.job import Job
     from aioobs.transfer.progress import Progress
 
 __all__ = ["BackgroundCopy", "background_sync_copy", "finish_all"]

@@ -127,7 +127,7 @@ class Config:
     transport: TransportName = "lean"
     """`lean`: our own HTTP on aiohttp's connections where it will do; `session`: aiohttp's."""
     attempts: int = 10
-    """How often a request is tried at most."""
+    """How often a request is tried at most, without so much as 64 KiB of an object between."""
     retry_wait: float = 0.1
     """The wait before the second attempt; it doubles with each further one."""
     retry_wait_max: float = 10.0

@@ -29,7 +29,7 @@ from aioobs.store.entry import Entry, Stat
 from aioobs.store.local import LocalStore
 from aioobs.store.remote import RemoteStore, file_url
 from aioobs.transfer import engine
-from aioobs.transfer.plan import Care, Verify
+from aioobs.transfer.job import Safety, Verify
 from aioobs.transfer.progress import Progress
 from aioobs.url import ObjectURL, Path, parse
 
@@ -172,7 +172,7 @@ async def copy(
         MoxFileNotExistsException: there is no such file.
         IsADirectoryError: the source is a folder: use `copy_parallel`.
     """
-    options = engine.CopyOptions(care=care(verify, durable=durable))
+    options = engine.CopyOptions(safety=safety(verify, durable=durable))
     await engine.copy_file(current_client(), place(src_url), place(dst_url), options)
 
 
@@ -237,7 +237,7 @@ async def copy_parallel(
             processes=is_processing,
             executor=executor,
             journal=None if journal is None else place(journal),
-            care=care(verify, durable=durable),
+            safety=safety(verify, durable=durable),
         ),
         file_list,
     )
@@ -413,7 +413,7 @@ def place(path: Path) -> ObjectURL | str:
     return parse(path)
 
 
-def care(verify: Verify, *, durable: bool) -> Care:
+def safety(verify: Verify, *, durable: bool) -> Safety:
     """Return how much is done to be sure of a copy.
 
     Raises:
@@ -421,7 +421,7 @@ def care(verify: Verify, *, durable: bool) -> Care:
     """
     if verify not in get_args(Verify):
         raise ConfigError(f"verify={verify!r} is neither 'size' nor 'checksum' nor 'digest'")
-    return Care(verify, durable)
+    return Safety(verify, durable)
 
 
 def encoded(data: str | bytes | bytearray | memoryview) -> bytes | memoryview:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aioobs.file import care, place
+from aioobs.file import place, safety
 from aioobs.session import current_client
 from aioobs.transfer import engine
 from aioobs.transfer.jobs import is_folder
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
     from concurrent.futures import Executor
 
-    from aioobs.transfer.plan import Job, Verify
+    from aioobs.transfer.job import Job, Verify
     from aioobs.transfer.progress import ProgressCallback
     from aioobs.url import ObjectURL, Path
 
-__all__ = ["Plan", "plan_copy", "run_copy"]
+__all__ = ["CopyPlan", "plan_copy", "run_copy"]
 
 
 @dataclass(frozen=True)
-class Plan:
+class CopyPlan:
     """What there is to copy, as it was when it was planned; can be iterated over and pickled."""
 
     source: ObjectURL | str
@@ -36,7 +36,7 @@ class Plan:
         return sum(job.size or 0 for job in self.jobs)
 
     def __repr__(self) -> str:
-        return f"<Plan {self.source} -> {self.target}: {len(self)} files, {self.bytes} bytes>"
+        return f"<CopyPlan {self.source} -> {self.target}: {len(self)} files, {self.bytes} bytes>"
 
     def __len__(self) -> int:
         return len(self.jobs)
@@ -45,7 +45,9 @@ class Plan:
         return iter(self.jobs)
 
 
-async def plan_copy(src_url: Path, dst_url: Path, file_list: Sequence[str] | None = None) -> Plan:
+async def plan_copy(
+    src_url: Path, dst_url: Path, file_list: Sequence[str] | None = None
+) -> CopyPlan:
     """Return what `aioobs.file.copy_parallel` would copy; nothing is copied yet.
 
     A plan is held in memory, some 500 bytes for a file, whereas `copy_parallel` holds no list.
@@ -57,11 +59,11 @@ async def plan_copy(src_url: Path, dst_url: Path, file_list: Sequence[str] | Non
     client, source, target = current_client(), place(src_url), place(dst_url)
     folder = await is_folder(client, source)
     jobs = engine.planned(client, source, target, file_list, folder=folder)
-    return Plan(source, target, tuple([job async for job in jobs]))
+    return CopyPlan(source, target, tuple([job async for job in jobs]))
 
 
 async def run_copy(
-    plan: Plan,
+    plan: CopyPlan,
     *,
     executor: Executor | None = None,
     workers: int | None = None,
@@ -103,7 +105,7 @@ async def run_copy(
         executor=executor,
         executor_workers=workers,
         journal=None if journal is None else place(journal),
-        care=care(verify, durable=durable),
+        safety=safety(verify, durable=durable),
     )
     client = current_client()
     await engine.copy_planned(client, plan.source, plan.target, jobs(), options, move=move)

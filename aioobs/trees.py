@@ -10,7 +10,7 @@ from aioobs.report import SyncReport
 from aioobs.session import current_client
 from aioobs.transfer.engine import CopyOptions
 from aioobs.transfer.filter import Filter
-from aioobs.transfer.plan import Comparison
+from aioobs.transfer.job import Comparison
 from aioobs.transfer.syncing import Sync
 from aioobs.transfer.syncplan import SyncPlan, plan_tree
 

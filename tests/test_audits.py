@@ -52,7 +52,7 @@ def copy(bucket: str) -> str:
     return f"{bucket}/copy"
 
 
-def names(report: aioobs.Report, verdict: str) -> list[str]:
+def names(report: aioobs.VerifyReport, verdict: str) -> list[str]:
     return sorted(finding.name for finding in report.findings if finding.verdict == verdict)
 
 

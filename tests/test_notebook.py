@@ -97,7 +97,7 @@ def test_a_plan_says_what_it_is_about_and_reports_come_while_it_runs(
 ) -> None:
     notebook.run("os.mkdir('data')\nfor name in 'abc': open(f'data/{name}', 'w').write(name)")
     assert notebook.run(f"plan = await aioobs.plan_copy('data', {obs_bucket!r} + '/x')\nplan") == (
-        f"<Plan data -> {obs_bucket}/x: 3 files, 3 bytes>"
+        f"<CopyPlan data -> {obs_bucket}/x: 3 files, 3 bytes>"
     )
     assert notebook.run("reports = []\nawait aioobs.run_copy(plan, progress=reports.append)") == ""
     assert notebook.run("reports[-1].files, reports[-1].bytes") == "(3, 3)"

@@ -1,4 +1,4 @@
-"""What is told of requests: counts, hooks, logs and spans, of single calls and of short orders."""
+"""What is told of requests: counts, hooks, logs and spans, of single calls and of queued requests."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ async def test_every_request_of_a_copy_is_counted_once(
     assert stats.received - before.received > FILES * 100  # listings are among it
 
 
-async def test_what_breaks_among_short_orders_is_counted_once(
+async def test_what_breaks_among_queued_requests_is_counted_once(
     front: FaultyServer, obs_bucket: str, tree: Path, calls: list[Call]
 ) -> None:
     before = aioobs.current_client().stats()

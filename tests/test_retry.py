@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from faulty import (
     Received,
     answer,
     connect,
+    error_document,
     refusal,
     stored,
 )
@@ -121,6 +123,43 @@ async def test_a_broken_connection_is_replaced_by_another(fault: Answer) -> None
         (1, b"content"),
         (2, b"content"),
     ]
+
+
+@pytest.mark.parametrize("call", ["put_object", "delete_object"])
+async def test_an_error_under_the_status_of_success_is_an_error(call: str) -> None:
+    lie = answer(200, error_document("InternalError"), etag='"2"')
+    with FaultyServer(lie, GOOD) as server:
+        async with connect(server.endpoint) as client:
+            if call == "put_object":
+                assert await client.put_object("b", "k", b"content") == "1"
+            else:
+                await client.delete_object("b", "k")
+    assert len(server.requests) == 2
+
+
+async def test_a_body_that_breaks_off_is_read_on_for_as_long_as_much_of_it_comes() -> None:
+    content, much = random.Random(1).randbytes(20 * 70_000), 70_000
+
+    def broken(received: Received) -> Answer:
+        return stored(content)(received).cut(body=much, end="close")
+
+    with FaultyServer(always=broken) as server:
+        async with connect(server.endpoint, attempts=3) as client:
+            assert await client.get_object("b", "k") == content
+    assert [received.first_byte for received in server.requests] == list(
+        range(0, len(content), much)
+    )
+
+
+async def test_a_body_of_which_little_comes_each_time_is_given_up() -> None:
+    def broken(received: Received) -> Answer:
+        return stored(bytes(100_000))(received).cut(body=1000, end="close")
+
+    with FaultyServer(always=broken) as server:
+        async with connect(server.endpoint, attempts=3) as client:
+            with pytest.raises(ReadError, match="broke off"):
+                await client.get_object("b", "k")
+    assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from aioobs.transfer.plan import Comparison
+    from aioobs.transfer.job import Comparison
 
 pytest_plugins = ["verbs"]
 

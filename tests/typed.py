@@ -39,7 +39,7 @@ async def from_client() -> None:
 async def from_a_plan(url: str) -> None:
     """Copy in two steps."""
     plan = await aioobs.plan_copy("data", url)
-    assert_type(plan, aioobs.Plan)
+    assert_type(plan, aioobs.CopyPlan)
     assert_type([job.size for job in plan], list[int | None])
     with ProcessPoolExecutor() as executor:
         await aioobs.run_copy(plan, executor=executor, progress=lambda now: now.bytes_total)

@@ -17,9 +17,10 @@ from aioobs.session import current_client
 from aioobs.threads import in_thread
 from aioobs.transfer.engine import CopyOptions, copy_jobs, move
 from aioobs.transfer.filter import Filter
+from aioobs.transfer.job import Job, Safety
 from aioobs.transfer.jobs import is_folder, listed, look
-from aioobs.transfer.plan import Care, Job, same_place
 from aioobs.transfer.removal import SourceRemoval
+from aioobs.transfer.targets import same_place
 from aioobs.url import ObjectURL, parse
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ class Copy:
                     threads=given.jobs,
                     progress=bar.update,
                     journal=parse(given.journal) if given.journal else None,
-                    care=Care(given.verify, given.durable),
+                    safety=Safety(given.verify, given.durable),
                 ),
                 copied=copied,
                 excused=self._excuses,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, get_args
 from aioobs.cli.failures import program
 from aioobs.cli.output import age, size_of
 from aioobs.config import Addressing, Signature
-from aioobs.transfer.plan import Comparison
+from aioobs.transfer.job import Comparison
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

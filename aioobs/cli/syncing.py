@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aioobs.cli.tally import Tally
-    from aioobs.transfer.plan import Job
+    from aioobs.transfer.job import Job
     from aioobs.transfer.syncplan import SyncPlan
 
 __all__ = ["sync"]

@@ -1,4 +1,4 @@
-"""Connections of aiohttp's, lent to somebody else who speaks on them for a while."""
+"""Connections of aiohttp's that somebody else speaks on for a while."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectionPool", "PooledConnection"]
 
-LENT_IDLE = 1.0  # seconds without a request, after which a connection goes back to aiohttp
+POOL_IDLE = 1.0  # seconds without a request, after which a connection goes back to aiohttp
 
 log: logging.Logger = logging.getLogger("aioobs.request")
 
@@ -50,8 +50,8 @@ class ConnectionPool:
 
     async def borrow(self, origin: str) -> PooledConnection | None:
         """Return a connection on which nothing has arrived; `None`: the session is to do it."""
-        if lent := self.take_idle(origin):
-            return lent
+        if pooled := self.take_idle(origin):
+            return pooled
         if not self._fits or origin in self._distrusted:
             return None
         try:
@@ -64,33 +64,33 @@ class ConnectionPool:
             return None
 
     def take_idle(self, origin: str) -> PooledConnection | None:
-        """Return a connection that is lent and not in use; `None`: there is none."""
+        """Return a connection that is kept here and not in use; `None`: there is none."""
         idle = self._idle.get(origin)
         while idle:
-            lent = idle.pop()
-            if lent.is_good():
-                return lent
-            lent.close()
+            pooled = idle.pop()
+            if pooled.is_good():
+                return pooled
+            pooled.close()
         return None
 
     async def _borrow_anew(self, origin: str) -> PooledConnection:
         while True:
-            lent = PooledConnection(await self._connect(origin), origin)
-            if lent.handler in self._known:
-                if not (lent.handler.should_close or lent.has_news()):
+            pooled = PooledConnection(await self._connect(origin), origin)
+            if pooled.handler in self._known:
+                if not (pooled.handler.should_close or pooled.has_news()):
                     break
-                lent.connection.close()
+                pooled.connection.close()
                 continue
-            self._known.add(lent.handler)
-            if not lent.handler.should_close:
+            self._known.add(pooled.handler)
+            if not pooled.handler.should_close:
                 break
-            lent.connection.close()
+            pooled.connection.close()
             raise ConnectionFailed(
                 f"{origin.split('/')[2]} does not answer in HTTP: it speaks before it is asked",
                 kind="not http",
             )
-        lent.transport.set_protocol(lent)
-        return lent
+        pooled.transport.set_protocol(pooled)
+        return pooled
 
     async def _connect(self, origin: str) -> Connection:
         request = self._origins.get(origin)
@@ -104,29 +104,29 @@ class ConnectionPool:
                     f"no connection to {origin} in time", kind="unreachable"
                 ) from exc
 
-    def give_back(self, lent: PooledConnection) -> None:
+    def give_back(self, pooled: PooledConnection) -> None:
         """Take a connection on which all is said and done."""
-        lent.user = None
-        lent.transport.resume_reading()
-        if not self._holds or lent.origin in self._distrusted:
-            lent.release()
+        pooled.user = None
+        pooled.transport.resume_reading()
+        if not self._holds or pooled.origin in self._distrusted:
+            pooled.release()
             return
         loop = asyncio.get_running_loop()
-        lent.idle_since = loop.time()
-        self._idle.setdefault(lent.origin, []).append(lent)
+        pooled.idle_since = loop.time()
+        self._idle.setdefault(pooled.origin, []).append(pooled)
         if self._look is None:
-            self._look = loop.call_later(LENT_IDLE, self._release_idle)
+            self._look = loop.call_later(POOL_IDLE, self._release_idle)
 
     def _release_idle(self) -> None:
         loop = asyncio.get_running_loop()
-        before = loop.time() - LENT_IDLE
+        before = loop.time() - POOL_IDLE
         for origin, idle in self._idle.items():
-            self._idle[origin] = [lent for lent in idle if lent.idle_since > before]
-            for lent in idle:
-                if lent.idle_since <= before:
-                    lent.release()
+            self._idle[origin] = [pooled for pooled in idle if pooled.idle_since > before]
+            for pooled in idle:
+                if pooled.idle_since <= before:
+                    pooled.release()
         left = any(self._idle.values())
-        self._look = loop.call_later(LENT_IDLE, self._release_idle) if left else None
+        self._look = loop.call_later(POOL_IDLE, self._release_idle) if left else None
 
     def close(self) -> None:
         """Give all that nobody uses back to aiohttp."""

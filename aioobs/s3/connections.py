@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from aioobs.config import Config
     from aioobs.s3.lean import LeanTransport
     from aioobs.s3.request import Request
+    from aioobs.s3.round_trip import RoundTrip
     from aioobs.s3.transport import Reply
-    from aioobs.s3.wire import Wire
 
 __all__ = ["Allowance", "Connections"]
 
@@ -62,13 +62,15 @@ class Connections:
         url: str,
         headers: Mapping[str, str],
         progress: Callable[[], None],
-        wire: Wire | None = None,
+        round_trip: RoundTrip | None = None,
     ) -> Reply:
-        """Send *request*, unless that has been done on a *wire*, and return the answer to it."""
+        """Send *request*, unless a *round_trip* has, and return the answer to it."""
         lean = self.lean(request)
         transport = lean or self._session
-        if lean is not None and wire is not None:
-            return await lean.answer(wire, request.method, url, headers, request.body, progress)
+        if lean is not None and round_trip is not None:
+            return await lean.answer(
+                round_trip, request.method, url, headers, request.body, progress
+            )
         return await transport.send(request.method, url, headers, request.body, progress)
 
     async def aclose(self) -> None:

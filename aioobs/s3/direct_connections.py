@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aioobs.s3.connection_pool import PooledConnection
     from aioobs.s3.request import Request, Sign
     from aioobs.s3.response_head import Head
-    from aioobs.s3.wire import Wire
+    from aioobs.s3.round_trip import RoundTrip
 
 __all__ = ["DirectConnections", "Stopwatch", "Unfinished", "WholeReply"]
 
@@ -72,7 +72,7 @@ class Unfinished(NamedTuple):
     line: DirectConnection
     data: bytes
 
-    def go_on(self, method: str) -> Wire:
+    def go_on(self, method: str) -> RoundTrip:
         """Return what the request and its answer are on the event loop."""
         return self.pool.go_on(self.line, self.data, method)
 
@@ -112,13 +112,13 @@ class Stopwatch:
 class DirectConnection:
     """A connection that a thread speaks on."""
 
-    __slots__ = ("_poll", "_socket", "idle_since", "lent")
+    __slots__ = ("_poll", "_socket", "idle_since", "pooled")
 
-    def __init__(self, lent: PooledConnection) -> None:
-        self.lent: PooledConnection = lent
+    def __init__(self, pooled: PooledConnection) -> None:
+        self.pooled: PooledConnection = pooled
         self.idle_since: float = time.monotonic()
         # A descriptor of its own: the event loop may close the other one at any time.
-        number = lent.transport.get_extra_info("socket").fileno()
+        number = pooled.transport.get_extra_info("socket").fileno()
         self._socket = socket.socket(fileno=os.dup(number))
         self._socket.setblocking(False)
         self._poll = select.poll()
@@ -130,7 +130,7 @@ class DirectConnection:
 
     def is_good(self) -> bool:
         """Tell whether nothing has come, nor the end."""
-        return not (self.lent.transport.is_closing() or self._poll.poll(0))
+        return not (self.pooled.transport.is_closing() or self._poll.poll(0))
 
     def ask(self, request: bytes, wait: Stopwatch, *, body_expected: bool) -> WholeReply | bytes:
         """Send a request, and return the answer, or what has come of it if there is more to it.
@@ -139,7 +139,7 @@ class DirectConnection:
             ConnectionFailed: nothing has moved for a while, or the connection broke.
             ReadError: it broke within the body.
         """
-        origin = self.lent.origin
+        origin = self.pooled.origin
         try:
             self._send(request, wait)
             data = self._receive(FIRST, wait)
@@ -189,25 +189,25 @@ class DirectConnections:
     What other threads call is said to be for any thread; everything else is for the loop's.
     """
 
-    def __init__(self, wire: Callable[[PooledConnection, str], Wire], most: int) -> None:
+    def __init__(self, round_trip: Callable[[PooledConnection, str], RoundTrip], most: int) -> None:
         self._loop = asyncio.get_running_loop()
-        self._wire = wire
+        self._round_trip = round_trip
         self._most = most
         self._free: dict[str, list[DirectConnection]] = {}
         self._count = 0  # those in use as well
         self._look: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def add(self, lent: PooledConnection) -> None:
+    def add(self, pooled: PooledConnection) -> None:
         """Let threads have a connection on which all is said and done.
 
         Raises:
             OSError: there are no descriptors left; it is as it was.
         """
-        line = DirectConnection(lent)
-        lent.transport.pause_reading()
+        line = DirectConnection(pooled)
+        pooled.transport.pause_reading()
         self._count += 1
-        self._free.setdefault(lent.origin, []).append(line)
+        self._free.setdefault(pooled.origin, []).append(line)
         if self._look is None:
             self._look = self._loop.call_later(IDLE, self._return_idle)
 
@@ -229,7 +229,7 @@ class DirectConnections:
 
     def _put(self, line: DirectConnection) -> None:
         line.idle_since = time.monotonic()
-        free = self._free[line.lent.origin]
+        free = self._free[line.pooled.origin]
         free.append(line)
         if self._closed:
             with suppress(ValueError):
@@ -273,23 +273,23 @@ class DirectConnections:
         with suppress(RuntimeError):  # the loop is closed, and has closed it
             self._loop.call_soon_threadsafe(self._end, line)
 
-    def go_on(self, line: DirectConnection, data: bytes, method: str) -> Wire:
+    def go_on(self, line: DirectConnection, data: bytes, method: str) -> RoundTrip:
         """Return what a request and its answer, of which *data* have come, are on the loop."""
         self._take_off(line)
-        wire = self._wire(line.lent, method)
-        wire.data_received(data)
-        if line.lent.transport.is_closing():  # which nobody was told then
-            wire.lost(None)
-        return wire
+        round_trip = self._round_trip(line.pooled, method)
+        round_trip.data_received(data)
+        if line.pooled.transport.is_closing():  # which nobody was told then
+            round_trip.lost(None)
+        return round_trip
 
     def _take_off(self, line: DirectConnection) -> None:
         self._count -= 1
         line.close()
-        line.lent.transport.resume_reading()
+        line.pooled.transport.resume_reading()
 
     def _end(self, line: DirectConnection) -> None:
         self._count -= 1
-        line.lent.close()
+        line.pooled.close()
 
     def _return_idle(self) -> None:
         before = time.monotonic() - IDLE
@@ -300,9 +300,9 @@ class DirectConnections:
         for line in lines:
             if line.idle_since <= before:
                 with suppress(ValueError):  # a thread has taken it meanwhile
-                    self._free[line.lent.origin].remove(line)
+                    self._free[line.pooled.origin].remove(line)
                     self._take_off(line)
-                    line.lent.release()
+                    line.pooled.release()
 
     def close(self) -> None:
         """Give all that nobody uses back."""

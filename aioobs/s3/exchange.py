@@ -15,7 +15,7 @@ from aioobs.s3.connections import Connections
 from aioobs.s3.direct_connections import Stopwatch, Unfinished, WholeReply
 from aioobs.s3.idle_timeout import IdleTimeout
 from aioobs.s3.observer import CallInProgress, Observer
-from aioobs.s3.replies import take
+from aioobs.s3.replies import acknowledged, take
 from aioobs.s3.retry import Budget, asks_to_slow_down
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from aioobs.config import Config
     from aioobs.s3.lean import LeanTransport
     from aioobs.s3.request import Request
+    from aioobs.s3.round_trip import RoundTrip
     from aioobs.s3.transport import Reply
-    from aioobs.s3.wire import Wire
 
-    Begun = Wire | ObsError
+    Begun = RoundTrip | ObsError
     """An attempt whose request has been sent already, or one that has failed."""
 
 __all__ = ["Exchange"]
@@ -64,25 +64,25 @@ class Exchange:
             OperationTimeout: they would.
             ObsError: the last attempt's error.
         """
-        limit, course = (
+        limit, call = (
             self.config.timeout(request.operation),
             CallInProgress(self.observer, request),
         )
         try:
             if caller.loop is None or begun is not None:
-                result = await self._in_time(course, receive, limit, budget, begun)
+                result = await self._in_time(call, receive, limit, budget, begun)
             else:
-                result = await self._from_here(course, receive, limit, budget, caller.loop)
+                result = await self._from_here(call, receive, limit, budget, caller.loop)
         except BaseException as exc:
-            course.end(exc)
+            call.end(exc)
             raise
-        if course.is_told:
-            course.end()
+        if call.is_told:
+            call.end()
         return result
 
     async def _in_time(
         self,
-        course: CallInProgress,
+        call: CallInProgress,
         receive: Callable[[Reply], Awaitable[T]],
         limit: float | None,
         budget: Budget | None,
@@ -90,41 +90,41 @@ class Exchange:
         spent: float = 0.0,
     ) -> T:
         if limit is None:
-            return await self._attempts(course, receive, limit, budget, begun)
+            return await self._attempts(call, receive, limit, budget, begun)
         timer = None
         try:
             async with asyncio.timeout(limit - spent) as timer:
-                return await self._attempts(course, receive, limit, budget, begun)
+                return await self._attempts(call, receive, limit, budget, begun)
         except TimeoutError as exc:
             if timer is None or not timer.expired():
                 raise
-            raise too_late(course, limit) from (course.error or exc)
+            raise too_late(call, limit) from (call.error or exc)
 
     async def _from_here(
         self,
-        course: CallInProgress,
+        call: CallInProgress,
         receive: Callable[[Reply], Awaitable[T]],
         limit: float | None,
         budget: Budget | None,
         loop: asyncio.AbstractEventLoop,
     ) -> T:
         """Do as `_in_time` does, on a thread without an event loop as long as all goes well."""
-        request, wait = course.request, Stopwatch(self._idle_timeout(limit), limit)
+        request, wait = call.request, Stopwatch(self._idle_timeout(limit), limit)
         asked = self._ask(request, wait, loop)
         if isinstance(asked, WholeReply):
-            course.watch, course.reply = wait, asked
+            call.watch, call.reply = wait, asked
             try:
                 result = await take(request, asked, receive)
             except NotFound as error:
-                course.failed(error)
+                call.failed(error)
                 raise
             except ObsError as error:
                 asked = error
             else:
-                course.answered()
+                call.answered()
                 return result
         elif isinstance(asked, ObsError):
-            course.watch = wait
+            call.watch = wait
         try:
             await on_loop()
         except BaseException:
@@ -134,7 +134,7 @@ class Exchange:
         begun = asked.go_on(request.method) if isinstance(asked, Unfinished) else asked
         try:
             spent = wait.now() - wait.began
-            result = await self._in_time(course, receive, limit, budget, begun, spent)
+            result = await self._in_time(call, receive, limit, budget, begun, spent)
         finally:
             if begun is not None and not isinstance(begun, ObsError):
                 begun.close()
@@ -167,33 +167,33 @@ class Exchange:
         """Send a request whose answer has nothing to say."""
 
         async def receive(reply: Reply) -> None:
-            await reply.read()
+            await acknowledged(reply)
 
         await self.call(request, receive)
 
     async def _attempts(
         self,
-        course: CallInProgress,
+        call: CallInProgress,
         receive: Callable[[Reply], Awaitable[T]],
         limit: float | None,
         budget: Budget | None,
         begun: Begun | None,
     ) -> T:
-        budget, request = budget or Budget(self.config), course.request
+        budget, request = budget or Budget(self.config), call.request
         learned: set[str] = set()
         while True:
             try:
                 first, begun = begun, None
-                result = await self._attempt(course, receive, limit, first)
+                result = await self._attempt(call, receive, limit, first)
             except ObsError as raised:
                 error = raised
                 error.operation = error.operation or request.operation
                 error.url = error.url or request.url
             except BaseException as given_up:
-                course.failed(given_up)
+                call.failed(given_up)
                 raise
             else:
-                course.answered()
+                call.answered()
                 return result
             lesson, wait = "", None
             try:
@@ -203,7 +203,7 @@ class Exchange:
                 learned.add(lesson)
                 wait = 0.0 if lesson else budget.wait_after(error)
             finally:
-                course.failed(error, wait, lesson)
+                call.failed(error, wait, lesson)
             if wait is None:
                 raise error
             if not lesson:
@@ -211,23 +211,23 @@ class Exchange:
 
     async def _attempt(
         self,
-        course: CallInProgress,
+        call: CallInProgress,
         receive: Callable[[Reply], Awaitable[T]],
         limit: float | None,
         begun: Begun | None,
     ) -> T:
         if isinstance(begun, ObsError):
             raise begun
-        loop, request = asyncio.get_running_loop(), course.request
+        loop, request = asyncio.get_running_loop(), call.request
         connections = self._connections.get(loop) or await self.connections()
 
         async with connections.slots as since:
             origin, target, headers = await self.access.signed(request)
             with IdleTimeout(self._idle_timeout(limit)) as watch:
-                course.watch = watch
+                call.watch = watch
                 url = origin + target
                 reply = await connections.send(request, url, headers, watch.progress, begun)
-                course.reply = reply
+                call.reply = reply
                 try:
                     return await take(request, reply, receive)
                 except ObsError as error:
@@ -303,11 +303,11 @@ def retire_all(table: Table, process: int) -> None:
                 loop.call_soon_threadsafe(connections.retire)
 
 
-def too_late(course: CallInProgress, limit: float) -> OperationTimeout:
+def too_late(call: CallInProgress, limit: float) -> OperationTimeout:
     """Return the error for a call that has not come to its end in time."""
-    before = f"; the last attempt: {course.error.message}" if course.error else ""
+    before = f"; the last attempt: {call.error.message}" if call.error else ""
     return OperationTimeout(
         f"no result within {limit:g} s{before}",
-        operation=course.request.operation,
-        url=course.request.url,
+        operation=call.request.operation,
+        url=call.request.url,
     )

@@ -9,7 +9,7 @@ from aioobs.s3 import body as bodies
 from aioobs.s3.connection_pool import ConnectionPool
 from aioobs.s3.direct_connections import DirectConnections
 from aioobs.s3.request import head_of
-from aioobs.s3.wire import Wire
+from aioobs.s3.round_trip import RoundTrip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ class LeanTransport:
     def __init__(self, session: Transport, config: Config) -> None:
         self._session = session
         self.pool: ConnectionPool = ConnectionPool(session, config)
-        self.direct: DirectConnections = DirectConnections(self.wire, config.connections)
+        self.direct: DirectConnections = DirectConnections(self.round_trip, config.connections)
 
     async def send(
         self,
@@ -41,25 +41,25 @@ class LeanTransport:
         """Do as `Transport.send` does."""
         start = url.index("/", 8)
         origin, target = url[:start], url[start:]
-        lent = await self.pool.borrow(origin)
-        if lent is None:
+        pooled = await self.pool.borrow(origin)
+        if pooled is None:
             return await self._session.send(method, url, headers, body, progress)
-        wire = self.wire(lent, method)
-        wire.progress = progress
+        round_trip = self.round_trip(pooled, method)
+        round_trip.progress = progress
         try:
-            await wire.send(head_of(method, target, headers), body)
+            await round_trip.send(head_of(method, target, headers), body)
         except BaseException:
-            wire.close()
+            round_trip.close()
             raise
-        return await self.answer(wire, method, url, headers, body, progress)
+        return await self.answer(round_trip, method, url, headers, body, progress)
 
-    def wire(self, lent: PooledConnection, method: str) -> Wire:
+    def round_trip(self, pooled: PooledConnection, method: str) -> RoundTrip:
         """Return what a request with *method* and its answer are on a connection."""
-        return Wire(self.pool, lent, method=method)
+        return RoundTrip(self.pool, pooled, method=method)
 
     async def answer(
         self,
-        wire: Wire,
+        round_trip: RoundTrip,
         method: str,
         url: str,
         headers: Mapping[str, str],
@@ -67,16 +67,16 @@ class LeanTransport:
         progress: Callable[[], None],
     ) -> Reply:
         """Return the answer to a request that has been sent."""
-        wire.progress = progress
+        round_trip.progress = progress
         try:
-            known = await wire.head()
+            known = await round_trip.head()
         except BaseException:
-            wire.close()
+            round_trip.close()
             raise
         progress()
         if known:
-            return LeanReply(wire)
-        wire.close()
+            return LeanReply(round_trip)
+        round_trip.close()
         origin = url[: url.index("/", 8)]
         self.pool.distrust(origin)  # it would be the same the next time
         if method in ("GET", "HEAD"):
@@ -89,12 +89,12 @@ class LeanTransport:
         TLS is spoken by the event loop alone.
         """
         if origin.startswith("http:") and self.direct.has_room():
-            lent = self.pool.take_idle(origin)
-            if lent is not None:
+            pooled = self.pool.take_idle(origin)
+            if pooled is not None:
                 try:
-                    self.direct.add(lent)
+                    self.direct.add(pooled)
                 except OSError:
-                    self.pool.give_back(lent)
+                    self.pool.give_back(pooled)
 
     def close(self) -> None:
         """Give the connections that nobody uses back."""
@@ -103,24 +103,24 @@ class LeanTransport:
 
 
 class LeanReply:
-    """What a `Reply` is, on a `Wire`."""
+    """What a `Reply` is, on a `RoundTrip`."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-        self.status: int = wire.answer.status
-        self.reason: str = wire.answer.reason
-        self.headers: Mapping[str, str] = wire.answer.headers
-        self.length: int | None = wire.answer.length
+    def __init__(self, round_trip: RoundTrip) -> None:
+        self._round_trip = round_trip
+        self.status: int = round_trip.answer.status
+        self.reason: str = round_trip.answer.reason
+        self.headers: Mapping[str, str] = round_trip.answer.headers
+        self.length: int | None = round_trip.answer.length
         self.received: int = 0
 
     async def read(self, limit: int | None = None) -> bytes:
         """Return the body."""
-        data = await self._wire.more()
+        data = await self._round_trip.more()
         self.received = len(data)
-        if not self._wire.remaining:
+        if not self._round_trip.remaining:
             return data
         parts = [data]
-        while chunk := await self._wire.more():
+        while chunk := await self._round_trip.more():
             parts.append(chunk)
             self.received += len(chunk)
             if limit is not None and self.received > limit:
@@ -131,13 +131,13 @@ class LeanReply:
         """Write the body into *sink*."""
         before = sink.received
         try:
-            if isinstance(sink, bodies.DirectSink) and await self._wire.pump_into(sink):
+            if isinstance(sink, bodies.DirectSink) and await self._round_trip.pump_into(sink):
                 return
-            while chunk := await self._wire.more():
+            while chunk := await self._round_trip.more():
                 await sink.write(chunk)
         finally:
             self.received = sink.received - before
 
     def close(self) -> None:
         """Give up the rest."""
-        self._wire.close()
+        self._round_trip.close()

@@ -1,10 +1,10 @@
 """A long listing from several places at once.
 
 A listing is a chain: each page says where the next one begins, and a store that answers late makes
-it slow.  Here it is begun at further keys as well, *lanes* that are guesses.  A lane is believed
-when the one before it comes to the very key that it began with, for then the two are one listing,
-whatever order the store keeps.  If that key does not come, the lane and all behind it are dropped,
-and the chain goes on as it would have gone without them.
+it slow.  Here it is begun at further keys as well, *sections* that are guesses.  A section is
+believed when the one before it comes to the very key that it began with, for then the two are one
+listing, whatever order the store keeps.  If that key does not come, the section and all behind it
+are dropped, and the chain goes on as it would have gone without them.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["ParallelListing"]
 
 AT_ONCE = 8  # requests
-NEAR = 8  # lanes that may hold as many pages as HELD; those behind hold one
+NEAR = 8  # sections that may hold as many pages as HELD; those behind hold one
 HELD = 2
 MOST_LANES = 24
-FEWEST = 4  # pages that have to be left, as far as one can tell, to be shared by two lanes
-GRATIS = 6  # lanes that may turn out useless, and one more for each four pages that were of use
+FEWEST = 4  # pages that have to be left, as far as one can tell, to be shared by two sections
+GRATIS = 6  # sections that may turn out useless, and one more for each four pages that were of use
 FOR_A_LANE = 4
 LONGEST = 64  # characters of a key that say where it is
 SAMPLED = 50  # keys, of which one tells the characters that keys are made of
@@ -46,7 +46,7 @@ class Chain(Protocol):
         """Return the next page."""
 
 
-class Lane:
+class Section:
     """What comes after a key, page by page."""
 
     __slots__ = ("after", "chain", "error", "first", "last", "pages", "task")
@@ -72,7 +72,7 @@ class ParallelListing:
         self._begin = begin
         self._prefix = prefix
         self._scale = Scale()
-        self._lanes: list[Lane] = []
+        self._sections: list[Section] = []
         self._tasks: set[asyncio.Task[Page]] = set()
         self._news = asyncio.Event()
         self._useful = self._useless = 0
@@ -80,31 +80,31 @@ class ParallelListing:
 
     async def pages(self, chain: Chain, page: Page) -> AsyncGenerator[Page, None]:
         """Yield *page*, to which a chain has come, and all that follow."""
-        lane = Lane(chain, "")
-        self._lanes = [lane]
-        self._take(lane, page)
+        section = Section(chain, "")
+        self._sections = [section]
+        self._take(section, page)
         self._extend()
         try:
             # The chain knows that it has ended a moment before its last page is here.
-            while lane.pages or lane.task or lane.chain.marker or lane.error:
-                while not lane.pages:
-                    if lane.error:
-                        raise lane.error
+            while section.pages or section.task or section.chain.marker or section.error:
+                while not section.pages:
+                    if section.error:
+                        raise section.error
                     await self._change()
-                page = lane.pages.popleft()
+                page = section.pages.popleft()
                 cut = await self._meeting(page)
                 if cut is None:
                     self._extend()
                     yield page
                 else:
-                    del self._lanes[0]
-                    lane = self._lanes[0]
+                    del self._sections[0]
+                    section = self._sections[0]
                     self._extend()
                     if cut:
                         yield page._replace(objects=page.objects[:cut])
                 self._useful += 1
         finally:
-            self._lanes.clear()  # what arrives now is for nobody
+            self._sections.clear()  # what arrives now is for nobody
             for task in self._tasks:
                 task.cancel()
             if self._tasks:
@@ -115,97 +115,98 @@ class ParallelListing:
         await self._news.wait()
 
     async def _meeting(self, page: Page) -> int | None:
-        """Return where on a page of the first lane the next one begins; `None`: not on this."""
-        while page.objects and len(self._lanes) > 1:
-            lane = self._lanes[1]
-            if page.objects[-1].key <= lane.after:
+        """Return where on a page of the first section the next one begins; `None`: not on this."""
+        while page.objects and len(self._sections) > 1:
+            section = self._sections[1]
+            if page.objects[-1].key <= section.after:
                 return None
-            if lane.pages:
-                start = lane.pages[0].objects[0].key
+            if section.pages:
+                start = section.pages[0].objects[0].key
                 if start in page.objects.keys:
                     return page.objects.keys.index(start)
                 self._give_up()
                 return None
-            await self._change()  # the lane gets its first page, or is dropped
+            await self._change()  # the section gets its first page, or is dropped
         return None
 
     def _give_up(self) -> None:
-        """Go on without any other lane than the first."""
+        """Go on without any other section than the first."""
         self._guesses = False
-        for lane in self._lanes[1:]:
-            self._drop(lane)
+        for section in self._sections[1:]:
+            self._drop(section)
 
-    def _drop(self, lane: Lane) -> None:
-        self._lanes.remove(lane)
-        if lane.task is not None:
-            lane.task.cancel()
+    def _drop(self, section: Section) -> None:
+        self._sections.remove(section)
+        if section.task is not None:
+            section.task.cancel()
         self._useless += 1
 
     def _extend(self) -> None:
-        """Ask for what is next, near things first, and open lanes where there is much to do."""
-        place, running = 0, sum(lane.task is not None for lane in self._lanes)
-        while place < len(self._lanes) and running < AT_ONCE:
-            lane, stop = self._lanes[place], self._stop(place)
-            open_ended = lane.chain.marker and (stop is None or lane.last <= stop)
+        """Ask for what is next, near things first, and open sections where there is much to do."""
+        place, running = 0, sum(section.task is not None for section in self._sections)
+        while place < len(self._sections) and running < AT_ONCE:
+            section, stop = self._sections[place], self._stop(place)
+            open_ended = section.chain.marker and (stop is None or section.last <= stop)
             room = HELD if place < NEAR else 1
-            if open_ended and lane.task is None and len(lane.pages) < room and not lane.error:
-                self._start(lane)
+            is_free = section.task is None and not section.error
+            if open_ended and is_free and len(section.pages) < room:
+                self._start(section)
                 running += 1
-            elif open_ended and (after := self._guess(lane, stop)):
-                added = Lane(self._begin(after), after)
-                self._lanes.insert(place + 1, added)
+            elif open_ended and (after := self._guess(section, stop)):
+                added = Section(self._begin(after), after)
+                self._sections.insert(place + 1, added)
                 self._start(added)
                 running += 1
             else:
                 place += 1
 
     def _stop(self, place: int) -> str | None:
-        return self._lanes[place + 1].after if place + 1 < len(self._lanes) else None
+        return self._sections[place + 1].after if place + 1 < len(self._sections) else None
 
-    def _guess(self, lane: Lane, stop: str | None) -> str:
-        """Return a key that shares what is left to a lane out to two; "": there is none."""
+    def _guess(self, section: Section, stop: str | None) -> str:
+        """Return a key that shares what is left to a section out to two; "": there is none."""
         allowed = self._useless <= GRATIS + self._useful // FOR_A_LANE
-        if not (self._guesses and allowed and len(self._lanes) < MOST_LANES):
+        if not (self._guesses and allowed and len(self._sections) < MOST_LANES):
             return ""
-        return self._scale.between(lane.first, lane.last, stop, len(self._prefix))
+        return self._scale.between(section.first, section.last, stop, len(self._prefix))
 
-    def _start(self, lane: Lane) -> None:
-        task = asyncio.create_task(lane.chain.page())
-        lane.task = task
+    def _start(self, section: Section) -> None:
+        task = asyncio.create_task(section.chain.page())
+        section.task = task
         self._tasks.add(task)
 
         def arrived(task: asyncio.Task[Page]) -> None:
             self._tasks.discard(task)
-            lane.task = None
+            section.task = None
             error = None if task.cancelled() else task.exception()
-            if lane not in self._lanes or task.cancelled():
+            if section not in self._sections or task.cancelled():
                 return
             if not error:
-                self._take(lane, task.result())
-            elif lane is self._lanes[0] or lane.pages:
-                lane.error = error
+                self._take(section, task.result())
+            elif section is self._sections[0] or section.pages:
+                section.error = error
             else:
-                self._drop(lane)
+                self._drop(section)
             self._extend()
             self._news.set()
 
         task.add_done_callback(arrived)
 
-    def _take(self, lane: Lane, page: Page) -> None:
-        begins = not lane.first
+    def _take(self, section: Section, page: Page) -> None:
+        begins = not section.first
         if page.objects:
             keys = page.objects.keys
-            lane.first, lane.last = keys[0], keys[-1]
+            section.first, section.last = keys[0], keys[-1]
             self._scale.learn(key[len(self._prefix) :] for key in keys[::SAMPLED])
-        if begins and lane is not self._lanes[0]:
-            stop = self._stop(self._lanes.index(lane))
-            if not page.objects or (stop is not None and lane.first > stop):
-                self._drop(lane)  # there is nothing up to the next one
+        if begins and section is not self._sections[0]:
+            stop = self._stop(self._sections.index(section))
+            if not page.objects or (stop is not None and section.first > stop):
+                self._drop(section)  # there is nothing up to the next one
                 return
-            if lane.first <= lane.after:  # the store does not do as it is asked
+            if section.first <= section.after:  # the store does not do as it is asked
                 self._give_up()
                 return
-        lane.pages.append(page)
+        section.pages.append(page)
 
 
 class Scale:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aioobs.errors import NotFound, ObjectChanged, PreconditionFailed, ReadError, ResponseError
+from aioobs.errors import (
+    NotFound,
+    ObjectChanged,
+    PreconditionFailed,
+    ReadError,
+    ResponseError,
+)
 from aioobs.s3.body import FilePart, digest, read_exactly, size_of
 from aioobs.s3.objects import ObjectInfo, Range, info_of
 from aioobs.s3.request import Request
@@ -12,11 +18,14 @@ from aioobs.s3.retry import Budget
 from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
+    from aioobs.errors import ObsError
     from aioobs.s3.body import Body, Sink
     from aioobs.s3.exchange import Begun, Exchange
     from aioobs.s3.transport import Reply
 
 __all__ = ["head", "is_made_of", "is_stored", "look", "read_into"]
+
+PROGRESS = 64 * 1024  # bytes that an attempt must have brought for those before it to be forgotten
 
 
 async def head(
@@ -63,54 +72,83 @@ async def read_into(
     Raises:
         ObjectChanged: the object is not, or no longer, the one that is wanted.
     """
-    start, given = sink.received, wanted.etag
-    request = Request("getObject", "GET", bucket, key, headers=wanted.headers(0))
-    whole: tuple[Reply, int] | None = None
-
-    async def receive(reply: Reply) -> ObjectInfo:
-        nonlocal whole
-        if whole is not None:
-            return info_of(key, *whole)
-        before = sink.received
-        size, length = wanted.check(reply, before - start)
-        try:
-            await reply.pour(sink)
-            if length is not None and sink.received - before != length:
-                raise ReadError(f"{length} bytes were announced, {sink.received - before} came")
-        except BaseException:  # the next attempt goes on from here
-            request.headers = wanted.headers(sink.received - start)
-            if sink.received - before == length:  # it has failed after its last byte
-                whole = reply, size
-            raise
-        return info_of(key, reply, size if length is not None else sink.received - start)
-
-    budget = Budget(exchange.config)
+    given = wanted.etag
+    reading = Reading(exchange, bucket, key, sink, wanted)
     try:
-        return await exchange.call(request, receive, budget=budget, begun=begun)
-    except PreconditionFailed as error:
-        if whole is not None:
-            return info_of(key, *whole)
-        message = f"the object is no longer the one with the ETag {wanted.etag}"
-        raise ObjectChanged(
-            message, operation=error.operation, url=error.url, resp=error.resp
-        ) from error
+        return await reading.run(begun)
     except ResponseError as error:
-        if whole is not None:
-            return info_of(key, *whole)
-        refused = error.resp.status if error.resp else 0
-        if refused == 416 and sink.received != start:
-            message = f"the object ends after {sink.received - start} bytes, more were announced"
-            raise ReadError(
-                message, operation=error.operation, url=error.url, resp=error.resp
-            ) from error
-        if refused != 416 or wanted.start:
-            raise
+        if reading.whole is not None:
+            return reading.whole
+        refused = error.resp is not None and error.resp.status == 416
+        if not refused or reading.received or wanted.start:
+            raise reading.explained(error) from error
     # Of an empty object no range can be had.
-    wanted.stop, request.headers = None, Range(etag=given).headers(0)
-    info = await exchange.call(request, receive, budget=budget)
+    wanted.stop, reading.request.headers = None, Range(etag=given).headers(0)
+    info = await reading.run()
     if info.size:
-        raise ReadError("a range of it was refused", operation="getObject", url=request.url)
+        raise ReadError("a range of it was refused", operation="getObject", url=reading.request.url)
     return info
+
+
+class Reading:
+    """The bytes of an object on their way into a sink, in one attempt after the other."""
+
+    __slots__ = ("_budget", "_exchange", "_sink", "_start", "_wanted", "request", "whole")
+
+    def __init__(
+        self, exchange: Exchange, bucket: str, key: str, sink: Sink, wanted: Range
+    ) -> None:
+        self._exchange = exchange
+        self._budget = Budget(exchange.config)
+        self._sink = sink
+        self._start = sink.received
+        self._wanted = wanted
+        self.request: Request = Request("getObject", "GET", bucket, key, headers=wanted.headers(0))
+        self.whole: ObjectInfo | None = None
+        """What was read, if the attempt that brought its last byte has failed after that."""
+
+    @property
+    def received(self) -> int:
+        """How many bytes have come."""
+        return self._sink.received - self._start
+
+    async def run(self, begun: Begun | None = None) -> ObjectInfo:
+        """Ask until everything has come."""
+        call = self._exchange.call
+        return await call(self.request, self._receive, budget=self._budget, begun=begun)
+
+    async def _receive(self, reply: Reply) -> ObjectInfo:
+        if self.whole is not None:
+            return self.whole
+        before = self.received
+        size, length = self._wanted.check(reply, before)
+        try:
+            await reply.pour(self._sink)
+            if length is not None and self.received - before != length:
+                raise ReadError(f"{length} bytes were announced, {self.received - before} came")
+        except BaseException:
+            self._go_on_from_here(self.received - before)
+            if self.received - before == length:
+                self.whole = info_of(self.request.key, reply, size)
+            raise
+        return info_of(self.request.key, reply, size if length is not None else self.received)
+
+    def _go_on_from_here(self, came: int) -> None:
+        self.request.headers = self._wanted.headers(self.received)
+        if came >= PROGRESS:
+            self._budget.renew()
+
+    def explained(self, error: ResponseError) -> ObsError:
+        """Return what the refusal of a request means, some of whose answer may have come."""
+        if isinstance(error, PreconditionFailed):
+            kind: type[ReadError] = ObjectChanged
+            message = f"the object is no longer the one with the ETag {self._wanted.etag}"
+        elif error.resp is not None and error.resp.status == 416 and self.received:
+            kind = ReadError
+            message = f"the object ends after {self.received} bytes, more were announced"
+        else:
+            return error
+        return kind(message, operation=error.operation, url=error.url, resp=error.resp)
 
 
 async def is_made_of(exchange: Exchange, bucket: str, body: Body, info: ObjectInfo) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aioobs.s3.request import Request
     from aioobs.s3.transport import Reply
 
-__all__ = ["take"]
+__all__ = ["acknowledged", "take"]
 
 T = TypeVar("T")
 
@@ -33,6 +33,17 @@ async def take(request: Request, reply: Reply, receive: Callable[[Reply], Awaita
     finally:
         reply.close()
     raise error_for(request.operation, request.url, resp)
+
+
+async def acknowledged(reply: Reply) -> None:
+    """Read the body of an answer that has nothing more to say than that it is done.
+
+    Raises:
+        ObsError: it says that it is not.
+    """
+    document = await reply.read()
+    if document and xml.root_name(document) == "Error":
+        xml.good_fields(document)
 
 
 async def error_response(reply: Reply) -> ErrorResponse:

@@ -85,6 +85,10 @@ class Budget:
         self._wait = config.retry_wait
         self._longest_wait = config.retry_wait_max
 
+    def renew(self) -> None:
+        """Begin the count anew, as so much has come since that this can go on to the end."""
+        self.made = 0
+
     def wait_after(self, error: ObsError) -> float | None:
         """Return the seconds to wait before the next attempt, or `None` if there is to be none."""
         self.made += 1

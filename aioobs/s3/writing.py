@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aioobs.errors import ObjectChanged, PreconditionFailed, ProtocolError
 from aioobs.s3.reading import head, is_made_of
+from aioobs.s3.replies import acknowledged
 from aioobs.s3.request import Request, source_headers
 from aioobs.s3.retry import Budget
 from aioobs.s3.xml import good_fields, unquote_etag
@@ -29,7 +30,7 @@ async def written(
     """Send what *request* has for the store, and return the ETag of that."""
 
     async def receive(reply: Reply) -> str:
-        await reply.read()
+        await acknowledged(reply)
         etag = unquote_etag(reply.headers.get("etag", ""))
         if not etag and not is_marker(request):
             raise ProtocolError("the answer has no ETag; is this an S3 endpoint?")

@@ -45,10 +45,10 @@ if TYPE_CHECKING:
     from aioobs.s3.client import Listed, ObjectInfo, Page, Upload, UploadedPart
     from aioobs.s3.observer import Attempt, Call, Observer, Stats
     from aioobs.sync import file
-    from aioobs.sync.audits import Finding, Report, verify
+    from aioobs.sync.audits import Finding, VerifyReport, verify
     from aioobs.sync.client import Client
     from aioobs.sync.moxing import install_as_moxing
-    from aioobs.sync.plans import Plan, plan_copy, run_copy
+    from aioobs.sync.plans import CopyPlan, plan_copy, run_copy
     from aioobs.sync.trees import SyncPlan, SyncReport, plan_sync, run_sync, sync_tree
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "ConnectionFailed",
+    "CopyPlan",
     "FilePart",
     "Finding",
     "IsADirectory",
@@ -73,11 +74,9 @@ __all__ = [
     "Observer",
     "OperationTimeout",
     "Page",
-    "Plan",
     "PreconditionFailed",
     "ProtocolError",
     "ReadError",
-    "Report",
     "ResponseError",
     "SourceError",
     "Stats",
@@ -87,6 +86,7 @@ __all__ = [
     "UnsafeKey",
     "Upload",
     "UploadedPart",
+    "VerifyReport",
     "WorkerLost",
     "current_client",
     "errors",
@@ -112,8 +112,8 @@ LATE = {
     "ObjectInfo": "aioobs.s3.objects",
     "Observer": "aioobs.s3.observer",
     "Page": "aioobs.s3.page",
-    "Plan": "aioobs.sync.plans",
-    "Report": "aioobs.sync.audits",
+    "CopyPlan": "aioobs.sync.plans",
+    "VerifyReport": "aioobs.sync.audits",
     "Stats": "aioobs.s3.observer",
     "SyncPlan": "aioobs.sync.trees",
     "SyncReport": "aioobs.sync.trees",

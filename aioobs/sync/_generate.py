@@ -53,7 +53,7 @@ ADDED = {"aioobs.file": {"shift": "aioobs.sync.shift", "shifted": "aioobs.sync.s
 # What is wrapped elsewhere: `current_client`.
 WRAPPED = {"aioobs.s3.client": {"Client"}}
 # Methods that are of use to other async code alone.
-OMITTED = {("Client", "connections"), ("Client", "retire"), ("Client", "stream")}
+OMITTED = {("Client", "connections"), ("Client", "retire"), ("Client", "send_queued")}
 # Mostly one short request, which may well be answered on the thread of the caller.
 SHORT = {
     "aioobs.file": {"exists", "get_size", "read", "stat", "write"},

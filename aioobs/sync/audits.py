@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aioobs import audits as _async
-from aioobs.audits import Finding, Report
+from aioobs.audits import Finding, VerifyReport
 from aioobs.sync._loop import run
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aioobs.transfer.audit import Read
     from aioobs.url import Path
 
-__all__ = ["Finding", "Report", "verify"]
+__all__ = ["Finding", "VerifyReport", "verify"]
 
 
 def verify(
@@ -25,7 +25,7 @@ def verify(
     read: Read = "local",
     threads: int = 16,
     found: Callable[[Finding], object] = lambda _: None,
-) -> Report:
+) -> VerifyReport:
     """Compare a file or folder with its copy, and change nothing.
 
     Sizes are compared first, and then contents, as far as *read* allows:
@@ -48,7 +48,7 @@ def verify(
         found: Called in the event loop's thread with a `Finding` for each file, the same included.
 
     Returns:
-        A `Report`, which is true if nothing is different or missing.
+        A `VerifyReport`, which is true if nothing is different or missing.
 
     Raises:
         MoxFileNotExistsException: there is nothing at *src_url*.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Executor
 
-    from aioobs.transfer.plan import Verify
+    from aioobs.transfer.job import Verify
     from aioobs.transfer.progress import ProgressCallback
     from aioobs.url import Path
 

@@ -6,21 +6,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aioobs import plans as _async
-from aioobs.plans import Plan
+from aioobs.plans import CopyPlan
 from aioobs.sync._loop import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Executor
 
-    from aioobs.transfer.plan import Verify
+    from aioobs.transfer.job import Verify
     from aioobs.transfer.progress import ProgressCallback
     from aioobs.url import Path
 
-__all__ = ["Plan", "plan_copy", "run_copy"]
+__all__ = ["CopyPlan", "plan_copy", "run_copy"]
 
 
-def plan_copy(src_url: Path, dst_url: Path, file_list: Sequence[str] | None = None) -> Plan:
+def plan_copy(src_url: Path, dst_url: Path, file_list: Sequence[str] | None = None) -> CopyPlan:
     """Return what `aioobs.file.copy_parallel` would copy; nothing is copied yet.
 
     A plan is held in memory, some 500 bytes for a file, whereas `copy_parallel` holds no list.
@@ -33,7 +33,7 @@ def plan_copy(src_url: Path, dst_url: Path, file_list: Sequence[str] | None = No
 
 
 def run_copy(
-    plan: Plan,
+    plan: CopyPlan,
     *,
     executor: Executor | None = None,
     workers: int | None = None,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Executor
 
-    from aioobs.transfer.plan import Comparison
+    from aioobs.transfer.job import Comparison
     from aioobs.transfer.progress import ProgressCallback
     from aioobs.url import Path
 

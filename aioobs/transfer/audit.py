@@ -14,10 +14,11 @@ from aioobs.s3.parts import cut
 from aioobs.threads import in_thread
 from aioobs.transfer.content import Place, agrees, are_same, has_same_bytes, is_digest, opened
 from aioobs.transfer.failures import concerns_all
+from aioobs.transfer.job import Job
 from aioobs.transfer.jobs import is_folder, look, unencodable
 from aioobs.transfer.merge import Side, pairs
-from aioobs.transfer.plan import Job, place_below
 from aioobs.transfer.scheduler import Scheduler
+from aioobs.transfer.targets import place_below
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     Pair = tuple["Item | None", "Item | None"]
     Task = Callable[["Item | None", "Item | None"], Awaitable[None]]
 
-__all__ = ["Finding", "Read", "Report", "Verdict", "audit"]
+__all__ = ["Finding", "Read", "Verdict", "VerifyReport", "audit"]
 
 Verdict = Literal["same", "different", "missing", "extra", "unchecked"]
 Read = Literal["nothing", "local", "all"]
@@ -49,7 +50,7 @@ class Finding(NamedTuple):
 
 
 @dataclass
-class Report:
+class VerifyReport:
     """What was found of all files; true if the copy has all of the source, as far as was looked."""
 
     same: int = 0
@@ -91,7 +92,7 @@ async def audit(
     read: Read,
     threads: int,
     found: Callable[[Finding], object],
-) -> Report:
+) -> VerifyReport:
     """Compare what is at two places; see `aioobs.verify`."""
     view = View(client, source, target, read, threads, found)
     await view.scheduler.run(view.trees() if await is_folder(client, source) else view.files())
@@ -113,7 +114,7 @@ class View:
         threads: int,
         found: Callable[[Finding], object],
     ) -> None:
-        self.report: Report = Report()
+        self.report: VerifyReport = VerifyReport()
         self.scheduler: Scheduler = Scheduler(client, threads)
         self._client = client
         self._roots = (source, target)

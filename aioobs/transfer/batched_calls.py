@@ -12,10 +12,10 @@ from aioobs.threads import in_thread, settled
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BatchedCalls", "Errand"]
+__all__ = ["BatchedCall", "BatchedCalls"]
 
 TRIP = 0.005  # seconds in the thread before those who wait are told
-SHORT = 0.0003  # seconds for an errand; where they take longer a thread has something to do
+SHORT = 0.0003  # seconds for a call; where they take longer a thread has something to do
 STRETCH = 0.001  # seconds of short ones before the event loop goes on
 LONG = 0.005  # seconds that none of them may take
 CAUTION = 1.0  # seconds in the thread after one that did
@@ -23,16 +23,16 @@ CAUTION = 1.0  # seconds in the thread after one that did
 T = TypeVar("T")
 
 
-class Errand(Generic[T]):
+class BatchedCall(Generic[T]):
     """A blocking function, and who is told what came of it."""
 
     __slots__ = ("error", "function", "result", "then")
 
     result: T
 
-    def __init__(self, function: Callable[[], T], then: Callable[[Errand[T]], None]) -> None:
+    def __init__(self, function: Callable[[], T], then: Callable[[BatchedCall[T]], None]) -> None:
         self.function: Callable[[], T] = function
-        self.then: Callable[[Errand[T]], None] = then
+        self.then: Callable[[BatchedCall[T]], None] = then
         self.error: Exception | None = None
 
 
@@ -51,14 +51,14 @@ class BatchedCalls:
 
     def __init__(self, broken: Callable[[BaseException], None]) -> None:
         self._broken = broken
-        self._waiting: deque[Errand[object]] = deque()
+        self._waiting: deque[BatchedCall[object]] = deque()
         self._travelling: asyncio.Task[None] | None = None
         self._are_short = False
         self._caution_until = 0.0
 
-    def post(self, function: Callable[[], T], then: Callable[[Errand[T]], None]) -> None:
+    def post(self, function: Callable[[], T], then: Callable[[BatchedCall[T]], None]) -> None:
         """Have *function* called, and *then* what is to follow in the event loop."""
-        self._waiting.append(Errand(function, then))  # type: ignore[arg-type]
+        self._waiting.append(BatchedCall(function, then))  # type: ignore[arg-type]
         if self._travelling is None or self._travelling.done():
             self._travelling = asyncio.create_task(self._travel())
 
@@ -82,27 +82,29 @@ class BatchedCalls:
                 now = time.monotonic()
                 self._are_short = now - began < SHORT * len(done) and now > self._caution_until
             try:
-                for errand in done:
-                    errand.then(errand)
+                for call in done:
+                    call.then(call)
             except BaseException as error:  # noqa: BLE001 - it ends the whole
                 self._broken(error)
 
 
-def carry_out(waiting: deque[Errand[object]], seconds: float) -> tuple[list[Errand[object]], float]:
+def carry_out(
+    waiting: deque[BatchedCall[object]], seconds: float
+) -> tuple[list[BatchedCall[object]], float]:
     """Call functions for a while; return what was done, and the seconds of what took longest."""
-    done: list[Errand[object]] = []
+    done: list[BatchedCall[object]] = []
     longest, now = 0.0, time.monotonic()
     end = now + seconds
     while now < end:
         try:
-            errand = waiting.popleft()
+            call = waiting.popleft()
         except IndexError:  # it may be emptied meanwhile
             break
         try:
-            errand.result = errand.function()
+            call.result = call.function()
         except Exception as error:  # noqa: BLE001 - told where it was asked for
-            errand.error = error
-        done.append(errand)
+            call.error = error
+        done.append(call)
         before, now = now, time.monotonic()
         longest = max(longest, now - before)
     return done, longest

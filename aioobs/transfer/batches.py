@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 from aioobs.errors import ConfigError
 from aioobs.s3.client import Client
 from aioobs.transfer.failures import told
+from aioobs.transfer.job import DEFAULT_SAFETY, Job, Safety, Versions
 from aioobs.transfer.mover import Mover
 from aioobs.transfer.pieces import Piece, move_piece
-from aioobs.transfer.plan import PLAIN, Care, Job, Versions
 from aioobs.transfer.progress import Meter
 from aioobs.transfer.scheduler import Scheduler
 
@@ -52,16 +52,16 @@ def weight(item: Item) -> int:
 
 
 async def do_batch(
-    client: Client, items: Sequence[Item], threads: int, care: Care = PLAIN
+    client: Client, items: Sequence[Item], threads: int, safety: Safety = DEFAULT_SAFETY
 ) -> Outcome:
     """Do a batch with so many requests at a time; raises nothing but a cancellation."""
     results: list[Result] = [None] * len(items)
     scheduler, meter = Scheduler(client, threads), Meter(None)
-    mover = Mover(client, scheduler, meter, care)
+    mover = Mover(client, scheduler, meter, safety)
 
     async def move(number: int, piece: Piece) -> None:
         try:
-            results[number] = await move_piece(client, scheduler, meter, piece, care)
+            results[number] = await move_piece(client, scheduler, meter, piece, safety)
         except OSError as error:
             results[number] = told(error, piece.job)
 
@@ -100,9 +100,11 @@ def portable(error: Exception) -> Exception:
     return error
 
 
-def run_batch(config: Config, items: Sequence[Item], threads: int, care: Care = PLAIN) -> Outcome:
+def run_batch(
+    config: Config, items: Sequence[Item], threads: int, safety: Safety = DEFAULT_SAFETY
+) -> Outcome:
     """Do a batch on a worker of an executor."""
-    return asyncio.run(do_batch(client_of(config), items, threads, care))
+    return asyncio.run(do_batch(client_of(config), items, threads, safety))
 
 
 class Held:

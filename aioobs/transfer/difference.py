@@ -10,7 +10,7 @@ from aioobs.transfer.content import Place, has_etag, has_same_bytes, opened
 
 if TYPE_CHECKING:
     from aioobs.s3.client import Client
-    from aioobs.transfer.plan import Comparison, Job
+    from aioobs.transfer.job import Comparison, Job
     from aioobs.transfer.tree import Found
 
 __all__ = ["difference", "is_alike"]

@@ -16,9 +16,9 @@ from aioobs.errors import WorkerLost
 from aioobs.threads import in_thread, to_its_end
 from aioobs.transfer.batches import Outcome, run_batch, weight
 from aioobs.transfer.failures import told
+from aioobs.transfer.job import Job, Versions
 from aioobs.transfer.jobs import look, looked
 from aioobs.transfer.pieces import Piece, big_file_of, is_big
-from aioobs.transfer.plan import Job, Versions
 from aioobs.transfer.scheduler import first_of
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from aioobs.config import Config
     from aioobs.transfer.batches import Item, Result
+    from aioobs.transfer.job import Safety
     from aioobs.transfer.pieces import BigFile
-    from aioobs.transfer.plan import Care
     from aioobs.transfer.run import JobQueue, Run
 
     Entry = tuple[Item, BigFile | None]
@@ -207,7 +207,7 @@ async def do_on(
     """Have an executor do the jobs of a queue; return why it could not do all of them, if so."""
     from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor  # slow to import
 
-    runner = OnExecutor(executor, run.client.config, threads, run.care)
+    runner = OnExecutor(executor, run.client.config, threads, run.safety)
     slots = BATCHES_AHEAD * (workers or workers_of(executor))
     local = isinstance(executor, (ProcessPoolExecutor, ThreadPoolExecutor))
     dispatch = Dispatch(run, queue, slots=slots, shared=local)
@@ -242,20 +242,20 @@ def workers_of(executor: Executor) -> int:
 class OnExecutor:
     """Has an executor do batches."""
 
-    def __init__(self, executor: Executor, config: Config, threads: int, care: Care) -> None:
+    def __init__(self, executor: Executor, config: Config, threads: int, safety: Safety) -> None:
         self.is_usable: bool = True
         self.reason: str = ""
         self._executor = executor
         self._config = config
         self._threads = threads
-        self._care = care
+        self._safety = safety
 
     async def do(self, items: Sequence[Item]) -> Outcome:
         """Do a batch; see `BatchRunner`."""
         futures: list[Future[Outcome]] = []
 
         def submit() -> None:
-            call = partial(run_batch, self._config, items, self._threads, self._care)
+            call = partial(run_batch, self._config, items, self._threads, self._safety)
             futures.append(self._executor.submit(call))
 
         try:

@@ -12,11 +12,12 @@ from aioobs.s3.body import FilePart, size_of
 from aioobs.store.local import LocalStore, local_errors
 from aioobs.store.remote import RemoteStore, file_url
 from aioobs.threads import in_thread
+from aioobs.transfer.job import Job, Safety
 from aioobs.transfer.jobs import is_folder, listed, look
 from aioobs.transfer.journal import journal_at
-from aioobs.transfer.plan import Care, Job, same_place
 from aioobs.transfer.removal import SourceRemoval
 from aioobs.transfer.run import JobQueue, Run
+from aioobs.transfer.targets import same_place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -53,14 +54,14 @@ class CopyOptions(NamedTuple):
     executor: Executor | None = None
     executor_workers: int | None = None
     journal: ObjectURL | str | None = None
-    care: Care = Care()
+    safety: Safety = Safety()
 
 
 def journal_of(
     options: CopyOptions, client: Client, source: ObjectURL | str, target: ObjectURL | str
 ) -> AbstractAsyncContextManager[Journal | None]:
     """Open the journal of a copy, if it is to have one."""
-    return journal_at(options.journal, client, source, target, durable=options.care.durable)
+    return journal_at(options.journal, client, source, target, durable=options.safety.durable)
 
 
 async def copy_file(
@@ -83,7 +84,7 @@ async def copy_file(
         yield job
 
     async with journal_of(options, client, source, target) as journal:
-        run = Run(client, options.threads, options.progress, care=options.care, journal=journal)
+        run = Run(client, options.threads, options.progress, safety=options.safety, journal=journal)
         await run.do(jobs())
     if run.failures:
         raise run.failures[0]
@@ -143,7 +144,12 @@ async def copy_planned(
     async with journal_of(options, client, source, target) as journal:
         copied = removal.add if move else lambda _: None
         run = Run(
-            client, options.threads, options.progress, copied, care=options.care, journal=journal
+            client,
+            options.threads,
+            options.progress,
+            copied,
+            safety=options.safety,
+            journal=journal,
         )
         await perform(run, source, jobs, options)
     if move:
@@ -189,7 +195,12 @@ async def copy_jobs(
     """
     async with journal_of(options, client, source, target) as journal:
         run = Run(
-            client, options.threads, options.progress, copied, care=options.care, journal=journal
+            client,
+            options.threads,
+            options.progress,
+            copied,
+            safety=options.safety,
+            journal=journal,
         )
         await run.do(jobs)
     run.failures = [error for error in run.failures if not excused(error)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aioobs.errors import ConfigError, ConnectionFailed, ObsError
 
 if TYPE_CHECKING:
-    from aioobs.transfer.plan import Job
+    from aioobs.transfer.job import Job
 
 __all__ = ["concerns_all", "naming", "told"]
 

@@ -13,7 +13,8 @@ from aioobs.store.folding import folding
 from aioobs.store.local import LocalStore
 from aioobs.store.remote import RemoteStore
 from aioobs.threads import in_thread
-from aioobs.transfer.plan import Job, place_below, split_conflicts, split_twins, target_of
+from aioobs.transfer.job import Job
+from aioobs.transfer.targets import place_below, split_conflicts, split_twins, target_of
 from aioobs.transfer.tree import Found, walk_tree
 
 if TYPE_CHECKING:

@@ -32,13 +32,13 @@ from aioobs.errors import AccessDenied, ConfigError, NotFound
 from aioobs.store.entry import version_of
 from aioobs.threads import to_its_end
 from aioobs.transfer.journal_storage import LocalStorage, RemoteStorage
-from aioobs.transfer.plan import same_place
+from aioobs.transfer.targets import same_place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from aioobs.s3.client import Client
-    from aioobs.transfer.plan import Job, Versions
+    from aioobs.transfer.job import Job, Versions
     from aioobs.url import ObjectURL
 
 __all__ = ["UNSUMMED", "Begun", "Journal", "checksum", "journal_at"]

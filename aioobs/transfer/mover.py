@@ -15,6 +15,7 @@ from aioobs.threads import in_thread
 from aioobs.transfer.automatic import journal_for
 from aioobs.transfer.content import check_copy, check_draft, md5_of, opened
 from aioobs.transfer.failures import told
+from aioobs.transfer.job import DEFAULT_SAFETY, Safety, Versions
 from aioobs.transfer.jobs import look
 from aioobs.transfer.journal import UNSUMMED, checksum
 from aioobs.transfer.multipart import (
@@ -23,7 +24,6 @@ from aioobs.transfer.multipart import (
     copy_part,
     fetch_part,
 )
-from aioobs.transfer.plan import PLAIN, Care, Versions
 from aioobs.transfer.resume import is_kept, is_there, prove, start_draft
 from aioobs.transfer.small import SmallFiles
 
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from aioobs.s3.parts import Part
     from aioobs.store.source import Source
     from aioobs.store.upload import Guard, Headers
+    from aioobs.transfer.job import Job
     from aioobs.transfer.journal import Journal
-    from aioobs.transfer.plan import Job
     from aioobs.transfer.progress import Meter
     from aioobs.transfer.resume import Started
     from aioobs.transfer.scheduler import Scheduler
@@ -58,17 +58,17 @@ class Mover:
         client: Client,
         scheduler: Scheduler,
         meter: Meter,
-        care: Care = PLAIN,
+        safety: Safety = DEFAULT_SAFETY,
         journal: Journal | None = None,
     ) -> None:
         self.client = client
-        self.care = care
+        self.safety = safety
         self.journal = journal
-        self.folders: FolderSync | None = FolderSync() if care.durable else None
+        self.folders: FolderSync | None = FolderSync() if safety.durable else None
         self.config: Config = client.config
         self.scheduler = scheduler
         self.meter = meter
-        self._small = SmallFiles(client, scheduler, meter, self._add_by_itself, care)
+        self._small = SmallFiles(client, scheduler, meter, self._add_by_itself, safety)
 
     async def add(self, job: Job, ended: Ended) -> None:
         """Have a file copied, once there is room in the queue; *ended* is told how that went."""
@@ -147,7 +147,7 @@ class Mover:
         if started is not None and started.is_unproved:
             await prove(self.client, source, etag, draft, size)
             return Versions(etag, await in_thread(draft.publish))
-        plain = self.care.verify == "size"
+        plain = self.safety.verify == "size"
         checked = plain or await check_draft(self.client, source, etag, draft, size)
         return Versions(etag, await in_thread(draft.publish), checked)
 
@@ -209,7 +209,7 @@ class Mover:
                     target.key,
                     body(0, file.size),
                     metadata=digest,
-                    with_md5=self.care.verify != "size",
+                    with_md5=self.safety.verify != "size",
                 )
                 self.meter.moved(file.size)
             else:
@@ -219,13 +219,13 @@ class Mover:
 
     async def digest_of(self, source: str, size: int) -> dict[str, str]:
         """Return the metadata that tell the content of a local file, if those are wanted."""
-        if self.care.verify != "digest":
+        if self.safety.verify != "digest":
             return {}
         async with opened(source) as file:
             return await self._digest(file.descriptor, size)
 
     async def _digest(self, descriptor: int, size: int) -> dict[str, str]:
-        if self.care.verify != "digest":
+        if self.safety.verify != "digest":
             return {}
         return {STORED_MD5: await md5_of(descriptor, size)}
 
@@ -251,7 +251,7 @@ class Mover:
                 upload_id,
                 part.number,
                 body(part.offset, part.size),
-                with_md5=self.care.verify != "size",
+                with_md5=self.safety.verify != "size",
             )
 
         upload = MultipartUpload(
@@ -273,7 +273,7 @@ class Mover:
         self, source: ObjectURL, etag: str, target: ObjectURL, etag_of_copy: str
     ) -> Versions:
         """Return what the store has copied, once it is checked if that is wanted."""
-        plain = self.care.verify == "size"
+        plain = self.safety.verify == "size"
         checked = plain or await check_copy(self.client, source, etag, target, etag_of_copy)
         return Versions(etag, etag_of_copy, checked)
 
@@ -338,7 +338,7 @@ class Mover:
                 offset += count
                 self.meter.moved(count)
             file.check()
-            if self.care.verify != "size":
+            if self.safety.verify != "size":
                 sums = [await md5_of(end.descriptor, file.size) for end in (file, draft)]
                 if sums[0] != sums[1]:
                     raise ReadError("the copy has another content", url=target)

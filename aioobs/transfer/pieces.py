@@ -19,10 +19,10 @@ from aioobs.store.upload import abort_upload
 from aioobs.threads import in_thread
 from aioobs.transfer.automatic import journal_for
 from aioobs.transfer.content import opened
+from aioobs.transfer.job import Versions
 from aioobs.transfer.jobs import check_version
 from aioobs.transfer.journal import UNSUMMED, checksum
 from aioobs.transfer.multipart import COPIED_PART, copy_part, fetch_part
-from aioobs.transfer.plan import Versions
 from aioobs.transfer.resume import (
     Started,
     is_kept,
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from aioobs.s3.client import Client
     from aioobs.s3.parts import Part
+    from aioobs.transfer.job import Job, Safety
     from aioobs.transfer.mover import Mover
-    from aioobs.transfer.plan import Care, Job
     from aioobs.transfer.progress import Meter
     from aioobs.transfer.scheduler import Scheduler
 
@@ -275,7 +275,7 @@ def as_object(place: ObjectURL | str) -> ObjectURL:
 
 
 async def move_piece(
-    client: Client, scheduler: Scheduler, meter: Meter, piece: Piece, care: Care
+    client: Client, scheduler: Scheduler, meter: Meter, piece: Piece, safety: Safety
 ) -> dict[int, str]:
     """Move the parts of a piece, within a task of the scheduler.
 
@@ -306,7 +306,7 @@ async def move_piece(
                 piece.upload_id,
                 part.number,
                 FilePart(file.descriptor, part.offset, part.size, file.check),
-                with_md5=care.verify != "size",
+                with_md5=safety.verify != "size",
             )
         )
         file.check()

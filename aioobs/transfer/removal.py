@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from aioobs.s3.client import Client
-    from aioobs.transfer.plan import Job
+    from aioobs.transfer.job import Job
 
 __all__ = ["SourceRemoval", "unlink"]
 

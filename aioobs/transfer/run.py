@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from aioobs.errors import NameConflict, TransferFailed
+from aioobs.transfer.job import DEFAULT_SAFETY, Safety
 from aioobs.transfer.jobs import looked
 from aioobs.transfer.mover import Mover
-from aioobs.transfer.plan import PLAIN, Care
 from aioobs.transfer.progress import Meter, ReportFailed
 from aioobs.transfer.scheduler import Scheduler
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from aioobs.s3.client import Client
+    from aioobs.transfer.job import Job, Versions
     from aioobs.transfer.journal import Journal
-    from aioobs.transfer.plan import Job, Versions
     from aioobs.transfer.progress import ProgressCallback
     from aioobs.url import ObjectURL
 
@@ -68,16 +68,16 @@ class Run:
         progress: ProgressCallback | None,
         copied: Callable[[Job], None] = lambda _: None,
         *,
-        care: Care = PLAIN,
+        safety: Safety = DEFAULT_SAFETY,
         journal: Journal | None = None,
     ) -> None:
         self.client = client
         self.copied = copied
-        self.care = care
+        self.safety = safety
         self.journal = journal
         self.scheduler: Scheduler = Scheduler(client, workers)
         self.meter: Meter = Meter(progress)
-        self.mover: Mover = Mover(client, self.scheduler, self.meter, care, journal)
+        self.mover: Mover = Mover(client, self.scheduler, self.meter, safety, journal)
         self.failures: list[OSError] = []
         self._unchecked = 0
         self._first_unchecked = ""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from aioobs.s3.client import Client
-    from aioobs.s3.stream import Order
+    from aioobs.s3.request_queue import QueuedRequest
 
     Task = Callable[[], Awaitable[None]]
 
@@ -23,9 +23,9 @@ FEWEST = 100
 
 
 class Scheduler:
-    """So many workers do parts of big files first, then files by themselves, then short orders.
+    """So many workers do parts of big files first, then files by themselves, then short requests.
 
-    A task handles its own failures; one that raises ends the whole run.  Orders follow one
+    A task handles its own failures; one that raises ends the whole run.  Requests follow one
     another on the connection of a worker, and whoever made them tells when each one has ended.
     """
 
@@ -35,7 +35,7 @@ class Scheduler:
         self._most = max(AHEAD * workers, FEWEST)
         self._parts: deque[Task] = deque()
         self._files: deque[Task] = deque()
-        self._orders: deque[Order] = deque()
+        self._requests: deque[QueuedRequest] = deque()
         self._unfinished = 0
         self._all_known = False
         self._idle: deque[asyncio.Future[None]] = deque()
@@ -75,9 +75,9 @@ class Scheduler:
         self._files.append(task)
         self._wake()
 
-    def add_order(self, order: Order) -> None:
-        """Have a short order done, which has been counted with `begin`."""
-        self._orders.append(order)
+    def add_request(self, request: QueuedRequest) -> None:
+        """Have a short request done, which has been counted with `begin`."""
+        self._requests.append(request)
         self._wake()
 
     def begin(self) -> None:
@@ -134,17 +134,17 @@ class Scheduler:
                 task = self._parts.popleft() if self._parts else self._files.popleft()
                 await task()
                 self.end()
-            elif self._orders:
-                await self._client.stream(self._next_order)
+            elif self._requests:
+                await self._client.send_queued(self._next_request)
             else:
                 waiter = asyncio.get_running_loop().create_future()
                 self._idle.append(waiter)
                 await waiter
 
-    def _next_order(self) -> Order | None:
-        if self._parts or self._files or not self._orders:
+    def _next_request(self) -> QueuedRequest | None:
+        if self._parts or self._files or not self._requests:
             return None
-        return self._orders.popleft()
+        return self._requests.popleft()
 
 
 class Batch:

@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING
 
 from aioobs.errors import NotFound, ObjectChanged
 from aioobs.s3.objects import MD5
-from aioobs.s3.orders import CopyOrder, GetOrder, PutOrder
+from aioobs.s3.queued_requests import QueuedCopy, QueuedGet, QueuedPut
 from aioobs.store.draft import Draft, make_folder
 from aioobs.store.local import local_errors
 from aioobs.store.source import READING, check_regular
-from aioobs.transfer.batched_calls import BatchedCalls, Errand
+from aioobs.transfer.batched_calls import BatchedCall, BatchedCalls
 from aioobs.transfer.failures import told
-from aioobs.transfer.plan import Versions
+from aioobs.transfer.job import Versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from aioobs.s3.client import Client
     from aioobs.s3.connections import Allowance
-    from aioobs.transfer.plan import Care, Job
+    from aioobs.transfer.job import Job, Safety
     from aioobs.transfer.progress import Meter
     from aioobs.transfer.scheduler import Scheduler
     from aioobs.url import ObjectURL
@@ -47,7 +47,7 @@ class SmallFiles:
         scheduler: Sends the requests.
         meter: Counts what has moved.
         otherwise: Has a file copied that cannot be copied here.
-        care: How sure a copy has to be.
+        safety: How sure a copy has to be.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class SmallFiles:
         scheduler: Scheduler,
         meter: Meter,
         otherwise: Callable[[Job, Ended], None],
-        care: Care,
+        safety: Safety,
     ) -> None:
         self.scheduler = scheduler
         self.meter = meter
@@ -67,20 +67,20 @@ class SmallFiles:
         self._held = 0
         self.new_folders: set[str] = set()
         """Some of those that were made for this."""
-        self.checks: bool = care.verify != "size"
-        self._care = care
+        self.checks: bool = safety.verify != "size"
+        self._safety = safety
 
     def take(self, job: Job) -> bool:
         """Tell whether a file is one of these."""
         if job.size is None or job.size > SMALL or job.is_directory or job.error is not None:
             return False
         if isinstance(job.source, str):
-            return not isinstance(job.target, str) and self._care.verify != "digest"
+            return not isinstance(job.target, str) and self._safety.verify != "digest"
         if not job.etag:
             return False
         if isinstance(job.target, str):
             known = not self.checks or MD5.fullmatch(job.etag) is not None
-            return known and not self._care.durable
+            return known and not self._safety.durable
         return not self.checks and not job.source.is_same(job.target)
 
     async def add(self, job: Job, ended: Ended, *, wait: bool = True) -> bool:
@@ -88,7 +88,7 @@ class SmallFiles:
         source, target, size = job.source, job.target, job.size or 0
         if not isinstance(source, str) and not isinstance(target, str):
             self.scheduler.begin()
-            self.scheduler.add_order(Copy(File(self, job, 0, ended), source, target))
+            self.scheduler.add_request(Copy(File(self, job, 0, ended), source, target))
             return True
         if self._memory is None:
             self._memory = (await self._client.connections()).memory
@@ -102,7 +102,7 @@ class SmallFiles:
             read = partial(read_small, source, size, job.changed_nsec, with_md5=self.checks)
             self.calls.post(read, file.read)
         else:
-            self.scheduler.add_order(Download(file, source, size))
+            self.scheduler.add_request(Download(file, source, size))
         return True
 
     def release(self, held: int) -> None:
@@ -122,63 +122,63 @@ class SmallFiles:
 class File:
     """One small file on its way."""
 
-    __slots__ = ("ended", "held", "job", "line")
+    __slots__ = ("ended", "files", "held", "job")
 
-    def __init__(self, line: SmallFiles, job: Job, held: int, ended: Ended) -> None:
-        self.line: SmallFiles = line
+    def __init__(self, files: SmallFiles, job: Job, held: int, ended: Ended) -> None:
+        self.files: SmallFiles = files
         self.job: Job = job
         self.held: int = held
         self.ended: Ended = ended
 
-    def read(self, errand: Errand[tuple[bytes, str] | None]) -> None:
+    def read(self, call: BatchedCall[tuple[bytes, str] | None]) -> None:
         """Take what has been read of a local file."""
         target = self.job.target
-        if errand.error is not None:
-            self.failed(errand.error)
-        elif errand.result is None or isinstance(target, str):
+        if call.error is not None:
+            self.failed(call.error)
+        elif call.result is None or isinstance(target, str):
             self.leave()  # it has been written to since it was found
         else:
-            self.line.scheduler.add_order(Upload(self, target, *errand.result))
+            self.files.scheduler.add_request(Upload(self, target, *call.result))
 
     def came(self, body: list[memoryview]) -> None:
         """Take the content of an object."""
-        job, new_folders = self.job, self.line.new_folders
-        md5 = job.etag if self.line.checks else ""
+        job, new_folders = self.job, self.files.new_folders
+        md5 = job.etag if self.files.checks else ""
         write = partial(write_small, str(job.target), body, job.mtime_nsec, new_folders, md5)
-        self.line.calls.post(write, self.written)
+        self.files.calls.post(write, self.written)
 
-    def written(self, errand: Errand[str | None]) -> None:
+    def written(self, call: BatchedCall[str | None]) -> None:
         """Take that the local file is there."""
-        if errand.error is not None:
-            self.failed(errand.error)
-        elif errand.result is None:
+        if call.error is not None:
+            self.failed(call.error)
+        elif call.result is None:
             self.leave()  # its ETag is no MD5, or it was damaged
         else:
-            self.done(errand.result)
+            self.done(call.result)
 
     def done(self, version: str) -> None:
         """Tell that the file is copied, and what the copy is known by."""
-        self.line.release(self.held)
-        self.line.meter.moved(self.job.size or 0)
+        self.files.release(self.held)
+        self.files.meter.moved(self.job.size or 0)
         self.ended(self.job, Versions(self.job.version, version))
-        self.line.scheduler.end()
+        self.files.scheduler.end()
 
     def leave(self) -> None:
         """Leave the file to others."""
-        self.line.release(self.held)
-        self.line.otherwise(self.job, self.ended)
-        self.line.scheduler.end()
+        self.files.release(self.held)
+        self.files.otherwise(self.job, self.ended)
+        self.files.scheduler.end()
 
     def failed(self, error: Exception) -> None:
         """Tell that the file cannot be copied."""
         if not isinstance(error, OSError):
             raise error
-        self.line.release(self.held)
+        self.files.release(self.held)
         self.ended(self.job, told(error, self.job))
-        self.line.scheduler.end()
+        self.files.scheduler.end()
 
 
-class Download(GetOrder):
+class Download(QueuedGet):
     """A small object that becomes a local file."""
 
     __slots__ = ("_file",)
@@ -199,7 +199,7 @@ class Download(GetOrder):
             self._file.failed(error)
 
 
-class Upload(PutOrder):
+class Upload(QueuedPut):
     """A small local file that becomes an object."""
 
     __slots__ = ("_file",)
@@ -217,7 +217,7 @@ class Upload(PutOrder):
         self._file.failed(error)
 
 
-class Copy(CopyOrder):
+class Copy(QueuedCopy):
     """A small object that the store copies."""
 
     __slots__ = ("_file",)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from aioobs.s3.client import Client
     from aioobs.transfer.engine import CopyOptions
-    from aioobs.transfer.plan import Job
+    from aioobs.transfer.job import Job
     from aioobs.transfer.progress import Progress
     from aioobs.transfer.syncplan import SyncPlan
     from aioobs.url import ObjectURL

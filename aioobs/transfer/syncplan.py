@@ -17,18 +17,19 @@ from aioobs.threads import in_thread
 from aioobs.transfer.deletions import place_of
 from aioobs.transfer.difference import difference, is_alike
 from aioobs.transfer.failures import concerns_all
+from aioobs.transfer.job import Job
 from aioobs.transfer.jobs import is_folder, job_of
 from aioobs.transfer.merge import ORDERS, OutOfOrder, Side, full_name, pairs
 from aioobs.transfer.packed import Packed
-from aioobs.transfer.plan import Job, same_place, split_conflicts, split_twins
+from aioobs.transfer.targets import same_place, split_conflicts, split_twins
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aioobs.s3.client import Client
     from aioobs.transfer.filter import Filter
+    from aioobs.transfer.job import Comparison
     from aioobs.transfer.merge import Pair
-    from aioobs.transfer.plan import Comparison
     from aioobs.transfer.tree import Found, Order
     from aioobs.url import ObjectURL
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aioobs.transfer.batches import Item, Outcome
-    from aioobs.transfer.plan import Care
+    from aioobs.transfer.job import Safety
     from aioobs.transfer.run import JobQueue, Run
 
 __all__ = ["main", "take_with_processes"]
@@ -84,7 +84,7 @@ class WorkerProcesses:
         while not count:
             count = min(await idle_cores(), MOST)
         run = self._run
-        workers = [Worker(run.client, self._threads, run.care) for _ in range(count)]
+        workers = [Worker(run.client, self._threads, run.safety) for _ in range(count)]
         slots = BATCHES_AHEAD * len(workers)
         dispatch = Dispatch(self._run, self._queue, slots=slots, shared=True)
         log.info("starting %d worker processes", len(workers))
@@ -112,11 +112,11 @@ async def dismiss(workers: Sequence[Worker], dispatch: Dispatch) -> None:
 class Worker:
     """A process that does batches; when it dies they are done here."""
 
-    def __init__(self, client: Client, threads: int, care: Care) -> None:
+    def __init__(self, client: Client, threads: int, safety: Safety) -> None:
         self.is_usable: bool = False
         self._client = client
         self._threads = max(threads // BATCHES_AHEAD, 1)
-        self._care = care
+        self._safety = safety
         self._process: subprocess.Popen[bytes] | None = None
         self._listening: asyncio.Task[None] | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -134,7 +134,7 @@ class Worker:
             ours.close()
             raise
         self._listening = asyncio.create_task(self._listen(reader))
-        send(self._writer, (self._client.config, (self._threads, self._care)))
+        send(self._writer, (self._client.config, (self._threads, self._safety)))
         self.is_usable = True
 
     def _launch(self, descriptor: int) -> None:
@@ -159,7 +159,7 @@ class Worker:
                 return await outcome
             except ConnectionError as error:
                 log.warning("a worker process died, its work is done here: %r", error)
-        return await do_batch(self._client, items, self._threads, self._care)
+        return await do_batch(self._client, items, self._threads, self._safety)
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         reason: BaseException = ConnectionResetError("its connection ended")
@@ -228,11 +228,11 @@ async def serve(connection: socket.socket, parent: int) -> None:
     batches = Tasks()
 
     async def answer(number: int, items: Sequence[Item]) -> None:
-        send(writer, (number, await do_batch(client, items, threads, care)))
+        send(writer, (number, await do_batch(client, items, threads, safety)))
         await writer.drain()
 
     with suppress(asyncio.IncompleteReadError, ConnectionError):
-        config, (threads, care) = await receive(reader)
+        config, (threads, safety) = await receive(reader)
         async with Client(config) as client:
             try:
                 while True:

@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from aioobs.s3.lean import LeanTransport
     from aioobs.s3.request import Request, Sign
     from aioobs.s3.response_head import Head
-    from aioobs.s3.wire import Wire
+    from aioobs.s3.round_trip import RoundTrip
 
-    Orders = Callable[[], "Order | None"]
-    Stopped = tuple["Order", Begun | None]
+    NextQueued = Callable[[], "QueuedRequest | None"]
+    Stopped = tuple["QueuedRequest", Begun | None]
 
-__all__ = ["Order", "stream"]
+__all__ = ["QueuedRequest", "send_queued"]
 
 PLAIN = b"HTTP/1.1 200"
 LONGEST = 0.5  # seconds, after which credentials are asked for again and others get a turn
 
 
-class Order(ABC):
+class QueuedRequest(ABC):
     """A short request that may be sent twice, and what becomes of its answer."""
 
     __slots__ = ("request",)
@@ -58,44 +58,44 @@ class Order(ABC):
         """Do it with all that `Exchange.call` knows, from what has *begun* of it on."""
 
 
-async def stream(exchange: Exchange, orders: Orders) -> None:
-    """Do what *orders* gives, one after the other on one connection, until it gives `None`.
+async def send_queued(exchange: Exchange, next_queued: NextQueued) -> None:
+    """Send what *next_queued* gives, one after the other on one connection, until it gives `None`.
 
-    What the methods of an order raise ends it.
+    What the methods of a request raise ends it.
     """
-    while (order := orders()) is not None:
+    while (queued := next_queued()) is not None:
         begun: Begun | None = None
-        lean = await exchange.lean(order.request)
+        lean = await exchange.lean(queued.request)
         if lean is not None:
-            stopped = await follow(exchange, lean, order, orders)
+            stopped = await follow(exchange, lean, queued, next_queued)
             if stopped is None:
                 continue
-            order, begun = stopped
+            queued, begun = stopped
         try:
-            await order.perform(exchange, begun)
+            await queued.perform(exchange, begun)
         finally:
             if begun is not None and not isinstance(begun, ObsError):
                 begun.close()
 
 
 async def follow(
-    exchange: Exchange, lean: LeanTransport, order: Order, orders: Orders
+    exchange: Exchange, lean: LeanTransport, queued: QueuedRequest, next_queued: NextQueued
 ) -> Stopped | None:
-    """Do orders until there is none, or one that cannot be done here: return that."""
+    """Send requests until there is none, or one that cannot be done here: return that."""
     connections = await exchange.connections()
     async with connections.slots:
         try:
             sign = await exchange.access.signing()
-            lent = await lean.pool.borrow(sign(order.request)[0])
+            pooled = await lean.pool.borrow(sign(queued.request)[0])
         except ObsError as error:
-            return order, error
-        if lent is None:
-            return order, None
-        return await Lane(exchange, lean, lent, orders, sign).run(order)
+            return queued, error
+        if pooled is None:
+            return queued, None
+        return await QueueConnection(exchange, lean, pooled, next_queued, sign).run(queued)
 
 
-class Lane:
-    """A connection on which one order follows the other."""
+class QueueConnection:
+    """A connection on which one request follows the other."""
 
     __slots__ = (
         "_began",
@@ -105,12 +105,12 @@ class Lane:
         "_head",
         "_last",
         "_lean",
-        "_lent",
         "_loop",
         "_missing",
+        "_next_queued",
         "_observer",
-        "_order",
-        "_orders",
+        "_pooled",
+        "_queued",
         "_raw",
         "_seconds",
         "_sign",
@@ -120,15 +120,15 @@ class Lane:
     )
 
     _head: Head
-    _order: Order
+    _queued: QueuedRequest
     _timer: asyncio.TimerHandle
 
     def __init__(
         self,
         exchange: Exchange,
         lean: LeanTransport,
-        lent: PooledConnection,
-        orders: Orders,
+        pooled: PooledConnection,
+        next_queued: NextQueued,
         sign: Sign,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -137,10 +137,10 @@ class Lane:
         # What a connection tells comes in the context of whoever opened it.
         self._context = copy_context() if exchange.observer.is_asked() else None
         self._lean = lean
-        self._lent = lent
-        self._orders = orders
+        self._pooled = pooled
+        self._next_queued = next_queued
         self._sign = sign
-        # Seconds without a byte, after which an order is given up.
+        # Seconds without a byte, after which a request is given up.
         self._seconds = exchange.config.idle_timeout
         self._raw = b""  # of the head, or what has come of it
         self._body: list[memoryview] = []
@@ -148,69 +148,69 @@ class Lane:
         self._stopped: asyncio.Future[Stopped | None] = self._loop.create_future()
         self._last = self._began = self._until = 0.0
 
-    async def run(self, order: Order) -> Stopped | None:
-        """Do orders, *order* first, until there is none, or one that cannot be done here."""
+    async def run(self, queued: QueuedRequest) -> Stopped | None:
+        """Send requests, *queued* first, until there is none, or one that cannot be done here."""
         self._last = self._loop.time()
         self._until = self._last + LONGEST
         self._timer = self._loop.call_later(self._seconds, self._look)
-        self._lent.user = self
+        self._pooled.user = self
         try:
-            self._send(order)
+            self._send(queued)
             return await self._stopped
         except BaseException:
-            self._lent.close()
+            self._pooled.close()
             raise
         finally:
             self._timer.cancel()
 
-    def _send(self, order: Order) -> None:
-        self._order = order
+    def _send(self, queued: QueuedRequest) -> None:
+        self._queued = queued
         self._began = self._last
-        request = order.request
+        request = queued.request
         try:
             origin, target, headers = self._sign(request)
         except ObsError:
             origin = ""  # whoever does it now finds that as well, and tells it
-        if origin != self._lent.origin:
-            self._leave((order, None))
+        if origin != self._pooled.origin:
+            self._leave((queued, None))
             return
         head, body = head_of(request.method, target, headers), request.body
         assert not isinstance(body, FilePart)
-        self._lent.transport.writelines((head, body) if body else (head,))
+        self._pooled.transport.writelines((head, body) if body else (head,))
 
     def _leave(self, stopped: Stopped | None) -> None:
         """Give the connection back, for all that was asked on it has been answered."""
-        if self._lent.is_good():
-            self._lean.pool.give_back(self._lent)
+        if self._pooled.is_good():
+            self._lean.pool.give_back(self._pooled)
         else:
-            self._lent.close()
+            self._pooled.close()
         self._stopped.set_result(stopped)
 
     def _next(self) -> None:
         self._raw, self._body, self._missing = b"", [], -1
-        order = self._orders() if self._last < self._until else None
-        if order is None:
+        queued = self._next_queued() if self._last < self._until else None
+        if queued is None:
             self._leave(None)
-        elif order.request.method != "GET" and not self._lent.is_good():
+        elif queued.request.method != "GET" and not self._pooled.is_good():
             # Of two answers to one write the second must not be taken for that to the next one.
-            self._leave((order, None))
+            self._leave((queued, None))
         else:
-            self._send(order)
+            self._send(queued)
 
     def _look(self) -> None:
         left = self._last + self._seconds - self._loop.time()
         if left > 0:
             self._timer = self._loop.call_later(left, self._look)
         elif not self._stopped.done():
-            self._lent.close()
-            self._stopped.set_result((self._order, stalled(self._seconds)))
+            self._pooled.close()
+            self._stopped.set_result((self._queued, stalled(self._seconds)))
 
-    def _hand_over(self) -> Wire:
+    def _hand_over(self) -> RoundTrip:
         """Have somebody else see what there is to be made of the answer."""
-        wire = self._lean.wire(self._lent, self._order.request.method)
-        wire.data_received(b"".join((self._raw, *self._body)))
-        self._stopped.set_result((self._order, wire))
-        return wire
+        round_trip = self._lean.round_trip(self._pooled, self._queued.request.method)
+        round_trip.data_received(b"".join((self._raw, *self._body)))
+        self._stopped.set_result((self._queued, round_trip))
+        return round_trip
 
     # What the connection tells
 
@@ -221,7 +221,7 @@ class Lane:
         self._last = self._loop.time()
         try:
             self._receive(data)
-        except BaseException as error:  # noqa: BLE001 - raised where the order comes from
+        except BaseException as error:  # noqa: BLE001 - raised where the request comes from
             if not self._stopped.done():
                 self._stopped.set_exception(error)
 
@@ -246,15 +246,15 @@ class Lane:
         self._missing -= len(rest)
         if self._missing > 0:
             return
-        unsent = self._order.request.body and self._lent.transport.get_write_buffer_size()
-        if self._missing or unsent or not self._order.take(self._head, self._body):
+        unsent = self._queued.request.body and self._pooled.transport.get_write_buffer_size()
+        if self._missing or unsent or not self._queued.take(self._head, self._body):
             self._hand_over()
         else:
             self._count()
             self._next()
 
     def _count(self) -> None:
-        request, seconds = self._order.request, self._last - self._began
+        request, seconds = self._queued.request, self._last - self._began
         sent, received = size_of(request.body), self._head.length or 0
         self._counters[request.operation].add(seconds, sent, received)
         if self._context is not None:
@@ -262,7 +262,7 @@ class Lane:
 
     def _is_plain(self, head: Head) -> bool:
         plain = head.status == 200 and head.length is not None and head.keep
-        return plain and self._order.expects(head)
+        return plain and self._queued.expects(head)
 
     def lost(self, exc: Exception | None) -> None:
         """Take the end of the connection."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aioobs.s3.connection_pool import ConnectionPool, PooledConnection
     from aioobs.s3.response_head import Head
 
-__all__ = ["Wire"]
+__all__ = ["RoundTrip"]
 
 BUFFERED = 512 * 1024  # bytes of a body that wait for their reader
 LOOK_OUT = 0.5  # seconds between two looks whether the other side is still there
@@ -46,7 +46,7 @@ class Place(NamedTuple):
     tls: SharedTLS | None
 
 
-class Wire:
+class RoundTrip:
     """One request and its answer on a connection."""
 
     __slots__ = (
@@ -57,10 +57,10 @@ class Wire:
         "_data_expected",
         "_error",
         "_keep",
-        "_lent",
         "_loop",
         "_origin",
         "_pool",
+        "_pooled",
         "_sent",
         "_strange",
         "_unsure",
@@ -74,12 +74,12 @@ class Wire:
 
     answer: Head
 
-    def __init__(self, pool: ConnectionPool, lent: PooledConnection, *, method: str) -> None:
+    def __init__(self, pool: ConnectionPool, pooled: PooledConnection, *, method: str) -> None:
         self._loop = asyncio.get_running_loop()
         self._pool = pool
-        self._lent: PooledConnection | None = lent
-        self.transport: asyncio.Transport = lent.transport
-        self._origin = lent.origin
+        self._pooled: PooledConnection | None = pooled
+        self.transport: asyncio.Transport = pooled.transport
+        self._origin = pooled.origin
         self.progress: Callable[[], None] = nothing
         self._body_expected = method != "HEAD"
         self._data_expected = method == "GET"
@@ -94,7 +94,7 @@ class Wire:
         self._strange = False
         self._chunked = False
         self.remaining: int = -1  # bytes of the body that have not arrived; -1: nor has the head
-        lent.user = self
+        pooled.user = self
 
     def _place(self) -> Place | None:
         """Return where a worker thread can move a body, if it can."""
@@ -212,7 +212,7 @@ class Wire:
         # uvloop goes on waiting to send over TLS when the other side has long gone.
         while not waiter.done():
             await asyncio.wait([waiter], timeout=LOOK_OUT)
-            if not waiter.done() and self._lent is not None and self._lent.is_hung_up():
+            if not waiter.done() and self._pooled is not None and self._pooled.is_hung_up():
                 self.lost(None)
 
     async def _event(self) -> None:
@@ -230,19 +230,19 @@ class Wire:
             self._waiter.set_result(None)
 
     def _release_if_done(self) -> None:
-        if self.remaining or self._lent is None or self._strange:
+        if self.remaining or self._pooled is None or self._strange:
             return
         if not self._sent or not self._keep or self.transport.is_closing():
             self.close()
         else:
-            lent, self._lent = self._lent, None
-            self._pool.give_back(lent)
+            pooled, self._pooled = self._pooled, None
+            self._pool.give_back(pooled)
 
     def close(self) -> None:
         """Close the connection, unless it has been given back."""
-        if self._lent is not None:
-            lent, self._lent = self._lent, None
-            lent.close()
+        if self._pooled is not None:
+            pooled, self._pooled = self._pooled, None
+            pooled.close()
 
     # What the connection tells
 

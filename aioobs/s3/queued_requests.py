@@ -1,4 +1,4 @@
-"""Short objects that are read, written and copied in a stream of orders."""
+"""Short objects that are read, written and copied by requests from a queue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aioobs.s3.body import MemorySink
 from aioobs.s3.objects import Range
 from aioobs.s3.reading import read_into
 from aioobs.s3.request import Request
-from aioobs.s3.stream import Order
+from aioobs.s3.request_queue import QueuedRequest
 from aioobs.s3.writing import copy_request, copy_whole, etag_in, written
 from aioobs.s3.xml import unquote_etag
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from aioobs.s3.exchange import Begun, Exchange
     from aioobs.s3.response_head import Head
 
-__all__ = ["CopyOrder", "GetOrder", "PutOrder"]
+__all__ = ["QueuedCopy", "QueuedGet", "QueuedPut"]
 
 LONGEST_ANSWER = 64 * 1024
 
 
-class Told(Order):
-    """An order whose end is told."""
+class Told(QueuedRequest):
+    """A request whose end is told."""
 
     __slots__ = ()
 
@@ -33,7 +33,7 @@ class Told(Order):
         """Take the error that it could not be done."""
 
 
-class GetOrder(Told):
+class QueuedGet(Told):
     """Reads an object of which size and ETag are known."""
 
     __slots__ = ("_etag", "_size")
@@ -78,7 +78,7 @@ class GetOrder(Told):
         """Take the content of the object."""
 
 
-class PutOrder(Told):
+class QueuedPut(Told):
     """Writes an object."""
 
     __slots__ = ()
@@ -110,7 +110,7 @@ class PutOrder(Told):
         """Take that it has been done."""
 
 
-class CopyOrder(Told):
+class QueuedCopy(Told):
     """Has the store copy an object."""
 
     __slots__ = ("_if_match", "_source")

@@ -1,0 +1,63 @@
+"""What a copy has to do, file by file, and how sure it has to be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from aioobs.store.entry import version_of
+
+if TYPE_CHECKING:
+    from aioobs.url import ObjectURL
+
+__all__ = ["DEFAULT_SAFETY", "Comparison", "Job", "Safety", "Verify", "Versions"]
+
+
+Comparison = Literal["time", "size", "etag", "content"]
+"""By what files are told to differ."""
+
+
+class Job(NamedTuple):
+    """One file to copy, or one empty folder to create, or one thing that cannot be copied."""
+
+    source: ObjectURL | str
+    target: ObjectURL | str
+    size: int | None = 0
+    """Bytes; `None`: not known yet."""
+    etag: str = ""
+    is_directory: bool = False
+    error: OSError | None = None
+    mtime_nsec: int = 0
+    """The time that a local copy is given, nanoseconds since 1970; 0: that of the copying."""
+    reason: str = ""
+    """Why it is copied, where a target was looked at: "new", "size", "time" or "content"."""
+    changed_nsec: int = 0
+    """When a local source was last changed, as it was found; 0: not known."""
+
+    @property
+    def version(self) -> str:
+        """What the source is known by, as it was found; empty: by nothing."""
+        if not isinstance(self.source, str):
+            return self.etag
+        return version_of(self.size or 0, self.changed_nsec) if self.changed_nsec else ""
+
+
+class Versions(NamedTuple):
+    """What was copied, and what has become of that: an ETag, or size and time of a local file."""
+
+    source: str = ""
+    target: str = ""
+    checked: bool = True
+    """Whether the contents are known to be one, if that was asked for."""
+
+
+Verify = Literal["size", "checksum", "digest"]
+
+
+class Safety(NamedTuple):
+    """How much is done to be sure of a copy; see `aioobs.file.copy_parallel`."""
+
+    verify: Verify = "size"
+    durable: bool = False
+
+
+DEFAULT_SAFETY = Safety()
