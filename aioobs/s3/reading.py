@@ -18,7 +18,6 @@ from aioobs.s3.retry import Budget
 from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
-    from aioobs.errors import ObsError
     from aioobs.s3.body import Body, Sink
     from aioobs.s3.exchange import Begun, Exchange
     from aioobs.s3.transport import Reply
@@ -81,7 +80,9 @@ async def read_into(
             return reading.whole
         refused = error.resp is not None and error.resp.status == 416
         if not refused or reading.received or wanted.start:
-            raise reading.explained(error) from error
+            if explained := reading.explained(error):
+                raise explained from error
+            raise
     # Of an empty object no range can be had.
     wanted.stop, reading.request.headers = None, Range(etag=given).headers(0)
     info = await reading.run()
@@ -138,8 +139,8 @@ class Reading:
         if came >= PROGRESS:
             self._budget.renew()
 
-    def explained(self, error: ResponseError) -> ObsError:
-        """Return what the refusal of a request means, some of whose answer may have come."""
+    def explained(self, error: ResponseError) -> ReadError | None:
+        """Return what a refusal means, if that depends on what has been read."""
         if isinstance(error, PreconditionFailed):
             kind: type[ReadError] = ObjectChanged
             message = f"the object is no longer the one with the ETag {self._wanted.etag}"
@@ -147,7 +148,7 @@ class Reading:
             kind = ReadError
             message = f"the object ends after {self.received} bytes, more were announced"
         else:
-            return error
+            return None
         return kind(message, operation=error.operation, url=error.url, resp=error.resp)
 
 
