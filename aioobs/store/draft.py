@@ -6,7 +6,6 @@ import errno
 import fcntl
 import os
 import re
-import secrets
 import stat as modes
 from contextlib import suppress
 
@@ -64,8 +63,8 @@ class Draft:
                 raise OSError(errno.EINVAL, "neither a file nor a device", self.target)
             self.descriptor = os.open(self.target, os.O_WRONLY)
             return
-        name = f".aioobs-{secrets.token_hex(8)}.part"
-        path = os.path.join(os.path.dirname(self.target), name)
+        folder = self.target[: self.target.rfind("/") + 1]
+        path = f"{folder}.aioobs-{os.urandom(8).hex()}.part"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
         # Never more than the file will have: the one that it replaces may be a private one.
         try:

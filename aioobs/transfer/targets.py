@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 from aioobs.errors import NameConflict, ObsError, UnsafeKey
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["place_below", "same_place", "split_conflicts", "split_twins", "target_of"]
 
+UNSAFE = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)|\0")  # "", ".", "..", or a NUL within
+
 
 def place_below(root: ObjectURL | str, name: str) -> ObjectURL | str:
     """Return the place of *name* below a root.
@@ -24,11 +27,10 @@ def place_below(root: ObjectURL | str, name: str) -> ObjectURL | str:
     """
     if not isinstance(root, str):
         return root.with_key(root.folder + name)
-    parts = name.split("/")
-    bad = next((part for part in parts if part in ("", ".", "..") or "\0" in part), None)
-    if bad is not None or os.path.isabs(name) or (os.sep != "/" and os.sep in name):
+    if UNSAFE.search(name):
+        bad = next(part for part in name.split("/") if UNSAFE.search(part))
         raise UnsafeKey(f"{name!r} has no safe place below {root}: it holds the name {bad!r}")
-    return os.path.join(root, *parts)
+    return os.path.join(root, name)
 
 
 def target_of(source: ObjectURL, name: str, root: ObjectURL | str) -> tuple[str, ObsError | None]:
