@@ -35,6 +35,9 @@ LEAN = frozenset(
 """The operations that come by the thousand, whose answers are short or have a length."""
 
 
+HEAP = 2 << 20  # bytes, more than the bodies have that come and go by the thousand
+
+
 class Connections:
     """What the requests of one event loop share."""
 
@@ -45,6 +48,9 @@ class Connections:
         from aioobs.s3.lean import LeanTransport
         from aioobs.s3.transport import Transport
 
+        # The C library gives memory back to the system, to have it cleared and mapped anew with the
+        # next body, until it has seen that such big blocks come and go.
+        bytearray(HEAP)
         self._session = Transport(config)
         lean = config.transport == "lean" and config.proxy is None
         self._lean = LeanTransport(self._session, config) if lean else None
