@@ -1,4 +1,4 @@
-"""What is told of requests: counts, hooks, logs and spans, of single calls and of queued requests."""
+"""What is told of requests: counts, hooks, logs and spans, of single calls and of queued ones."""
 
 from __future__ import annotations
 

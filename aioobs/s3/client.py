@@ -20,7 +20,7 @@ from aioobs.s3.page import Listed, Page
 from aioobs.s3.ranges import fill, huge_memory
 from aioobs.s3.reading import head, read_into
 from aioobs.s3.request import Request, object_headers, source_headers
-from aioobs.s3.request_queue import QueuedRequest, send_queued
+from aioobs.s3.request_queue import RequestQueue, send_queued
 from aioobs.s3.uploads import Uploads
 from aioobs.s3.writing import copied, copy_whole, put, written
 from aioobs.s3.xml import Upload, UploadedPart
@@ -422,12 +422,12 @@ class Client:
         """Close the connections of the running loop; a later call opens new ones."""
         await self._exchange.aclose()
 
-    async def send_queued(self, next_queued: Callable[[], QueuedRequest | None]) -> None:
-        """Send what *next_queued* gives, one after the other on one connection, until `None`.
+    async def send_queued(self, queue: RequestQueue) -> None:
+        """Send the requests of a queue, one after the other on one connection.
 
         What the methods of a request raise ends it.
         """
-        await send_queued(self._exchange, next_queued)
+        await send_queued(self._exchange, queue)
 
     async def connections(self) -> Connections:
         """Return what the requests of the running loop share."""

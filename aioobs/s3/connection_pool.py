@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from aioobs.config import Config
     from aioobs.s3.transport import Transport
 
+    Sendable = bytes | bytearray | memoryview
+
 __all__ = ["ConnectionPool", "PooledConnection"]
 
 POOL_IDLE = 1.0  # seconds without a request, after which a connection goes back to aiohttp
@@ -42,6 +44,7 @@ class ConnectionPool:
         self._known: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
         self._idle: dict[str, list[PooledConnection]] = {}
         self._look: asyncio.TimerHandle | None = None
+        self._unsent: list[PooledConnection] = []
         self._fits = True
 
     def distrust(self, origin: str) -> None:
@@ -104,9 +107,28 @@ class ConnectionPool:
                     f"no connection to {origin} in time", kind="unreachable"
                 ) from exc
 
+    def send_soon(self, pooled: PooledConnection, *data: Sendable) -> None:
+        """Send a short request in a moment, together with those on other connections.
+
+        A store that gets one request now and one then goes to sleep between them, and to wake it
+        takes its client longer than to send what it is woken for.
+        """
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._send)
+        pooled.unsent = data
+        self._unsent.append(pooled)
+
+    def _send(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for pooled in unsent:
+            pooled.send()
+
     def give_back(self, pooled: PooledConnection) -> None:
         """Take a connection on which all is said and done."""
         pooled.user = None
+        if pooled.unsent:
+            pooled.close()
+            return
         pooled.transport.resume_reading()
         if not self._holds or pooled.origin in self._distrusted:
             pooled.release()
@@ -158,6 +180,7 @@ class PooledConnection(asyncio.Protocol):
         "idle_since",
         "origin",
         "transport",
+        "unsent",
         "user",
     )
 
@@ -168,6 +191,8 @@ class PooledConnection(asyncio.Protocol):
             AttributeError, TypeError: its parts are not what they are in the aiohttp known here.
         """
         self.user: User | None = None
+        self.unsent: tuple[Sendable, ...] = ()
+        """A request that is about to be sent."""
         self.idle_since: float = 0.0
         self.connection: Connection = connection
         self.origin: str = origin
@@ -199,6 +224,12 @@ class PooledConnection(asyncio.Protocol):
             self._poll.register(found.fileno(), select.POLLIN)
         return bool(self._poll.poll(0))
 
+    def send(self) -> None:
+        """Send what is still to be sent, if there is anybody to send it to."""
+        unsent, self.unsent = self.unsent, ()
+        if unsent and not (self._spoiled or self.transport.is_closing()):
+            self.transport.writelines(unsent)
+
     def is_hung_up(self) -> bool:
         """Tell whether the other side has closed the connection, wholly or for its own part."""
         found = self.transport.get_extra_info("socket")
@@ -227,10 +258,12 @@ class PooledConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand on what arrives; nobody has asked for what comes between two requests."""
-        if self.user is not None:
+        if self.user is not None and not self.unsent:
             self.user.data_received(data)
-        else:
-            self._spoiled = True
+            return
+        self._spoiled = True
+        if self.user is not None:
+            self.user.lost(None)
 
     def eof_received(self) -> bool:
         """Hand on the end of the connection."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from contextvars import copy_context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from aioobs.errors import ObsError
 from aioobs.s3.body import FilePart, size_of
@@ -19,8 +19,6 @@ from aioobs.s3.request import head_of
 from aioobs.s3.response_head import LONGEST_HEAD, parse_head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from aioobs.s3.connection_pool import PooledConnection
     from aioobs.s3.exchange import Begun, Exchange
     from aioobs.s3.lean import LeanTransport
@@ -28,10 +26,9 @@ if TYPE_CHECKING:
     from aioobs.s3.response_head import Head
     from aioobs.s3.round_trip import RoundTrip
 
-    NextQueued = Callable[[], "QueuedRequest | None"]
     Stopped = tuple["QueuedRequest", Begun | None]
 
-__all__ = ["QueuedRequest", "send_queued"]
+__all__ = ["QueueConnection", "QueuedRequest", "RequestQueue", "send_queued"]
 
 PLAIN = b"HTTP/1.1 200"
 LONGEST = 0.5  # seconds, after which credentials are asked for again and others get a turn
@@ -58,16 +55,28 @@ class QueuedRequest(ABC):
         """Do it with all that `Exchange.call` knows, from what has *begun* of it on."""
 
 
-async def send_queued(exchange: Exchange, next_queued: NextQueued) -> None:
-    """Send what *next_queued* gives, one after the other on one connection, until it gives `None`.
+class RequestQueue(Protocol):
+    """Where requests come from."""
+
+    def next(self) -> QueuedRequest | None:
+        """Return a request; `None`: there is none, or something else to do first."""
+        ...
+
+    def rest(self, connection: QueueConnection) -> None:
+        """Remember a connection for which there was none, to have it `go_on` in a moment."""
+        ...
+
+
+async def send_queued(exchange: Exchange, queue: RequestQueue) -> None:
+    """Send the requests of a queue, one after the other on one connection, until there is none.
 
     What the methods of a request raise ends it.
     """
-    while (queued := next_queued()) is not None:
+    while (queued := queue.next()) is not None:
         begun: Begun | None = None
         lean = await exchange.lean(queued.request)
         if lean is not None:
-            stopped = await follow(exchange, lean, queued, next_queued)
+            stopped = await follow(exchange, lean, queued, queue)
             if stopped is None:
                 continue
             queued, begun = stopped
@@ -79,19 +88,19 @@ async def send_queued(exchange: Exchange, next_queued: NextQueued) -> None:
 
 
 async def follow(
-    exchange: Exchange, lean: LeanTransport, queued: QueuedRequest, next_queued: NextQueued
+    exchange: Exchange, lean: LeanTransport, queued: QueuedRequest, queue: RequestQueue
 ) -> Stopped | None:
     """Send requests until there is none, or one that cannot be done here: return that."""
     connections = await exchange.connections()
     async with connections.slots:
         try:
             sign = await exchange.access.signing()
-            pooled = await lean.pool.borrow(sign(queued.request)[0])
+            pooled = await lean.pool.borrow(exchange.access.origin(queued.request.bucket))
         except ObsError as error:
             return queued, error
         if pooled is None:
             return queued, None
-        return await QueueConnection(exchange, lean, pooled, next_queued, sign).run(queued)
+        return await QueueConnection(exchange, lean, pooled, queue, sign).run(queued)
 
 
 class QueueConnection:
@@ -107,11 +116,12 @@ class QueueConnection:
         "_lean",
         "_loop",
         "_missing",
-        "_next_queued",
         "_observer",
         "_pooled",
+        "_queue",
         "_queued",
         "_raw",
+        "_resting",
         "_seconds",
         "_sign",
         "_stopped",
@@ -128,7 +138,7 @@ class QueueConnection:
         exchange: Exchange,
         lean: LeanTransport,
         pooled: PooledConnection,
-        next_queued: NextQueued,
+        queue: RequestQueue,
         sign: Sign,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -138,7 +148,8 @@ class QueueConnection:
         self._context = copy_context() if exchange.observer.is_asked() else None
         self._lean = lean
         self._pooled = pooled
-        self._next_queued = next_queued
+        self._queue = queue
+        self._resting = False
         self._sign = sign
         # Seconds without a byte, after which a request is given up.
         self._seconds = exchange.config.idle_timeout
@@ -176,7 +187,7 @@ class QueueConnection:
             return
         head, body = head_of(request.method, target, headers), request.body
         assert not isinstance(body, FilePart)
-        self._pooled.transport.writelines((head, body) if body else (head,))
+        self._lean.pool.send_soon(self._pooled, *((head, body) if body else (head,)))
 
     def _leave(self, stopped: Stopped | None) -> None:
         """Give the connection back, for all that was asked on it has been answered."""
@@ -188,10 +199,28 @@ class QueueConnection:
 
     def _next(self) -> None:
         self._raw, self._body, self._missing = b"", [], -1
-        queued = self._next_queued() if self._last < self._until else None
-        if queued is None:
+        if self._last >= self._until:
             self._leave(None)
-        elif queued.request.method != "GET" and not self._pooled.is_good():
+        elif queued := self._queue.next():
+            self._go_on_with(queued)
+        else:
+            self._resting = True
+            self._queue.rest(self)
+
+    def go_on(self) -> bool:
+        """End a rest, with the next request if there is one; tell whether it was one still."""
+        if self._stopped.done():
+            return False
+        self._resting = False
+        if queued := self._queue.next():
+            self._last = self._loop.time()
+            self._go_on_with(queued)
+        else:
+            self._leave(None)
+        return True
+
+    def _go_on_with(self, queued: QueuedRequest) -> None:
+        if queued.request.method != "GET" and not self._pooled.is_good():
             # Of two answers to one write the second must not be taken for that to the next one.
             self._leave((queued, None))
         else:
@@ -201,7 +230,7 @@ class QueueConnection:
         left = self._last + self._seconds - self._loop.time()
         if left > 0:
             self._timer = self._loop.call_later(left, self._look)
-        elif not self._stopped.done():
+        elif not (self._stopped.done() or self._resting):
             self._pooled.close()
             self._stopped.set_result((self._queued, stalled(self._seconds)))
 
@@ -217,6 +246,9 @@ class QueueConnection:
     def data_received(self, data: bytes) -> None:
         """Take what arrives."""
         if self._stopped.done():  # it was cancelled a moment ago
+            return
+        if self._resting:  # nobody has asked for it
+            self.lost(None)
             return
         self._last = self._loop.time()
         try:
@@ -266,7 +298,12 @@ class QueueConnection:
 
     def lost(self, exc: Exception | None) -> None:
         """Take the end of the connection."""
-        if not self._stopped.done():
+        if self._stopped.done():
+            return
+        if self._resting:
+            self._pooled.close()
+            self._stopped.set_result(None)
+        else:
             self._hand_over().lost(exc)
 
     def pause_writing(self) -> None:

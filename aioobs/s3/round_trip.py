@@ -110,7 +110,8 @@ class RoundTrip:
         """Send the request; an answer that comes before its end stops it."""
         size = bodies.size_of(body)
         if size <= JOINED and not isinstance(body, bodies.FilePart):
-            self.transport.write(head + body if size else head)
+            assert self._pooled is not None
+            self._pool.send_soon(self._pooled, *((head, body) if size else (head,)))
             return
         place = self._place() if size >= PUMPED else None
         if place is not None and place.tls is not None:

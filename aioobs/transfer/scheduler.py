@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from aioobs.s3.client import Client
-    from aioobs.s3.request_queue import QueuedRequest
+    from aioobs.s3.request_queue import QueueConnection, QueuedRequest
 
     Task = Callable[[], Awaitable[None]]
 
@@ -20,6 +20,7 @@ __all__ = ["Scheduler"]
 
 AHEAD = 4  # files for each worker that are known and not done: more would only take memory
 FEWEST = 100
+REST = 0.01  # seconds for which a connection waits for the next request, about
 
 
 class Scheduler:
@@ -39,6 +40,8 @@ class Scheduler:
         self._unfinished = 0
         self._all_known = False
         self._idle: deque[asyncio.Future[None]] = deque()
+        self._resting: list[QueueConnection] = []
+        self._rest_ends: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()
         self._verdict: asyncio.Future[None] | None = None
 
@@ -112,6 +115,9 @@ class Scheduler:
         batch.check()
 
     def _wake(self) -> None:
+        while self._resting:
+            if self._resting.pop().go_on():
+                return
         while self._idle:
             waiter = self._idle.popleft()
             if not waiter.done():
@@ -120,7 +126,7 @@ class Scheduler:
 
     def _end_if_done(self) -> None:
         if self._all_known and not self._unfinished:
-            while self._idle:
+            while self._resting or self._idle:
                 self._wake()
             if self._verdict is not None and not self._verdict.done():
                 self._verdict.set_result(None)
@@ -135,16 +141,30 @@ class Scheduler:
                 await task()
                 self.end()
             elif self._requests:
-                await self._client.send_queued(self._next_request)
+                await self._client.send_queued(self)
             else:
                 waiter = asyncio.get_running_loop().create_future()
                 self._idle.append(waiter)
                 await waiter
 
-    def _next_request(self) -> QueuedRequest | None:
+    # What is the queue of short requests
+
+    def next(self) -> QueuedRequest | None:
+        """Return a short request, if there is nothing else to do first."""
         if self._parts or self._files or not self._requests:
             return None
         return self._requests.popleft()
+
+    def rest(self, connection: QueueConnection) -> None:
+        """Remember a connection for which there was none."""
+        self._resting.append(connection)
+        if self._rest_ends is None:
+            self._rest_ends = asyncio.get_running_loop().call_later(REST, self._end_rest)
+
+    def _end_rest(self) -> None:
+        self._rest_ends = None
+        while self._resting:
+            self._resting.pop().go_on()
 
 
 class Batch:
