@@ -114,11 +114,12 @@ class ConnectionPool:
         takes its client longer than to send what it is woken for.
         """
         if not self._unsent:
-            asyncio.get_running_loop().call_soon(self._send)
+            asyncio.get_running_loop().call_soon(self.send_now)
         pooled.unsent = data
         self._unsent.append(pooled)
 
-    def _send(self) -> None:
+    def send_now(self) -> None:
+        """Send what is about to be sent."""
         unsent, self._unsent = self._unsent, []
         for pooled in unsent:
             pooled.send()

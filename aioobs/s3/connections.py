@@ -62,6 +62,11 @@ class Connections:
         """Return the lean transport if *request* is for that."""
         return self._lean if request.operation in LEAN else None
 
+    def send_now(self) -> None:
+        """Send what is about to be sent, before something else that takes its time."""
+        if self._lean is not None:
+            self._lean.pool.send_now()
+
     async def send(
         self,
         request: Request,

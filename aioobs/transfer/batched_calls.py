@@ -51,6 +51,8 @@ class BatchedCalls:
 
     def __init__(self, broken: Callable[[BaseException], None]) -> None:
         self._broken = broken
+        self.before: Callable[[], None] = lambda: None
+        """Called before functions are called in the event loop, to have the store busy meanwhile."""
         self._waiting: deque[BatchedCall[object]] = deque()
         self._travelling: asyncio.Task[None] | None = None
         self._are_short = False
@@ -72,6 +74,7 @@ class BatchedCalls:
     async def _travel(self) -> None:
         while self._waiting:
             if self._are_short:
+                self.before()
                 done, longest = carry_out(self._waiting, STRETCH)
                 if longest > LONG:
                     self._are_short, self._caution_until = False, time.monotonic() + CAUTION

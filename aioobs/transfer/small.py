@@ -91,7 +91,9 @@ class SmallFiles:
             self.scheduler.add_request(Copy(File(self, job, 0, ended), source, target))
             return True
         if self._memory is None:
-            self._memory = (await self._client.connections()).memory
+            connections = await self._client.connections()
+            self._memory = connections.memory
+            self.calls.before = connections.send_now
         if not (wait or self._memory.has(size)):
             return False
         held = await self._memory.acquire(size)
