@@ -52,7 +52,7 @@ class BatchedCalls:
     def __init__(self, broken: Callable[[BaseException], None]) -> None:
         self._broken = broken
         self.before: Callable[[], None] = lambda: None
-        """Called before functions are called in the event loop, to have the store busy meanwhile."""
+        """Called before functions are in the event loop, to have the store busy meanwhile."""
         self._waiting: deque[BatchedCall[object]] = deque()
         self._travelling: asyncio.Task[None] | None = None
         self._are_short = False
