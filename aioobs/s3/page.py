@@ -24,17 +24,30 @@ class Objects(Sequence[Listed]):
     """The objects on a page, in the store's order; each one is made when it is asked for.
 
     There may be a thousand, and often only their `keys` are wanted.
+
+    Args:
+        keys: Their keys.
+        sizes: Their sizes, as they stand on the page, whole numbers all of them.
+        etags: Their ETags.
+        times: When they were written, as it stands on the page.
+        moments: Nanoseconds since 1970 for each of these times.
     """
 
-    __slots__ = ("_etags", "_sizes", "_times", "keys")
+    __slots__ = ("_etags", "_moments", "_sizes", "_times", "keys")
 
     def __init__(
-        self, keys: list[str], sizes: list[int], etags: list[str], times: list[int]
+        self,
+        keys: list[str],
+        sizes: list[str],
+        etags: list[str],
+        times: list[str],
+        moments: dict[str, int],
     ) -> None:
         self.keys: list[str] = keys
         self._sizes = sizes
         self._etags = etags
         self._times = times
+        self._moments = moments
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -45,12 +58,14 @@ class Objects(Sequence[Listed]):
     def __getitem__(self, index: slice) -> Objects: ...
     def __getitem__(self, index: int | slice) -> Listed | Objects:
         keys, sizes, etags, times = self.keys, self._sizes, self._etags, self._times
+        moments = self._moments
         if isinstance(index, slice):
-            return Objects(keys[index], sizes[index], etags[index], times[index])
-        return Listed(keys[index], sizes[index], etags[index], times[index])
+            return Objects(keys[index], sizes[index], etags[index], times[index], moments)
+        return Listed(keys[index], int(sizes[index]), etags[index], moments[times[index]])
 
     def __iter__(self) -> Iterator[Listed]:
-        rows = zip(self.keys, self._sizes, self._etags, self._times, strict=True)
+        sizes, times = map(int, self._sizes), map(self._moments.__getitem__, self._times)
+        rows = zip(self.keys, sizes, self._etags, times, strict=True)
         return map(partial(tuple.__new__, Listed), rows)  # with no loop of Python's
 
     def __eq__(self, other: object) -> bool:

@@ -186,8 +186,7 @@ def listed(columns: Columns, decode: Callable[[str], str]) -> Objects:
     if "%" in together or "+" in together:
         keys = [*map(decode, keys)]
     moments = {time: nanoseconds(time) for time in set(columns.times)}
-    times = [*map(moments.__getitem__, columns.times)]
-    return Objects(keys, [*map(int, columns.sizes)], columns.etags, times)
+    return Objects(keys, columns.sizes, columns.etags, columns.times, moments)
 
 
 def unquoted(key: str) -> str:
