@@ -134,7 +134,10 @@ class Config:
     connect_timeout: float = 10.0
     """An attempt that is not connected by then is given up and tried again."""
     idle_timeout: float = 60.0
-    """An attempt during which no byte moves for so long is given up and tried again."""
+    """An attempt that makes no progress for so long is given up and tried again.
+
+    Progress is a whole head of an answer, the end of its body, or 1 KiB of a body, either way.
+    """
     timeouts: Mapping[str, float | None] = field(default_factory=dict)
     """Seconds for an operation with all of its attempts, where not as in `TIMEOUTS`."""
     page_size: int = 1000

@@ -146,7 +146,9 @@ class FaultyServer:
         always: Answer | Callable[[Received], Answer] = END_OF_SCRIPT,
         tls: ssl.SSLContext | None = None,
         at_head: Callable[[Received], Answer | None] = lambda _: None,
+        pace: float = 0.0,
     ) -> None:
+        self._pace = pace  # seconds that it takes to read 8 KiB of a body
         self._at_head = at_head  # an early answer to some of the requests
         self.requests: list[Received] = []
         self._script = list(script)
@@ -157,6 +159,8 @@ class FaultyServer:
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
+        if pace:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         self.port: int = self._listener.getsockname()[1]
         self.endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self.alive = 0
@@ -226,6 +230,14 @@ class FaultyServer:
         with self._lock:
             self.alive -= 1
 
+    def _read_body(self, received: Received, stream: Any) -> None:
+        while self._pace and (missing := received.length - len(received.body)) > 0:
+            self._over.wait(self._pace)
+            received.body += (piece := stream.read(min(missing, 8192)))
+            if not piece:
+                return
+        received.body += stream.read(received.length - len(received.body))
+
     def _handle(self, received: Received, connection: socket.socket, stream: Any) -> bool:
         """Answer, and tell whether the connection goes on."""
         with self._lock:
@@ -240,7 +252,7 @@ class FaultyServer:
         if isinstance(step, Answer) and early:
             received.body = stream.read(step.after)
         else:
-            read_body(received, stream)
+            self._read_body(received, stream)
         self.arrived.release()
         reply = step if isinstance(step, Answer) else step(received)
         head, blank, body = reply.message.partition(b"\r\n\r\n")
@@ -284,10 +296,6 @@ def read_head(stream: Any, number: int) -> Received | None:
         assert name.lower() not in headers, f"{name} was sent twice"
         headers[name.lower()] = value.strip()
     return Received(method, target, headers, b"", number)
-
-
-def read_body(received: Received, stream: Any) -> None:
-    received.body = stream.read(received.length)
 
 
 class Store:

@@ -124,7 +124,7 @@ async def ask(
     host = url.split("/")[2]
     headers = {"Host": host, "Content-Length": str(len(body))}
     try:
-        reply = await transport.send(method, url, headers, body, lambda: None)
+        reply = await transport.send(method, url, headers, body, lambda _: None)
         try:
             content = await reply.read()
         finally:
@@ -551,7 +551,7 @@ class TestReuse:
     ) -> None:
         speaker = Speaker([b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nab"])
         async with speaking(speaker, tls) as (origin, lean, _):
-            reply = await lean.send("GET", f"{origin}/", {"Host": "h"}, b"", lambda: None)
+            reply = await lean.send("GET", f"{origin}/", {"Host": "h"}, b"", lambda _: None)
             reply.close()
             speaker.content = True
             assert await ask(lean, f"{origin}/next") == NEXT_OUTCOME

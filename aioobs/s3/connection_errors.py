@@ -11,8 +11,8 @@ __all__ = ["stalled", "tls_hint", "unanswered", "unconnected", "without_tls"]
 
 
 def stalled(seconds: float) -> ConnectionFailed:
-    """Return the error for an attempt in which nothing has moved for so long."""
-    return ConnectionFailed(f"no byte moved for {seconds:g} s", kind="stalled")
+    """Return the error for an attempt in which too little has moved for so long."""
+    return ConnectionFailed(f"no progress for {seconds:g} s", kind="stalled")
 
 
 def without_tls(host: str, cause: Exception) -> ConnectionFailed:

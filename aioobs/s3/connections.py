@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, cast
 from aioobs.s3.concurrency import ConcurrencyLimit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Mapping
     from types import AsyncGeneratorType
 
     from aioobs.config import Config
+    from aioobs.s3.idle_timeout import Progress
     from aioobs.s3.lean import LeanTransport
     from aioobs.s3.request import Request
     from aioobs.s3.round_trip import RoundTrip
@@ -72,7 +73,7 @@ class Connections:
         request: Request,
         url: str,
         headers: Mapping[str, str],
-        progress: Callable[[], None],
+        progress: Progress,
         round_trip: RoundTrip | None = None,
     ) -> Reply:
         """Send *request*, unless a *round_trip* has, and return the answer to it."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from aioobs.errors import ObsError, ReadError
 from aioobs.s3.body import FilePart, size_of
 from aioobs.s3.connection_errors import stalled, unanswered
+from aioobs.s3.idle_timeout import ENOUGH
 from aioobs.s3.request import JOINED, head_of
 from aioobs.s3.response_head import may_become_head, parse_head
 
@@ -87,21 +88,26 @@ class Stopwatch:
     def __init__(self, seconds: float, limit: float | None) -> None:
         self._seconds = min(seconds, LONGEST_WAIT)
         self.began: float = time.monotonic()
-        self.last: float = self.began
+        self._last = self.began
+        self._moved = 0
         self._until = None if limit is None else self.began + limit
+
+    def progress(self, count: int) -> None:
+        """Report that so many bytes have moved."""
+        self._moved += count
+        if self._moved >= ENOUGH:
+            self._last, self._moved = self.now(), 0
 
     def on(self, poll: select.poll) -> None:
         """Wait until something can move.
 
         Raises:
-            ConnectionFailed: nothing did for too long.
+            ConnectionFailed: too little did for too long.
         """
-        seconds = self._seconds
+        until = self._last + self._seconds
         if self._until is not None:
-            seconds = max(min(seconds, self._until - self.last), 0.0)
-        found = poll.poll(seconds * 1000)
-        self.last = time.monotonic()
-        if not found:
+            until = min(until, self._until)
+        if not poll.poll(max(until - self.now(), 0.0) * 1000):
             raise stalled(self._seconds)
 
     def now(self) -> float:
@@ -158,6 +164,7 @@ class DirectConnection:
         body = [data[end:]] if end < len(data) else []
         try:
             while missing:
+                wait.progress(ENOUGH if not body else len(body[-1]))
                 body.append(self._receive(missing, wait))
                 missing -= len(body[-1])
         except ConnectionError as exc:
@@ -173,7 +180,9 @@ class DirectConnection:
             writable.register(self._socket, select.POLLOUT)
             wait.on(writable)
             with suppress(BlockingIOError):
-                sent += self._socket.send(memoryview(request)[sent:])
+                count = self._socket.send(memoryview(request)[sent:])
+                wait.progress(count)
+                sent += count
 
     def _receive(self, size: int, wait: Stopwatch) -> bytes:
         wait.on(self._poll)

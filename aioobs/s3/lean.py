@@ -8,15 +8,17 @@ from aioobs.errors import ConnectionFailed
 from aioobs.s3 import body as bodies
 from aioobs.s3.connection_pool import ConnectionPool
 from aioobs.s3.direct_connections import DirectConnections
+from aioobs.s3.idle_timeout import ENOUGH
 from aioobs.s3.request import head_of
 from aioobs.s3.round_trip import RoundTrip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from aioobs.config import Config
     from aioobs.s3.body import Body, Sink
     from aioobs.s3.connection_pool import PooledConnection
+    from aioobs.s3.idle_timeout import Progress
     from aioobs.s3.transport import Reply, Transport
 
 __all__ = ["LeanTransport"]
@@ -36,7 +38,7 @@ class LeanTransport:
         url: str,
         headers: Mapping[str, str],
         body: Body,
-        progress: Callable[[], None],
+        progress: Progress,
     ) -> Reply:
         """Do as `Transport.send` does."""
         start = url.index("/", 8)
@@ -64,7 +66,7 @@ class LeanTransport:
         url: str,
         headers: Mapping[str, str],
         body: Body,
-        progress: Callable[[], None],
+        progress: Progress,
     ) -> Reply:
         """Return the answer to a request that has been sent."""
         round_trip.progress = progress
@@ -73,7 +75,7 @@ class LeanTransport:
         except BaseException:
             round_trip.close()
             raise
-        progress()
+        progress(ENOUGH)
         if known:
             return LeanReply(round_trip)
         round_trip.close()

@@ -220,7 +220,7 @@ class CallInProgress:
         watch, reply, request = self.watch, self.reply, self.request
         assert watch is not None
         assert reply is not None
-        seconds, received = watch.last - watch.began, reply.received
+        seconds, received = watch.now() - watch.began, reply.received
         counter = self._observer.counters[request.operation]
         counter.add(seconds, size_of(request.body) if request.body else 0, received)
         if self._number > 1:

@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import threading
+import time
 from contextlib import nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aioobs.s3.body import Body, DirectSink
+    from aioobs.s3.idle_timeout import Progress
     from aioobs.s3.tls import SharedTLS
 
 __all__ = ["can_pump", "receive_into", "send_body"]
 
 POLL = 100  # milliseconds between two looks whether to stop
+REPORT = 0.05  # seconds between two reports that bytes have moved
 
 
 def can_pump() -> bool:
@@ -49,9 +52,7 @@ class Plain(socket.socket):
 class Pump:
     """A worker thread on a connection."""
 
-    def __init__(
-        self, descriptor: int, progress: Callable[[], None], tls: SharedTLS | None
-    ) -> None:
+    def __init__(self, descriptor: int, progress: Progress, tls: SharedTLS | None) -> None:
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._report = progress
@@ -61,6 +62,8 @@ class Pump:
         self.channel: Plain | Tunnel = self.socket if tls is None else Tunnel(tls, self.socket)
         self.count = 0
         """Bytes that have moved."""
+        self._reported = 0
+        self._report_at = 0.0
         self.stopped: bool = False
 
     async def run(self, work: Callable[[Pump], None]) -> None:
@@ -94,11 +97,16 @@ class Pump:
             self._error = error
         self._tell(self._done.set_result, None)
 
-    def report(self) -> None:
-        """Report that bytes have moved."""
-        self._tell(self._report)
+    def moved(self, count: int) -> None:
+        """Count bytes that have moved, and report them now and then."""
+        self.count += count
+        now = time.monotonic()
+        if now >= self._report_at:
+            self._report_at = now + REPORT
+            self._tell(self._report, self.count - self._reported)
+            self._reported = self.count
 
-    def _tell(self, callback: Callable[..., None], *arguments: None) -> None:
+    def _tell(self, callback: Callable[..., None], *arguments: int | None) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody waits
             self._loop.call_soon_threadsafe(callback, *arguments)
 
@@ -114,7 +122,7 @@ async def receive_into(
     descriptor: int,
     size: int,
     sink: DirectSink,
-    progress: Callable[[], None],
+    progress: Progress,
     tls: SharedTLS | None = None,
 ) -> bool:
     """Write the next *size* bytes that arrive on a connection into *sink*.
@@ -141,8 +149,7 @@ def receive(pump: Pump, *, size: int, sink: DirectSink) -> None:
     while pump.count < size and not pump.stopped:
         filled = fill(pump, sink.room(size - pump.count))
         sink.took(filled)
-        pump.count += filled
-        pump.report()
+        pump.moved(filled)
         if not filled and not pump.stopped:
             raise ReadError(f"the answer broke off, {size - pump.count} bytes short")
 
@@ -184,7 +191,7 @@ async def send_body(
     descriptor: int,
     head: bytes,
     body: Body,
-    progress: Callable[[], None],
+    progress: Progress,
     over: Callable[[], bool],
     tls: SharedTLS | None = None,
 ) -> bool:
@@ -214,7 +221,6 @@ def send(pump: Pump, *, head: bytes, body: Body, over: Callable[[], bool]) -> No
             return
         if not push(pump, memoryview(piece), over):
             return
-        pump.report()
 
 
 def push(pump: Pump, view: memoryview, over: Callable[[], bool]) -> bool:
@@ -231,6 +237,6 @@ def push(pump: Pump, view: memoryview, over: Callable[[], bool]) -> bool:
                 return False
             raise ConnectionFailed(f"the connection broke while sending: {exc}") from exc
         else:
-            pump.count += count
+            pump.moved(count)
             view = view[count:]
     return not pump.stopped and not over()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from aioobs.errors import ObsError
 from aioobs.s3.body import FilePart, size_of
 from aioobs.s3.connection_errors import stalled
+from aioobs.s3.idle_timeout import ENOUGH
 from aioobs.s3.request import head_of
 from aioobs.s3.response_head import LONGEST_HEAD, parse_head
 
@@ -32,6 +33,7 @@ __all__ = ["QueueConnection", "QueuedRequest", "RequestQueue", "send_queued"]
 
 PLAIN = b"HTTP/1.1 200"
 LONGEST = 0.5  # seconds, after which credentials are asked for again and others get a turn
+LOOKS = 4  # at what has been sent, in the time in which there has to be progress
 
 
 class QueuedRequest(ABC):
@@ -116,16 +118,19 @@ class QueueConnection:
         "_lean",
         "_loop",
         "_missing",
+        "_moved",
         "_observer",
         "_pooled",
         "_queue",
         "_queued",
         "_raw",
+        "_renewed",
         "_resting",
         "_seconds",
         "_sign",
         "_stopped",
         "_timer",
+        "_unsent",
         "_until",
     )
 
@@ -151,19 +156,21 @@ class QueueConnection:
         self._queue = queue
         self._resting = False
         self._sign = sign
-        # Seconds without a byte, after which a request is given up.
+        # Seconds without progress, after which a request is given up.
         self._seconds = exchange.config.idle_timeout
         self._raw = b""  # of the head, or what has come of it
         self._body: list[memoryview] = []
         self._missing = -1  # bytes of the body; -1: the head has not come as a whole
         self._stopped: asyncio.Future[Stopped | None] = self._loop.create_future()
-        self._last = self._began = self._until = 0.0
+        self._last = self._began = self._renewed = self._until = 0.0
+        self._moved = 0  # bytes of an answer since there was progress
+        self._unsent = 0  # bytes of a request then
 
     async def run(self, queued: QueuedRequest) -> Stopped | None:
         """Send requests, *queued* first, until there is none, or one that cannot be done here."""
         self._last = self._loop.time()
         self._until = self._last + LONGEST
-        self._timer = self._loop.call_later(self._seconds, self._look)
+        self._timer = self._loop.call_later(self._seconds / LOOKS, self._look)
         self._pooled.user = self
         try:
             self._send(queued)
@@ -176,7 +183,7 @@ class QueueConnection:
 
     def _send(self, queued: QueuedRequest) -> None:
         self._queued = queued
-        self._began = self._last
+        self._began = self._renewed = self._last
         request = queued.request
         try:
             origin, target, headers = self._sign(request)
@@ -187,6 +194,7 @@ class QueueConnection:
             return
         head, body = head_of(request.method, target, headers), request.body
         assert not isinstance(body, FilePart)
+        self._unsent = len(body)
         self._lean.pool.send_soon(self._pooled, *((head, body) if body else (head,)))
 
     def _leave(self, stopped: Stopped | None) -> None:
@@ -227,10 +235,13 @@ class QueueConnection:
             self._send(queued)
 
     def _look(self) -> None:
-        left = self._last + self._seconds - self._loop.time()
+        now, unsent = self._loop.time(), self._pooled.transport.get_write_buffer_size()
+        if self._unsent - unsent >= ENOUGH or self._resting:
+            self._renewed, self._unsent = now, unsent
+        left = self._renewed + self._seconds - now
         if left > 0:
-            self._timer = self._loop.call_later(left, self._look)
-        elif not (self._stopped.done() or self._resting):
+            self._timer = self._loop.call_later(min(left, self._seconds / LOOKS), self._look)
+        elif not self._stopped.done():
             self._pooled.close()
             self._stopped.set_result((self._queued, stalled(self._seconds)))
 
@@ -271,12 +282,15 @@ class QueueConnection:
                 self._body = [rest]
                 self._hand_over()
                 return
-            self._head, self._missing = head, head.length or 0
+            self._head, self._missing, self._renewed = head, head.length or 0, self._last
         else:
             rest = memoryview(data)
         self._body.append(rest)
         self._missing -= len(rest)
         if self._missing > 0:
+            self._moved += len(rest)
+            if self._moved >= ENOUGH:
+                self._renewed, self._moved = self._last, 0
             return
         unsent = self._queued.request.body and self._pooled.transport.get_write_buffer_size()
         if self._missing or unsent or not self._queued.take(self._head, self._body):

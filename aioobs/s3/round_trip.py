@@ -22,10 +22,9 @@ from aioobs.s3.response_head import LONGEST_HEAD, dechunked, is_foreign, may_bec
 from aioobs.s3.tls import SharedTLS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from aioobs.s3.body import Body
     from aioobs.s3.connection_pool import ConnectionPool, PooledConnection
+    from aioobs.s3.idle_timeout import Progress
     from aioobs.s3.response_head import Head
 
 __all__ = ["RoundTrip"]
@@ -35,7 +34,7 @@ LOOK_OUT = 0.5  # seconds between two looks whether the other side is still ther
 PUMPED = 256 * 1024  # from this size on a worker thread moves the body
 
 
-def nothing() -> None:
+def nothing(count: int) -> None:
     """Take the report of a progress that nobody watches."""
 
 
@@ -80,7 +79,7 @@ class RoundTrip:
         self._pooled: PooledConnection | None = pooled
         self.transport: asyncio.Transport = pooled.transport
         self._origin = pooled.origin
-        self.progress: Callable[[], None] = nothing
+        self.progress: Progress = nothing
         self._body_expected = method != "HEAD"
         self._data_expected = method == "GET"
         self._buffer = b""
@@ -144,7 +143,7 @@ class RoundTrip:
             head = b""
             while self._writable is not None:
                 await self._look_out(self._writable)
-            self.progress()
+            self.progress(len(chunk))
         if head:  # nothing follows it
             self.transport.write(head)
         return True
@@ -172,12 +171,12 @@ class RoundTrip:
             self._check()
             self.transport.resume_reading()
             await self._event()
-        self.progress()
         if len(self._chunks) == 1:
             data = self._chunks.popleft()
         else:
             data = b"".join(self._chunks)
             self._chunks.clear()
+        self.progress(len(data))
         self._release_if_done()
         return data
 
@@ -211,8 +210,11 @@ class RoundTrip:
 
     async def _look_out(self, waiter: asyncio.Future[None]) -> None:
         # uvloop goes on waiting to send over TLS when the other side has long gone.
+        unsent = self.transport.get_write_buffer_size()
         while not waiter.done():
             await asyncio.wait([waiter], timeout=LOOK_OUT)
+            before, unsent = unsent, self.transport.get_write_buffer_size()
+            self.progress(before - unsent)
             if not waiter.done() and self._pooled is not None and self._pooled.is_hung_up():
                 self.lost(None)
 

@@ -23,16 +23,18 @@ from yarl import URL
 from aioobs.errors import ConfigError, ConnectionFailed, ObsError, ProtocolError, ReadError
 from aioobs.s3 import body as bodies
 from aioobs.s3.connection_errors import tls_hint, unanswered, unconnected, without_tls
+from aioobs.s3.idle_timeout import ENOUGH
 from aioobs.s3.tls import context_for
 from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from aiohttp.connector import Connection
 
     from aioobs.config import Config
     from aioobs.s3.body import Body, Sink
+    from aioobs.s3.idle_timeout import Progress
 
 __all__ = ["Reply", "Transport"]
 
@@ -81,7 +83,7 @@ class Transport:
         url: str,
         headers: Mapping[str, str],
         body: Body,
-        progress: Callable[[], None],
+        progress: Progress,
     ) -> Reply:
         """Send one request, and return as soon as the head of its answer is there.
 
@@ -104,7 +106,7 @@ class Transport:
         if isinstance(data, Outgoing) and not data.sent and response.status < 300:
             response.close()
             raise unanswered(url, ": it reported success before it had the whole body")
-        progress()
+        progress(ENOUGH)
         return SessionReply(response, progress)
 
     def connection_request(self, origin: str) -> aiohttp.ClientRequest:
@@ -139,7 +141,7 @@ class Connector(aiohttp.TCPConnector):
             connection.close()
 
 
-async def outgoing(body: Body, progress: Callable[[], None]) -> Outgoing | bytes | None:
+async def outgoing(body: Body, progress: Progress) -> Outgoing | bytes | None:
     """Return what aiohttp is to send; the first piece of a file is read before anything is sent.
 
     Raises:
@@ -161,7 +163,7 @@ class Outgoing:
         self,
         first: bytes | memoryview,
         rest: AsyncIterator[bytes | memoryview],
-        progress: Callable[[], None],
+        progress: Progress,
     ) -> None:
         self.sent: bool = False
         """Whether all of it has been handed over."""
@@ -172,9 +174,10 @@ class Outgoing:
     async def pieces(self) -> AsyncIterator[bytes | memoryview]:
         """Yield the pieces in order."""
         yield self._first
+        self._progress(len(self._first))
         async for piece in self._rest:
-            self._progress()
             yield piece
+            self._progress(len(piece))
         self.sent = True
 
 
@@ -211,7 +214,7 @@ class Reply(Protocol):
 class SessionReply:
     """A `Reply` of aiohttp's session."""
 
-    def __init__(self, response: aiohttp.ClientResponse, progress: Callable[[], None]) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, progress: Progress) -> None:
         self._response = response
         self._progress = progress
         self.received: int = 0
@@ -228,7 +231,7 @@ class SessionReply:
         """Yield the body as it arrives."""
         with translated(str(self._response.url)):
             while chunk := await self._response.content.readany():
-                self._progress()
+                self._progress(len(chunk))
                 self.received += len(chunk)
                 yield chunk
 
@@ -237,7 +240,7 @@ class SessionReply:
         parts = []
         with translated(str(self._response.url)):
             while chunk := await self._response.content.readany():
-                self._progress()
+                self._progress(len(chunk))
                 parts.append(chunk)
                 self.received += len(chunk)
                 if limit is not None and self.received > limit:

@@ -173,7 +173,7 @@ async def lean(pieces: Sequence[bytes], method: str, *, hurry: bool, again: bool
 
     async def ask(method: str) -> tuple[Reply, bytes] | None:
         try:
-            reply = await transport.send(method, "http://store.test/", {}, b"", lambda: None)
+            reply = await transport.send(method, "http://store.test/", {}, b"", lambda _: None)
             try:
                 return reply, await reply.read()
             finally:
