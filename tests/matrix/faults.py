@@ -105,6 +105,10 @@ def is_document(received: Received) -> bool:
     return is_listing(received) or is_told_in_xml(received)
 
 
+def is_document_or_change(received: Received) -> bool:
+    return is_document(received) or received.method in ("PUT", "DELETE")
+
+
 # ── what an answer is made of ──
 
 
@@ -364,7 +368,9 @@ LATER = refusal(503, "SlowDown", retry_after="0.02")
 EMPTY = answer(503)
 TOO_MANY = refusal(429, "TooManyRequests", retry_after="0.02")
 EXPIRED = refusal(400, "ExpiredToken")
-BUT_AN_ERROR = answer(200, error_document("InternalError"))
+BUT_AN_ERROR = answer(
+    200, error_document("InternalError"), etag='"0123456789abcdef0123456789abcdef"'
+)
 
 NOTHING = fault("nothing", as_it_is, lambda _: False)
 FAULTS = {
@@ -407,7 +413,7 @@ FAULTS = {
         fault("in chunks", in_chunks(whole=True), carried_out=True),
         fault("chunks cut off", in_chunks(whole=False), carried_out=True),
         fault("1xx storm", after_interim(CONTINUE * 30 + HINTS * 30), carried_out=True),
-        fault("200 with <Error>", instead(BUT_AN_ERROR), is_document),
+        fault("200 with <Error>", instead(BUT_AN_ERROR), is_document_or_change),
         fault("200 with nothing", instead(answer(200)), is_document, carried_out=True, lies=True),
         fault("half a document", half_a_document, is_document, carried_out=True, lies=True),
         fault("Range ignored", as_it_is, is_ranged, asks=without_range),
