@@ -52,7 +52,7 @@ class Session:
         former, self._client = self._client, Client(config, observer=self._observer)
         self._environment = fingerprint()
         if former is not None:
-            former.retire()
+            former.retire(self._client)
 
     def set(self, changes: Mapping[str, object]) -> None:
         """Use a client of which *changes* have been made from now on.

@@ -42,13 +42,9 @@ class Access:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        given = None
-        if config.access_key:
-            given = Credentials(
-                config.access_key, config.secret_key, config.security_token or None, None
-            )
-        self._credentials = CredentialChain(given)
-        self._used = NOBODY
+        self._credentials = CredentialChain(given_in(config))
+        self.successor: Access | None = None
+        """That of the client which has taken the place of this one's."""
         self._doubted_at = -BETWEEN_DOUBTS
         self._signers: dict[str, Signer] = {}
         self._regions: dict[str, str] = {}  # by bucket, where a store has told
@@ -86,7 +82,6 @@ class Access:
         known = NOBODY if self.config.anonymous else self._credentials.known()
         if known is None or not self.signs_unread:
             return None
-        self._used = known
         return partial(self._sign, known, UNSIGNED_PAYLOAD)
 
     async def presign(self, request: Request, expires: int) -> str:
@@ -102,6 +97,7 @@ class Access:
         self, credentials: Credentials, payload: str, request: Request
     ) -> tuple[str, str, dict[str, str]]:
         request.check()
+        request.signed_by = credentials
         where = self._address(request.bucket)
         target = where.target(request)
         headers = self._signer(request.bucket).sign(
@@ -140,7 +136,6 @@ class Access:
                 "set_auth(ak=..., sk=...), or give Config(anonymous=True); looked at: "
                 + "; ".join(self._credentials.tried)
             )
-        self._used = found
         return found
 
     def now(self) -> float:
@@ -162,20 +157,32 @@ class Access:
         if skewed and (lesson := self._learn_clock(resp)):
             return lesson
         if wordless or resp.code in ("ExpiredToken", "InvalidToken", "InvalidAccessKeyId"):
-            return self._learn_credentials(wordless=wordless)
+            return self._learn_credentials(request.signed_by or NOBODY, wordless=wordless)
         return ""
 
-    def _learn_credentials(self, *, wordless: bool) -> str:
+    def _learn_credentials(self, refused: Credentials, *, wordless: bool) -> str:
+        lesson = f"other credentials than ...{refused.access_key[-4:]}"
         if self.config.access_key:
-            return ""
+            return lesson if self._has_successor_of(refused) else ""
         since = time.monotonic() - self._doubted_at
         if wordless and TOGETHER < since < BETWEEN_DOUBTS:  # it mostly has other reasons
             return ""
         if not wordless or since >= BETWEEN_DOUBTS:
-            self._credentials.expire(self._used)
+            self._credentials.expire(refused)
         if since >= BETWEEN_DOUBTS:
             self._doubted_at = time.monotonic()
-        return "credentials looked up again"
+        return lesson
+
+    def _has_successor_of(self, refused: Credentials) -> bool:
+        """Use the credentials that have been given since; tell whether they are others."""
+        newest = self
+        while newest.successor is not None:
+            newest = newest.successor
+        given = given_in(newest.config)
+        if given is None or given == refused or newest.config.origin != self.config.origin:
+            return False
+        self._credentials.give(given)
+        return True
 
     def _learn_place(self, request: Request, resp: ErrorResponse, region: str) -> str:
         location = resp.headers.get("location", "")
@@ -210,6 +217,13 @@ class Access:
         self._clock_offset = offset
         log.warning("the clock of this machine is %+.0f s off the store's", -offset)
         return "the store's clock"
+
+
+def given_in(config: Config) -> Credentials | None:
+    """Return the credentials that are given explicitly."""
+    if not config.access_key:
+        return None
+    return Credentials(config.access_key, config.secret_key, config.security_token or None, None)
 
 
 def signer(config: Config, region: str) -> Signer:

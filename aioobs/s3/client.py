@@ -433,9 +433,13 @@ class Client:
         """Return what the requests of the running loop share."""
         return await self._exchange.connections()
 
-    def retire(self) -> None:
-        """Close the connections of every loop once nothing is under way on them."""
-        self._exchange.retire()
+    def retire(self, successor: Client | None = None) -> None:
+        """Close the connections of every loop once nothing is under way on them.
+
+        What is under way goes on with the credentials that were given to a *successor* at the same
+        store as soon as its own have expired.
+        """
+        self._exchange.retire(successor._exchange if successor else None)  # noqa: SLF001
 
     async def __aenter__(self) -> Self:
         return self

@@ -35,6 +35,8 @@ __all__ = ["CredentialChain", "Credentials"]
 CHECK_INTERVAL = 1.0  # between two looks at the environment and at the time stamp of a file
 REFRESH_BEFORE = 600.0  # temporary credentials are renewed when they have less left than this
 REFRESH_PAUSE = 30.0  # between two attempts to renew credentials that are still good
+REREAD_PAUSE = 0.1  # between two looks at a file that is just being written
+REREADS = 10
 ABSENT_PAUSE = 60.0  # before services that never had anything are asked again
 
 # With one of these set somebody wants what botocore knows, and Huawei's service can wait.
@@ -67,6 +69,7 @@ class CredentialChain:
         self._metadata = metadata
         self._ecs_endpoint = ecs_endpoint.rstrip("/")
         self._found: Found | None = None
+        self._refused = ""  # the source of those that have been forgotten
         self._check_at = 0.0
         self._refresh_at = 0.0
         self._served = False
@@ -101,6 +104,10 @@ class CredentialChain:
         # A new one: what a traceback shows of the other's frames are files and the environment.
         raise ConfigError(message)
 
+    def give(self, credentials: Credentials) -> None:
+        """Use other credentials from now on, before anything else."""
+        self._explicit, self._found = credentials, None
+
     def expire(self, rejected: Credentials | None = None) -> None:
         """Forget the credentials, because the store refuses them: the next `get` looks again.
 
@@ -109,7 +116,7 @@ class CredentialChain:
         """
         found = self._found
         if found is not None and (rejected is None or found.credentials == rejected):
-            self._found = None
+            self._found, self._refused = None, found.source
             # A search that goes on may bring the same again: nobody joins it any more.
             self._searches.pop(os.getpid(), None)
 
@@ -135,7 +142,7 @@ class CredentialChain:
         return await asyncio.wrap_future(self._search())
 
     def _keep(self, found: Found) -> None:
-        self._found = found
+        self._found, self._refused = found, ""
         self._check_at = time.monotonic() + CHECK_INTERVAL
 
     def _search(self) -> Future[Credentials | None]:
@@ -193,7 +200,7 @@ class CredentialChain:
         profile = self._environ.get("AWS_PROFILE") or "default"
         for path in credential_files(self._environ):
             try:
-                yield from_file(path, profile, held)
+                yield self._in_file(path, profile, held)
             except NothingFound as reason:
                 if held is not None and held.source == path:
                     # Somebody is just writing it: no reason to become somebody else.
@@ -207,6 +214,15 @@ class CredentialChain:
             yield from self._services(tried)
             if not self._served:
                 self._absent_until = time.monotonic() + ABSENT_PAUSE
+
+    def _in_file(self, path: str, profile: str, held: Found | None) -> Found:
+        """Return what a file has; one that had what is refused now may just be written."""
+        for _ in range(REREADS if path == self._refused else 0):
+            try:
+                return from_file(path, profile, held)
+            except (ConfigError, NothingFound):
+                time.sleep(REREAD_PAUSE)
+        return from_file(path, profile, held)
 
     def _services(self, tried: list[str]) -> Iterator[Found]:
         instance = self._environ.get("AWS_EC2_METADATA_DISABLED", "").lower() != "true"

@@ -220,9 +220,12 @@ class Exchange:
             raise begun
         loop, request = asyncio.get_running_loop(), call.request
         connections = self._connections.get(loop) or await self.connections()
+        signed_by = request.signed_by
 
         async with connections.slots as since:
             origin, target, headers = await self.access.signed(request)
+            if begun is not None:  # the answer is to what has been sent already
+                request.signed_by = signed_by
             with IdleTimeout(self._idle_timeout(limit)) as watch:
                 call.watch = watch
                 url = origin + target
@@ -264,9 +267,11 @@ class Exchange:
         if connections := self._connections.get(asyncio.get_running_loop()):
             await connections.guard.aclose()
 
-    def retire(self) -> None:
-        """Close the connections of every loop once nothing is under way on them."""
+    def retire(self, successor: Exchange | None = None) -> None:
+        """Do what `Client.retire` says."""
         self._retired = True
+        if successor is not None:
+            self.access.successor = successor.access
         for loop, connections in list(self._connections.items()):
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self._retire, loop, connections)

@@ -1,7 +1,7 @@
 """Notices when nothing moves any more, or next to nothing.
 
-What counts is a whole head, or `ENOUGH` bytes of a body.  Single bytes do not: they may come now and
-then for ever.  Amazon's SDKs want a byte of a body each second, which is nearly as much.
+What counts is a whole head, or `ENOUGH` bytes of a body.  Single bytes do not: they may come now
+and then for ever.  Amazon's SDKs want a byte of a body each second, which is nearly as much.
 """
 
 from __future__ import annotations

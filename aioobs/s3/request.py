@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aioobs.config import Config
+    from aioobs.s3.signing import Credentials
 
 __all__ = ["Address", "Body", "FilePart", "Request", "Sign", "address", "head_of"]
 
@@ -51,6 +52,8 @@ class Request:
     query: tuple[tuple[str, str], ...] = ()
     headers: dict[str, str] = field(default_factory=dict)
     body: Body = b""
+    signed_by: Credentials | None = field(default=None, repr=False, compare=False)
+    """Whose credentials it was sent with last."""
 
     @property
     def url(self) -> str:
