@@ -170,6 +170,35 @@ class TestCompletion:
             await self.complete(refusal(404, "NoSuchUpload"), stored(b"12", "former-2"))
         assert self.methods == ["POST"]
 
+    FAILURES = (refusal(500, "InternalError"),) * 10
+    """What Ceph says of an upload that is gone, as often as it is asked."""
+
+    async def test_where_a_store_fails_for_ever_the_object_tells_that_it_was_completed(
+        self,
+    ) -> None:
+        etag = multipart_etag([self.PARTS[1], self.PARTS[2]])
+        ours = refusal(404, "NoSuchKey"), stored(b"12", etag)
+        assert await self.complete(*self.FAILURES, *ours) == ["POST"] * 10 + ["GET", "HEAD"]
+
+    @pytest.mark.parametrize(
+        ("found", "kind", "message"),
+        [
+            ((refusal(404, "NoSuchUpload"), answer(404)), NotFound, "the upload is gone, and"),
+            ((refusal(404, "NoSuchKey"), stored(b"12", "other")), ProtocolError, "is gone, and"),
+            ((answer(200, "<ListPartsResult/>"),), ResponseError, "500 InternalError"),
+            ((refusal(500, "InternalError"),), ResponseError, "500 InternalError"),
+            ((RESET,), ResponseError, "500 InternalError"),
+        ],
+        ids=["no-object", "another-object", "still-there", "fails-as-before", "breaks"],
+    )
+    async def test_where_a_store_fails_for_ever_the_upload_is_looked_for_once(
+        self, found: tuple[Answer, ...], kind: type[ObsError], message: str
+    ) -> None:
+        with pytest.raises(kind, match=f"completeMultipartUpload s3://b/k: .*{message}") as caught:
+            await self.complete(*self.FAILURES, *found)
+        assert type(caught.value) is kind
+        assert len(self.methods) == 10 + len(found)
+
     async def test_an_empty_etag_is_asked_for(self) -> None:
         empty = answer(
             body="<CompleteMultipartUploadResult><ETag></ETag></CompleteMultipartUploadResult>"

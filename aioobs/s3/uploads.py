@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from aioobs.errors import NotFound, ProtocolError
+from aioobs.errors import NotFound, ObsError, ProtocolError, ResponseError
 from aioobs.s3 import xml
 from aioobs.s3.dates import http_time
 from aioobs.s3.listing import CycleDetector
 from aioobs.s3.objects import ObjectInfo, multipart_etag
-from aioobs.s3.reading import head
+from aioobs.s3.reading import head, look
+from aioobs.s3.replies import acknowledged
 from aioobs.s3.request import Request
 from aioobs.s3.retry import Budget
 
@@ -64,13 +65,22 @@ class Uploads:
                 info = await head(self._exchange, bucket, key)
                 check_made(request, info, expected, size, strict=bool(condition))
                 return info.etag
+            except ResponseError as error:
+                # Of an upload that is gone Ceph says that it is being completed, for ever.
+                if not (is_failure(error) and await self._seems_gone(request, budget)):
+                    raise
+                found = await look(self._exchange, bucket, key)
+                if found is None:
+                    raise gone(request, error) from error
+                check_made(request, found, expected, size, strict=True)
+                return found.etag
             return etag or (await head(self._exchange, bucket, key)).etag
 
         async def is_ours(info: ObjectInfo) -> bool:
             if info.size != size or info.etag == expected:
                 return info.size == size
             # Not every ETag can be told beforehand; but an upload ends when it is completed.
-            if not await self._is_gone(bucket, key, upload_id):
+            if not await self._is_gone(request, Budget(self._exchange.config)):
                 return False
             check_made(request, info, expected, size, strict=True)
             return True
@@ -79,15 +89,24 @@ class Uploads:
             return await send()
         return await self._conditions.keep(condition, request, send, is_ours, budget)
 
-    async def _is_gone(self, bucket: str, key: str, upload_id: str) -> bool:
+    async def _is_gone(self, completing: Request, budget: Budget) -> bool:
+        bucket, key, query = completing.bucket, completing.key, completing.query
         try:
-            async for _ in self.parts(bucket, key, upload_id):
-                return False
+            await self._exchange.call(
+                Request("listParts", "GET", bucket, key, query), acknowledged, budget=budget
+            )
         except NotFound as error:
             if error.resp and error.resp.code == "NoSuchBucket":
                 raise
             return True
         return False
+
+    async def _seems_gone(self, completing: Request, budget: Budget) -> bool:
+        """Do as `_is_gone` does, with one attempt when there are none left."""
+        try:
+            return await self._is_gone(completing, budget)
+        except ObsError:  # the store fails as before
+            return False
 
     async def abort(self, bucket: str, key: str, upload_id: str) -> bool:
         """Give up an upload; tell whether it was there, as far as is known."""
@@ -162,6 +181,21 @@ class Uploads:
             if not following:
                 return
             cycles.check(following)
+
+
+def is_failure(error: ResponseError) -> bool:
+    """Tell whether the store says that it has failed, and not that the request is wrong."""
+    return error.resp is not None and error.resp.status == 500
+
+
+def gone(request: Request, refusal: ResponseError) -> NotFound:
+    """Return the error for an upload that is not there any more, nor an object."""
+    return NotFound(
+        f"the upload is gone, and there is no object ({refusal.message})",
+        operation=request.operation,
+        url=request.url,
+        resp=refusal.resp,
+    )
 
 
 def check_made(
