@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
+from aiohttp.client_proto import ResponseHandler
 from faulty import (
     Answer,
     FaultyServer,
@@ -28,6 +32,8 @@ from aioobs import (
 )
 
 if TYPE_CHECKING:
+    from faulty import Certificates
+
     from aioobs.testing import LocalServer
 
 pytestmark = pytest.mark.usefixtures("both_transports")
@@ -215,3 +221,49 @@ async def test_a_client_that_the_collector_finds_closes_its_connections() -> Non
         gc.collect()
         while server.alive:
             await asyncio.sleep(0.01)
+
+
+def test_a_connection_that_is_made_when_its_request_is_cancelled_is_kept(
+    certificates: Certificates,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Where a handshake ends while its connection is being closed, uvloop logs a fatal error.
+    reported: list[dict[str, Any]] = []
+    tasks: list[asyncio.Task[str]] = []
+    connected = ResponseHandler.connection_made
+
+    def cancelling(handler: ResponseHandler, transport: asyncio.BaseTransport) -> None:
+        connected(handler, transport)
+        tasks[-1].cancel()
+
+    async def cancel_once(server: FaultyServer) -> None:
+        async with connect(server.endpoint, verify=certificates.authority) as client:
+            tasks.append(asyncio.create_task(client.put_object("b", "k", b"")))
+            with pytest.raises(asyncio.CancelledError):
+                await tasks[-1]
+            assert await client.put_object("b", "k", b"") == "1"
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: reported.append(told))
+        for _ in range(20):
+            with FaultyServer(always=answer(etag="1"), tls=certificates.server) as server:
+                await cancel_once(server)
+            assert server.connections == 1
+
+    monkeypatch.setattr(ResponseHandler, "connection_made", cancelling)
+    uvloop.run(main())
+    assert not reported
+
+
+async def test_who_closes_does_not_wait_for_a_connection_that_is_not_made(
+    certificates: Certificates,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # it does not answer a handshake
+        endpoint = f"https://127.0.0.1:{deaf.getsockname()[1]}"
+        before = len(asyncio.all_tasks())
+        async with connect(endpoint, verify=certificates.authority) as client:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.put_object("b", "k", b""), 0.1)
+            begun = time.monotonic()
+        assert time.monotonic() - begun < 2
+        assert len(asyncio.all_tasks()) == before
