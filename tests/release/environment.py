@@ -29,11 +29,11 @@ CORE = [
     "reading",
     "requests",
     "retry",
+    "round_trip",
     "session",
     "sync_file",
     "sync_io",
     "url",
-    "wire",
     "xml",
 ]
 FOR_TESTS = ["pytest>=8", "pytest-timeout", "hypothesis"]
