@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import aioobs.sync as mox
 from aioobs.sync._refusals import REASONS
 from aioobs.sync._standard import REPLACEMENTS
 from aioobs.sync.shift import Shifted, shift, shifted
@@ -263,9 +264,15 @@ def test_scandir_gives_entries_like_those_of_a_directory(url: str) -> None:
         os.scandir(f"{url}/missing")
 
 
-def test_a_scan_that_is_closed_is_at_its_end(url: str) -> None:
-    with os.scandir(url) as entries:
-        next(entries)
+@pytest.mark.parametrize("scan", [os.scandir, mox.file.scan_dir])
+@pytest.mark.parametrize("is_local", [False, True])
+def test_a_scan_that_is_closed_is_at_its_end(
+    url: str, tmp_path: Path, scan: Any, is_local: bool
+) -> None:
+    folder = str(tmp_path) if is_local else url
+    mox.file.write(f"{folder}/one.txt", "1")
+    with scan(folder) as entries:
+        assert next(entries).path.startswith(f"{folder}/")
     assert list(entries) == []
 
 

@@ -174,10 +174,11 @@ def all_of(path: str) -> AsyncIterator[str]:
 """
 
 
-def test_async_generators_become_iterators_in_lockstep_or_batches() -> None:
+def test_async_generators_become_iterators_in_lockstep_or_scans_in_batches() -> None:
     text = twin(ITERATORS)
-    assert "def scan_dir(path: str) -> Iterator[str]:" in text
-    assert "return iterate(_async.scan_dir(path), batch=1000)" in text
+    assert "def scan_dir(path: str) -> Scan[str]:" in text
+    assert "return Scan(iterate(_async.scan_dir(path), batch=1000))" in text
+    assert "from aioobs.sync._scan import Scan\n" in text
     assert "return iterate(_async.walk(top, source))" in text
     assert "return iterate(_async.all_of(path))" in text
     assert "from aioobs.sync._loop import iterate\n" in text

@@ -322,7 +322,7 @@ def test_an_iterator_that_is_no_generator_can_be_left_early(loop_thread: LoopThr
 
     items = loop_thread.iterate(Ones(), batch=2)
     assert next(items) == 1
-    items.close()  # type: ignore[attr-defined]
+    items.close()
 
 
 # --- cleanup -------------------------------------------------------------------------------

@@ -21,8 +21,8 @@ import sys
 from pathlib import Path
 
 from aioobs.sync._source import (
+    ASYNC_ITERATOR,
     ASYNC_TYPES,
-    ITERATORS,
     Function,
     Source,
     Unsupported,
@@ -59,7 +59,9 @@ SHORT = {
     "aioobs.file": {"exists", "get_size", "read", "stat", "write"},
     "aioobs.s3.client": {"get_into", "get_object", "head_object", "put_object"},
 }
-BATCH = {"scan_dir": 1000}  # items to a thread hop; otherwise the two sides move in lockstep
+# What a ``with`` block closes, as that of `os.scandir`; and how many items of it come with a thread
+# hop, for otherwise the two sides move in lockstep.
+SCANS = {"scan_dir": 1000}
 
 RENAMED = {"__aenter__": "__enter__", "__aexit__": "__exit__", "aclose": "close"}
 SHOWN = {"__repr__", "__str__"}
@@ -73,7 +75,7 @@ def _wrap(cls, inner: _async.{name}) -> Self:
     return self
 """
 DECORATORS = {"classmethod", "overload", "property", "staticmethod"}
-RESERVED = {"_async", "iterate", "run", "run_here"}
+RESERVED = {"Scan", "_async", "iterate", "run", "run_here"}
 
 
 class Twin:
@@ -149,6 +151,7 @@ class Twin:
             return [f"from {self.source.module} import {name}"]
         return {
             "Iterator": ["from collections.abc import Iterator"],
+            "Scan": ["from aioobs.sync._scan import Scan"],
             "Self": ["from typing import Self"],
         }.get(name, [])
 
@@ -223,8 +226,8 @@ class Twin:
         given = arguments(node, drop_first=bool(owner) and "staticmethod" not in kinds)
         call = target if "property" in kinds else f"{target}({given})"
         if is_iterator(node):
-            batch = f", batch={BATCH[node.name]}" if node.name in BATCH else ""
-            call = f"iterate({call}{batch})"
+            batch = SCANS.get(node.name)
+            call = f"Scan(iterate({call}, batch={batch}))" if batch else f"iterate({call})"
         elif is_coroutine:
             short = node.name in SHORT.get(self.source.module, ())
             call = f"run_here({call})" if short else f"run({call})"
@@ -252,17 +255,18 @@ class Twin:
         if is_iterator(node):
             if not returns_iterator(node):
                 raise self.error(node, f"{node.name} must be annotated to return an AsyncIterator")
-            wrong -= {*ITERATORS}
+            wrong -= {ASYNC_ITERATOR}
         if wrong:
             raise self.error(node, f"{node.name} returns what is async: {', '.join(sorted(wrong))}")
         return ""
 
     def header(self, node: Function) -> str:
         """Return the first lines of the blocking form of *node*, and note what they use."""
-        self.note(node)
-        return self.source.header(node, RENAMED.get(node.name, node.name))
+        iterator = "Scan" if node.name in SCANS else "Iterator"
+        self.note(node, iterator)
+        return self.source.header(node, RENAMED.get(node.name, node.name), iterator)
 
-    def note(self, node: Function) -> None:
+    def note(self, node: Function, iterator: str) -> None:
         """Note the names that a signature uses, and refuse parameters that cannot be handed on."""
         spec = node.args
         parameters = [*spec.posonlyargs, *spec.args, *spec.kwonlyargs]
@@ -276,7 +280,10 @@ class Twin:
             self.annotations |= used
         for value in (*spec.defaults, *spec.kw_defaults, *node.decorator_list):
             self.values |= names_in(value)
-        self.annotations |= {ITERATORS.get(name, name) for name in names_in(node.returns)}
+        returned = names_in(node.returns)
+        self.annotations |= returned - {ASYNC_ITERATOR}
+        if ASYNC_ITERATOR in returned:
+            (self.values if iterator == "Scan" else self.annotations).add(iterator)
 
 
 class Wrapper:

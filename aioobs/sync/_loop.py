@@ -16,7 +16,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
 from aioobs.calling_thread import caller
@@ -290,7 +290,7 @@ class LoopThread:
             caller.loop = before
         return self.run(_rest(coroutine), insist=insist)
 
-    def iterate(self, items: AsyncIterator[T], *, batch: int = 1) -> Iterator[T]:
+    def iterate(self, items: AsyncIterator[T], *, batch: int = 1) -> Generator[T, None, None]:
         """Iterate over *items*, fetching *batch* of them to a thread hop.
 
         The async iterator must not hold a cancel scope or a task group open across a

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "ASYNC_ITERATOR",
     "ASYNC_TYPES",
-    "ITERATORS",
     "Function",
     "Source",
     "Unsupported",
@@ -25,7 +25,7 @@ __all__ = [
     "returns_iterator",
 ]
 
-ITERATORS = {"AsyncIterator": "Iterator"}  # as the whole of a returned type
+ASYNC_ITERATOR = "AsyncIterator"  # as the whole of a returned type
 ASYNC_TYPES = {
     "AbstractAsyncContextManager",
     "AsyncContextManager",
@@ -114,8 +114,11 @@ class Source:
         """Return the text of *node*."""
         return ast.get_source_segment(self.text, node) or ""
 
-    def header(self, node: Function, name: str) -> str:
-        """Return the text from ``def`` to the colon, for a blocking function called *name*."""
+    def header(self, node: Function, name: str, iterator: str) -> str:
+        """Return the text from ``def`` to the colon, for a blocking function called *name*.
+
+        An async iterator that it returns becomes an *iterator*.
+        """
         lines = self.lines[node.lineno - 1 :]
         depth, arrow = 0, (0, 0)
         for token in tokenize.generate_tokens(iter([f"{line}\n" for line in lines]).__next__):
@@ -131,7 +134,7 @@ class Source:
         text = "\n".join(lines[:row])
         if arrow > (0, 0):
             at = sum(len(line) + 1 for line in lines[: arrow[0] - 1]) + arrow[1]
-            text = text[:at] + rename_types(text[at:])
+            text = text[:at] + re.sub(rf"\b{ASYNC_ITERATOR}\b", iterator, text[at:])
         text = re.sub(rf"(async\s+)?def\s+{node.name}\b", f"def {name}", text, count=1)
         return dedent(text, node.col_offset)
 
@@ -178,7 +181,7 @@ def yields(nodes: Iterable[ast.AST]) -> bool:
 def returns_iterator(node: Function) -> bool:
     """Tell whether the annotation says that *node* returns an async iterator."""
     returned = node.returns.value if isinstance(node.returns, ast.Subscript) else node.returns
-    return getattr(returned, "id", getattr(returned, "attr", "")) in ITERATORS
+    return getattr(returned, "id", getattr(returned, "attr", "")) == ASYNC_ITERATOR
 
 
 def decorators(node: Function) -> set[str]:
@@ -201,10 +204,6 @@ def arguments(node: Function, *, drop_first: bool) -> str:
 def names_in(node: ast.AST | None) -> set[str]:
     """Return the names that an expression uses."""
     return {child.id for child in ast.walk(node) if isinstance(child, ast.Name)} if node else set()
-
-
-def rename_types(text: str) -> str:
-    return re.sub(rf"\b({'|'.join(ITERATORS)})\b", lambda match: ITERATORS[match[0]], text)
 
 
 def dedent(text: str, columns: int) -> str:

@@ -13,7 +13,8 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from typing import IO, TYPE_CHECKING, Self, cast
+from itertools import chain, islice
+from typing import IO, TYPE_CHECKING, cast
 
 from aioobs import file as verbs
 from aioobs.errors import IsADirectory, TransferFailed
@@ -24,12 +25,11 @@ from aioobs.sync._io import File
 from aioobs.sync._loop import iterate, run
 from aioobs.sync._names import NAMES, resolved
 from aioobs.sync._refusals import REFUSALS, is_there
+from aioobs.sync._scan import Scan
 from aioobs.transfer.engine import is_same
 from aioobs.url import Path, is_remote, parse
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from aioobs.store.entry import Entry, Stat
 
 __all__ = ["REPLACEMENTS"]
@@ -229,39 +229,10 @@ class RemoteEntry:
         return stat_result(self.path, self._entry.stat())
 
 
-class Scan:
-    """What `os.scandir` returns: an iterator, to be used with ``with``."""
-
-    def __init__(self, entries: Iterator[Entry]) -> None:
-        self._entries: Iterator[Entry] = entries
-        # Now, for errors are those of the call, not of the first step.
-        self._first = next(entries, None)
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> RemoteEntry:
-        entry, self._first = self._first, None
-        return RemoteEntry(entry or next(self._entries))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the listing."""
-        self._first, self._entries = None, iter(())
-
-
-def scandir(path: Path) -> Scan:
-    return Scan(iterate(verbs.scan_dir(path), batch=1000))
+def scandir(path: Path) -> Scan[RemoteEntry]:
+    entries = iterate(verbs.scan_dir(path), batch=1000)
+    first = list(islice(entries, 1))  # now, for errors are those of the call
+    return Scan(RemoteEntry(entry) for entry in chain(first, entries))
 
 
 def listdir(path: Path) -> list[str]:

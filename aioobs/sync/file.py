@@ -19,6 +19,7 @@ from aioobs.file import (
 )
 from aioobs.sync._io import File
 from aioobs.sync._loop import iterate, run, run_here
+from aioobs.sync._scan import Scan
 from aioobs.sync.background import background_sync_copy
 from aioobs.sync.shift import shift, shifted
 
@@ -307,13 +308,13 @@ def rename(src_url: Path, dst_url: Path) -> None:
     run(_async.rename(src_url, dst_url))
 
 
-def scan_dir(url: Path) -> Iterator[Entry]:
+def scan_dir(url: Path) -> Scan[Entry]:
     """Yield an entry for each file and folder in a folder, in the order of the store.
 
     Raises:
         MoxFileNotExistsException: there is no such folder.
     """
-    return iterate(_async.scan_dir(url), batch=1000)
+    return Scan(iterate(_async.scan_dir(url), batch=1000))
 
 
 def stat(url: Path) -> Stat:
