@@ -164,6 +164,38 @@ def test_each_file_is_named_as_json_or_in_words(obs_bucket: str) -> None:
     ]
 
 
+def test_what_is_made_and_removed_is_told_as_json(obs_bucket: str) -> None:
+    made = f"{obs_bucket}-made"
+
+    def removed(path: str, size: int | None, *, dry_run: bool = False) -> dict[str, object]:
+        return {"operation": "remove", "path": path, "size": size, "dry_run": dry_run}
+
+    assert objects("mb", made) == [{"operation": "make", "path": made}]
+    make("tree/c", "tree/sub/d")
+    run("cp", "-rT", "tree", made)
+    streamed = run("cp", "-", f"{made}/input", "--json", data=b"12345").stdout
+    assert json.loads(streamed) == {
+        "operation": "copy",
+        "source": "-",
+        "target": f"{made}/input",
+        "size": 5,
+        "dry_run": False,
+    }
+    run("cp", f"{made}/input", "-", "--json", status=2)
+
+    would_go = objects("rm", "-n", f"{made}/c", "tree/c")
+    assert would_go == [removed(f"{made}/c", 6, dry_run=True), removed("tree/c", 6, dry_run=True)]
+    assert objects("rm", "-r", f"{made}/sub", "tree") == [
+        removed(f"{made}/sub/d", 10),
+        removed("tree", None),
+    ]
+    assert objects("rb", "--force", made) == [
+        removed(f"{made}/c", 6),
+        removed(f"{made}/input", 5),
+        {"operation": "remove", "path": made},
+    ]
+
+
 def test_files_that_fail_do_not_keep_others_from_being_copied(obs_bucket: str) -> None:
     make("tree/c", "tree/sub/d", "out/sub")
     run("cp", "-rT", "tree", obs_bucket)
@@ -346,6 +378,9 @@ def test_rm_and_mv_say_what_the_store_does_not_let_go() -> None:
     assert removed.stderr == (
         "python -m aioobs: deleteObjects s3://bucket/key: 200 AccessDenied: stays\n"
     )
+    told = json.loads(run("rm", "--json", "s3://bucket/key", status=1).stdout)
+    assert told["path"] == "s3://bucket/key"
+    assert "AccessDenied" in told["error"]
     moved = run("mv", "s3://bucket/key", "here", status=1)
     assert moved.stderr == (
         "python -m aioobs: copied, but not removed: "

@@ -6,10 +6,10 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from aioobs.cli.failures import UsageError, line_of, tell
+from aioobs.cli.failures import UsageError
 from aioobs.cli.items import items_below
 from aioobs.cli.output import moment, say, say_json
-from aioobs.cli.removing import delete
+from aioobs.cli.removing import Removal
 from aioobs.session import current_client
 from aioobs.store.remote import file_url
 from aioobs.url import ObjectURL, parse
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = ["mb", "presign", "rb", "uploads"]
 
-BATCH = 1000
-
 
 async def mb(given: argparse.Namespace, _: Tally) -> int:
     """Make buckets."""
     for url in map(bucket_url, given.paths):
         await current_client().create_bucket(url.bucket)
+        if given.json:
+            say_json(operation="make", path=str(url))
     return 0
 
 
@@ -37,26 +37,22 @@ async def rb(given: argparse.Namespace, tally: Tally) -> int:
     for url in map(bucket_url, given.paths):
         if given.force:
             tally.verb = "removed"
-            await empty(url, tally)
+            await empty(url, given, tally)
         await current_client().delete_bucket(url.bucket)
+        if given.json:
+            say_json(operation="remove", path=str(url))
     return 0
 
 
-async def empty(url: ObjectURL, tally: Tally) -> None:
+async def empty(url: ObjectURL, given: argparse.Namespace, tally: Tally) -> None:
     """Remove all that is in a bucket, uploads that were not finished included."""
-    client, batch = current_client(), list[str]()
-
-    async def flush() -> None:
-        for error in (await delete(list(reversed(batch)))).values():
-            tell(line_of(error))
-        batch.clear()
-
-    async for item in items_below(url):
-        batch.append(item.path)
-        tally.add(item.size)
-        if len(batch) == BATCH:
-            await flush()
-    await flush()
+    client, removal = current_client(), Removal(given, tally)
+    try:
+        async for item in items_below(url):
+            await removal.add(item.path, item.size)
+        await removal.finish()
+    finally:
+        removal.bar.end()
     async for upload in client.list_multipart_uploads(url.bucket):
         await client.abort_multipart_upload(url.bucket, upload.key, upload.upload_id)
 

@@ -255,6 +255,7 @@ def rm(parser: Parser) -> None:
     parser.add_argument("--force", action="store_true", help="even all that is in a bucket")
     doing(parser)
     filters(parser)
+    json(parser)
 
 
 def ls(parser: Parser) -> None:
@@ -329,11 +330,14 @@ def presign(parser: Parser) -> None:
 
 def mb(parser: Parser) -> None:
     paths(parser, metavar="s3://BUCKET")
+    json(parser)
 
 
 def rb(parser: Parser) -> None:
     paths(parser, metavar="s3://BUCKET")
     parser.add_argument("--force", action="store_true", help="and all that is in them")
+    parser.set_defaults(dry_run=False, verbose=False, no_progress=False)
+    json(parser)
 
 
 def uploads(parser: Parser) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aioobs import file
 from aioobs.cli.failures import UsageError, line_of, tell
 from aioobs.cli.items import Named, expand, items_below
-from aioobs.cli.output import say
+from aioobs.cli.output import say, say_json
 from aioobs.cli.tally import Bar
 from aioobs.session import current_client
 from aioobs.threads import in_thread
@@ -82,7 +82,8 @@ class Removal:
     def __init__(self, given: argparse.Namespace, tally: Tally) -> None:
         self.given = given
         self.tally = tally
-        self.bar: Bar = Bar(wanted=not (given.no_progress or given.verbose or given.dry_run))
+        quiet = given.no_progress or given.verbose or given.json or given.dry_run
+        self.bar: Bar = Bar(wanted=not quiet)
         self.failed: bool = False
         self._batch: dict[str, int] = {}  # sizes by path
         self._again: dict[str, int] = {}
@@ -92,12 +93,11 @@ class Removal:
         where = parse(path)
         if isinstance(where, str) and not wanted and not self.given.dry_run:
             await file.remove(path, recursive=True)
-            self._count(path, 0)
+            self._count(path, None)
             return
         async for item in items_below(where):
             if item.error is not None:
-                tell(line_of(item.error))
-                self.failed = True
+                self._fail(item.path, item.error)
             elif wanted.passes(item.name) and not (item.is_directory and isinstance(where, str)):
                 await self.add(item.path, item.size)
         if not wanted and not isinstance(where, str) and where.folder and not self.given.dry_run:
@@ -107,7 +107,7 @@ class Removal:
     async def add(self, path: str, size: int) -> None:
         """Remove a file or an object, now or with those that follow."""
         if self.given.dry_run:
-            say(f"remove {path}")
+            self._show(path, size)
             return
         self._batch[path] = size
         if len(self._batch) >= BATCH:
@@ -122,8 +122,7 @@ class Removal:
         again, self._again = self._again, {}
         for path, error in (await delete(list(again))).items():
             del again[path]
-            tell(line_of(error))
-            self.failed = True
+            self._fail(path, error)
         for path, size in again.items():
             self._count(path, size)
 
@@ -136,10 +135,22 @@ class Removal:
         done = Progress(self.tally.files, 0, self.tally.bytes, 0, 0, totals_known=False)
         self.bar.update(done)
 
-    def _count(self, path: str, size: int) -> None:
-        self.tally.add(size)
-        if self.given.verbose:
-            say(path)
+    def _count(self, path: str, size: int | None) -> None:
+        self.tally.add(size or 0)
+        if self.given.verbose or self.given.json:
+            self._show(path, size)
+
+    def _show(self, path: str, size: int | None) -> None:
+        if self.given.json:
+            say_json(operation="remove", path=path, size=size, dry_run=self.given.dry_run)
+        else:
+            say(f"remove {path}" if self.given.dry_run else path)
+
+    def _fail(self, path: str, error: OSError) -> None:
+        self.failed = True
+        if self.given.json:
+            say_json(path=path, error=line_of(error))
+        tell(line_of(error))
 
 
 async def delete(paths: Sequence[str]) -> dict[str, OSError]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from aioobs import file
 from aioobs.cli.failures import UsageError
 from aioobs.cli.items import expand
+from aioobs.cli.output import say_json
 from aioobs.cli.tally import Bar
 from aioobs.threads import in_thread
 from aioobs.transfer.progress import Progress
@@ -79,13 +80,17 @@ async def copy_stream(source: str, target: str, given: argparse.Namespace, tally
         raise UsageError("- stands for one side of a copy that takes place")
     if source == "-" and target.endswith("/"):
         raise UsageError(f"the standard input has no name: write one after {target}")
-    bar = Bar(wanted=not given.no_progress)
+    if given.json and target == "-":
+        raise UsageError("--json would stand among the data on the standard output")
+    bar = Bar(wanted=not (given.no_progress or given.json))
     moved = partial(count, tally, bar)
     tally.verb = "copied" if source == "-" else ""
     try:
         await (from_input(target, moved) if source == "-" else to_output(source, moved))
     finally:
         bar.end()
+    if given.json:
+        say_json(operation="copy", source=source, target=target, size=tally.bytes, dry_run=False)
     return 0
 
 
