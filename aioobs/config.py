@@ -171,7 +171,9 @@ class Config:
                 raise ConfigError(f"{name}={value!r} is not a number of seconds, {least}")
         check_timeouts(self.timeouts)
         if bool(self.access_key) != bool(self.secret_key):
-            raise ConfigError("access_key and secret_key are given together or not at all")
+            raise ConfigError(
+                "access_key and secret_key, or ak and sk, are given together or not at all"
+            )
         if self.region and not REGION.fullmatch(self.region):
             raise ConfigError(f"region={self.region!r} cannot be the name of a region")
         if self.endpoint:

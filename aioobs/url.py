@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 from aioobs.errors import ConfigError
 
 PREFIXES = ("s3://", "obs://")
-SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|(?:s3|obs):/")
 
 Path = str | os.PathLike[str]
 
@@ -71,7 +71,7 @@ def parse(path: Path) -> ObjectURL | str:
     """Return the object that *path* names, or the local path as it is.
 
     Raises:
-        ConfigError: it has no bucket, or a scheme that is neither s3 nor obs.
+        ConfigError: it has no bucket, lacks a slash, or its scheme is neither s3 nor obs.
     """
     text = os.fspath(path)
     if text.startswith(PREFIXES):
@@ -81,6 +81,8 @@ def parse(path: Path) -> ObjectURL | str:
             raise ConfigError("the URL has no bucket; write s3://bucket/key", url=text)
         return ObjectURL(bucket, key, scheme)
     if found := SCHEME.match(text):
+        if not found[0].endswith("//"):
+            raise ConfigError("a slash is missing, which pathlib takes away; write s3://", url=text)
         raise ConfigError(
             f"{found[0]} is not supported; write s3://bucket/key, obs://bucket/key or a local path",
             url=text,

@@ -271,7 +271,12 @@ def test_each_class_of_error_has_its_status_and_one_line_with_the_next_step(
     assert refused.endswith("find out why: aioobs doctor\n")
     assert "--help" in run("ls", "--unknown", status=2).stderr
     assert "did you mean sync?" in run("snyc", status=2).stderr
+    wrong = run("cp", "a", "b", "--recursiv", status=2).stderr
+    assert "--recursiv, did you mean --recursive?; see: " in wrong
+    assert wrong.endswith(" cp --help\n")
     file.write(f"{obs_bucket}/x", "x")
+    full = run("cp", f"{obs_bucket}/x", "/dev/full", status=1).stderr
+    assert full.endswith(f": {obs_bucket}/x to /dev/full: No space left on device\n")
     assert run("rb", obs_bucket, status=1).stderr.endswith("removes it with all that is in it\n")
     run("stat", "no such file", status=3)
     with monkeypatch.context() as changed:

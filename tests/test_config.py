@@ -116,8 +116,8 @@ def test_a_region_alone_means_amazon() -> None:
         ({"timeouts": {"getObject": 0}}, "timeout of getObject is 0; it is seconds, or None"),
         ({"timeouts": {"getObject": float("nan")}}, "timeout of getObject is nan"),
         ({"timeouts": {"getObject": "1"}}, "timeout of getObject is '1'"),
-        ({"access_key": "test-access-key"}, "access_key and secret_key are given together"),
-        ({"secret_key": "test-secret-key"}, "access_key and secret_key are given together"),
+        ({"access_key": "test-access-key"}, "access_key and secret_key, or ak and sk, are given"),
+        ({"secret_key": "test-secret-key"}, "access_key and secret_key, or ak and sk, are given"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_by_its_name(

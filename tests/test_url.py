@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from pathlib import PurePosixPath
 
 import pytest
@@ -63,14 +64,18 @@ def test_another_scheme_is_refused_and_not_taken_for_a_path(text: str) -> None:
     assert text in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["a", "/a/b", "", ".", "C:/x", "a/s3://b", "s3:", "s3:/b", "a://"])
+def test_a_url_that_has_been_a_path_is_refused_and_not_taken_for_one() -> None:
+    for path in (PurePosixPath("s3://bucket/key"), posixpath.normpath("obs://bucket/key")):
+        with pytest.raises(ConfigError, match=r"bucket/key: a slash is missing, which pathlib"):
+            parse(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["a", "/a/b", "", ".", "C:/x", "a/s3://b", "s3:", "./s3:/b", "s3", "xs3:/b"]
+)
 def test_all_else_is_a_local_path(text: str) -> None:
-    if text == "a://":
-        with pytest.raises(ConfigError):
-            parse(text)
-    else:
-        assert parse(text) == text
-        assert not is_remote(text)
+    assert parse(text) == text
+    assert not is_remote(text)
 
 
 def test_a_path_object_is_a_local_path() -> None:

@@ -68,7 +68,8 @@ def line_of(error: BaseException, *, steps: bool = True) -> str:
     """Return one line that says what is wrong, and unless *steps* is false what to do next."""
     text = str(error) or type(error).__name__
     if isinstance(error, OSError) and not isinstance(error, ObsError) and error.strerror:
-        text = ": ".join(filter(None, (error.filename and str(error.filename), error.strerror)))
+        names = " to ".join(str(name) for name in (error.filename, error.filename2) if name)
+        text = f"{names}: {error.strerror}" if names else error.strerror
     elif not isinstance(error, OSError | UsageError | ValueError | ImportError | RuntimeError):
         text = f"{type(error).__name__}: {text}; this is a fault of aioobs, --debug shows where"
     for theirs, ours in WORDS.items():

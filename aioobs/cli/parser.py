@@ -14,7 +14,7 @@ from aioobs.config import Addressing, Signature
 from aioobs.transfer.job import Comparison
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = ["build", "parse"]
 
@@ -49,12 +49,18 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Exit with the status 2."""
         if unknown := re.match("argument COMMAND: invalid choice: '([^']*)'", message):
-            from difflib import get_close_matches  # slow to import
-
-            near = get_close_matches(unknown[1], COMMANDS, 1)
-            hint = f", did you mean {near[0]}?" if near else ""
-            message = f"there is no command {unknown[1]}{hint}"
+            message = f"there is no command {unknown[1]}{meant(unknown[1], COMMANDS)}"
+        elif unknown := re.match("unrecognized arguments: (--[^ =]+)", message):
+            message += meant(unknown[1], self._option_string_actions)
         self.exit(2, f"{program()}: {message}; see: {self.prog} --help\n")
+
+
+def meant(word: str, words: Iterable[str]) -> str:
+    """Return a question for the one of *words* that *word* is most like, if it is like any."""
+    from difflib import get_close_matches  # slow to import
+
+    near = get_close_matches(word, words, 1)
+    return f", did you mean {near[0]}?" if near else ""
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -68,7 +74,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     # argparse ends a list of paths at the first option that follows one.
     wrong = [text for text in others if text.startswith("-") and text != "-"]
     if wrong or (others and not isinstance(getattr(given, "paths", None), list)):
-        parser.error(f"unrecognized arguments: {' '.join(wrong or others)}")
+        given.parser.error(f"unrecognized arguments: {' '.join(wrong or others)}")
     if others:
         given.paths += others
     for name, value in REACH_DEFAULTS.items():
@@ -142,7 +148,7 @@ def build() -> Parser:
             add_help=False,  # -h is for sizes that are easy to read
         )
         command.add_argument("--help", action="help", help="show this")
-        command.set_defaults(module=module, blocking=blocking)
+        command.set_defaults(module=module, blocking=blocking, parser=command)
         fill(command)
         told = [command.epilog or ""]
         if not blocking:

@@ -70,7 +70,9 @@ async def look(client: Client, job: Job) -> Job:
             return job._replace(size=found.size, etag=found.etag, mtime_nsec=mtime_nsec)
     if await is_folder(client, source):
         raise IsADirectory("is a folder; use copy_parallel to copy it", url=str(source))
-    raise NotFound("there is no such file", operation="getObjectMetadata", url=str(source))
+    raise NotFound(
+        "there is no such file or folder", operation="getObjectMetadata", url=str(source)
+    )
 
 
 async def check_version(client: Client, source: ObjectURL, etag: str) -> None:
