@@ -9,11 +9,12 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 import aioobs
+import aioobs.sync
 from aioobs.sync import file
 
 if TYPE_CHECKING:
@@ -115,3 +116,24 @@ def test_the_configuration_table_names_what_there_is() -> None:
     known = set(inspect.signature(aioobs.file.set_auth).parameters)
     assert arguments == known - {"negotiation", "obs_client_log"}
     assert settings <= {field.name for field in fields(aioobs.Config)}
+
+
+@pytest.mark.parametrize(
+    ("page", "documented", "public"),
+    [
+        ("files", aioobs.file, {*aioobs.file.__all__}),
+        ("client", aioobs.Client, {*vars(aioobs.sync.Client), "aclose"}),
+    ],
+)
+def test_the_reference_leaves_out_what_is_not_public(
+    page: str, documented: Any, public: set[str]
+) -> None:
+    module = getattr(documented, "__module__", documented.__name__)
+    defined = {
+        name
+        for name, value in vars(documented).items()
+        if getattr(value, "__module__", "") == module and not name.startswith("_")
+    }
+    text = (ROOT / "docs" / "reference" / f"{page}.md").read_text()
+    left_out = re.compile("|".join(re.findall(r'"!(.*?)"', text)))
+    assert {name for name in defined if not left_out.search(name)} == defined & public
