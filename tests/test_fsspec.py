@@ -128,6 +128,7 @@ def test_the_entry_points_name_what_there_is() -> None:
 
     assert points["fsspec.specs"] == {"obs": f"{ObsFileSystem.__module__}.{ObsFileSystem.__name__}"}
     assert issubclass(getattr(import_module(module), name), UPath)
+    assert name in import_module(module).__all__
 
 
 def test_it_serves_s3_urls_where_it_is_registered_for_them(bucket: str) -> None:
@@ -245,6 +246,8 @@ def test_a_tree_is_found_with_one_listing(
         "/t/b/d/e": "f",
     }
     assert fs.find(f"{bucket}/t", maxdepth=2) == [f"{bucket}/t/a", f"{bucket}/t/b/c"]
+    assert fs.find(bucket, prefix="t/b") == [f"{bucket}/t/b/c", f"{bucket}/t/b/d/e"]
+    assert fs.find(bucket, prefix=None) == fs.find(bucket)
     assert fs.du(bucket) == 4
     before = len(server.requests)
     assert fs.glob(f"{bucket}/t/a*") == [f"{bucket}/t/a"]
@@ -366,6 +369,8 @@ def test_a_part_of_a_file_is_read_as_a_slice_is(fs: ObsFileSystem, bucket: str) 
             found = fs.cat_file(f"{bucket}/a", start, end)
             assert found == content[start:end], (start, end)
     assert (fs.head(f"{bucket}/a", 2), fs.tail(f"{bucket}/a", 2)) == (b"01", b"89")
+    assert fs.read_block(f"{bucket}/a", 3, 2) == b"34"
+    assert fs.read_block(f"{bucket}/a", 50, 60) == b""
 
 
 def test_a_long_range_takes_several_requests(monkeypatch: pytest.MonkeyPatch) -> None:

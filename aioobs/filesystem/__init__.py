@@ -188,7 +188,7 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):  # type: ignore[misc]
         withdirs: bool = False,
         *,
         detail: bool = False,
-        prefix: str = "",
+        prefix: str | None = None,
         **kwargs: object,
     ) -> list[str] | dict[str, Info]:
         name = str(self._strip_protocol(path))
@@ -197,7 +197,7 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):  # type: ignore[misc]
         if not name and maxdepth != 1:
             found = await super()._find(path, maxdepth, withdirs, detail=detail, **kwargs)
             return cast("list[str]", found)
-        infos = await all_below(self.client, name, maxdepth, prefix)
+        infos = await all_below(self.client, name, maxdepth, prefix or "")
         if withdirs and name and not prefix and (infos or await self._isdir(name)):
             infos.append(folder_info(name))
         elif not infos and name and not prefix and await self._isfile(name):

@@ -73,6 +73,10 @@ class Reading(Open, RemoteReader):
         """The size of the object in bytes."""
         return self.raw_file.size()
 
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return up to *size* bytes; all that is left if that is negative, as fsspec has it."""
+        return super().read(-1 if size is None or size < 0 else size)
+
     def __reduce_ex__(self, _protocol: object) -> tuple[object, ...]:
         return reopened, (self.fs, self.path, self.tell())
 

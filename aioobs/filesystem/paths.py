@@ -1,16 +1,19 @@
-"""What universal_pathlib has for ``obs://``: its own class for any file system of fsspec.
-
-Named as the entry point, so that it takes this for known and does not warn.
-"""
+"""Paths of universal_pathlib that begin with ``obs://``."""
 
 from __future__ import annotations
 
 from fsspec import register_implementation
-from upath import UPath
+from upath.implementations.cloud import CloudPath
 
 from aioobs.filesystem import ObsFileSystem
 
-__all__ = ["UPath"]
+__all__ = ["ObsPath"]
 
-# It splits paths as the class does, if that is there, and warns otherwise.
+# Paths are split as the file system does, if that is there; else there is a warning.
 register_implementation("obs", ObsFileSystem, clobber=True)
+
+
+class ObsPath(CloudPath):
+    """A path in a store; without a working directory, which another target would be taken from."""
+
+    __slots__ = ()
