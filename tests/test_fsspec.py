@@ -487,6 +487,13 @@ def test_a_file_appears_when_it_is_closed_and_not_when_it_is_flushed(
         assert file.details["size"] == 5
 
 
+def test_bytes_have_no_encoding_which_may_be_said(fs: ObsFileSystem, bucket: str) -> None:
+    with fs.open(f"{bucket}/a", "wb", encoding=None) as file:  # as TensorBoard does
+        file.write(b"\xff")
+    with pytest.raises(ValueError, match="binary mode doesn't take an encoding argument"):
+        fs.open(f"{bucket}/a", "rb", encoding="utf-8")
+
+
 def test_text_is_utf_8(fs: ObsFileSystem, bucket: str) -> None:
     with fs.open(f"{bucket}/a", "w", newline="") as file:
         file.write("Zeile «1»\r\n")

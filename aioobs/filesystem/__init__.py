@@ -392,9 +392,11 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):  # type: ignore[misc]
         Raises:
             FileNotFoundError: there is no such object or bucket.
             FileExistsError: the mode is ``x``, and there is something of that name.
+            ValueError: the mode is one of bytes, and something is said of text.
         """
-        names = set() if "b" in mode else {"encoding", "errors", "newline"} & set(kwargs)
-        text = {name: kwargs.pop(name) for name in names}
+        text = {name: kwargs.pop(name, None) for name in ("encoding", "errors", "newline")}
+        if "b" in mode and (given := [name for name, value in text.items() if value is not None]):
+            raise ValueError(f"binary mode doesn't take an {given[0]} argument")
         plain = mode.replace("t", "").replace("b", "") + "b"
         file = super().open(path, plain, block_size, **kwargs)
         if codec := get_compression(path, compression):
