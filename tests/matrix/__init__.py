@@ -26,9 +26,9 @@ from aioobs.errors import ObsError, TransferFailed
 from aioobs.s3.client import Client
 from aioobs.session import session
 from aioobs.sync._loop import run
-from matrix.faults import NOTHING
+from matrix.faults import NOTHING, is_get
 from matrix.proxy import Proxy, Tampering, serve
-from matrix.verbs import CALM, FAILED, READING, SIZES, VERBS, Place
+from matrix.verbs import BIG, CALM, FAILED, READING, SIZES, VERBS, Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -48,6 +48,7 @@ LONGEST = 30.0  # seconds for one trial
 SETTLED = 5.0  # seconds in which what was closed has to come to its end
 ATTEMPTS = {"first": 10, "seventh": 10, "random": 10, "always": 3}
 LOOKS = 3  # at what seems to change all the time
+READ_ON = len(BIG) >> 16  # attempts that may bring 64 KiB of a body, and so do not count
 MORE = 6  # requests that a failure may lead to besides further attempts
 AT_ONCE = 10  # trials, where most of the time is spent waiting
 TRIES = 3  # where the store itself was slow
@@ -130,7 +131,9 @@ class Row:
             self.site.usual[self.transport, verb] = found
         elif verb != "background":  # which begins anew of its own accord
             tries = ATTEMPTS[self.schedule] * (LOOKS if self.fault.lies else 1)
-            most = tries * len(self.site.usual[self.transport, verb]) + MORE
+            usual = self.site.usual[self.transport, verb]
+            reads = sum(map(is_get, usual)) if self.fault.cuts else 0
+            most = tries * len(usual) + READ_ON * reads + MORE
             assert made <= most, f"{made} requests, where {most} would have done"
 
 

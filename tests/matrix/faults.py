@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Spoil = Callable[[Received, Answer], Answer | None]
 
-__all__ = ["FAULTS", "NOTHING", "Fault"]
+__all__ = ["FAULTS", "NOTHING", "Fault", "is_get"]
 
 INVERTED = bytes(reversed(range(256)))
 HEAD_END = b"\r\n\r\n"
@@ -55,6 +55,8 @@ class Fault:
     """Seconds that go by before the store carries the request out."""
     early: bool = False
     """Whether it comes before the body of the request has been read."""
+    cuts: bool = False
+    """Whether some of a body comes each time, after which it is read on."""
     in_a_row: int = 2
     """How often one request may meet it and still be expected to succeed in the end."""
     lies: bool = False
@@ -397,9 +399,9 @@ FAULTS = {
         fault("done, but 500", instead(FAILED), carried_out=True),
         fault("reset in the head", cut_in_head("reset"), carried_out=True),
         fault("stalled in the head", cut_in_head("stall"), carried_out=True, waits=True),
-        fault("reset in the body", cut_in_body("reset"), carried_out=True),
-        fault("closed in the body", cut_in_body("close"), carried_out=True),
-        fault("stalled in the body", cut_in_body("stall"), carried_out=True, waits=True),
+        fault("reset in the body", cut_in_body("reset"), carried_out=True, cuts=True),
+        fault("closed in the body", cut_in_body("close"), carried_out=True, cuts=True),
+        fault("stalled in the body", cut_in_body("stall"), carried_out=True, waits=True, cuts=True),
         fault("silent after the answer", then("stall"), carried_out=True, waits=True),
         fault("closed after the answer", then("close"), carried_out=True),
         fault("reset after the answer", then("reset"), carried_out=True),
@@ -411,7 +413,7 @@ FAULTS = {
         fault("two Content-Lengths", announced_twice, carried_out=True),
         fault("cut, with a length that fits", shortened, is_get, carried_out=True),
         fault("in chunks", in_chunks(whole=True), carried_out=True),
-        fault("chunks cut off", in_chunks(whole=False), carried_out=True),
+        fault("chunks cut off", in_chunks(whole=False), carried_out=True, cuts=True),
         fault("1xx storm", after_interim(CONTINUE * 30 + HINTS * 30), carried_out=True),
         fault("200 with <Error>", instead(BUT_AN_ERROR), is_document_or_change),
         fault("200 with nothing", instead(answer(200)), is_document, carried_out=True, lies=True),

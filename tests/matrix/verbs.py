@@ -21,7 +21,7 @@ from aioobs.sync import file as sync
 if TYPE_CHECKING:
     from aioobs.s3.client import Client
 
-__all__ = ["FAILED", "READING", "SIZES", "VERBS", "Place", "Trial", "Verb"]
+__all__ = ["BIG", "FAILED", "READING", "SIZES", "VERBS", "Place", "Trial", "Verb"]
 
 MIB = 1 << 20
 NOISE = random.Random(0).randbytes(6 * MIB)
