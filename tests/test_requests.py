@@ -71,7 +71,7 @@ class TestTimeouts:
         assert 0.3 <= time.monotonic() - started < 0.6
 
     async def test_a_body_that_trickles_is_bounded_by_the_operation_alone(self) -> None:
-        # Each byte is progress, so only the whole is too late.
+        # What comes is progress, so only the whole is too late.
         with FaultyServer(always=stored(CONTENT)) as server:
 
             class SlowSink(MemorySink):
@@ -295,6 +295,13 @@ class TestWhatIsSent:
                     await client.put_object("b", "k", FilePart(open_file.fileno(), 0, 3 << 20))
         # Given up in the middle, it may not even have been seen.
         assert [len(received.body) < 3 << 20 for received in server.requests] in ([], [True])
+
+
+async def test_an_etag_that_a_proxy_has_repeated_is_one() -> None:
+    twice = Answer(b'HTTP/1.1 200 OK\r\netag: "1"\r\nETag: "1"\r\ncontent-length: 0\r\n\r\n')
+    with FaultyServer(always=twice) as server:
+        async with connect(server.endpoint) as client:
+            assert await client.put_object("b", "k", b"") == "1"
 
 
 class TestReading:

@@ -257,6 +257,8 @@ class SessionReply:
         found: dict[str, list[str]] = {}
         for name, value in response.headers.items():
             found.setdefault(name.lower(), []).append(value)
+        if "etag" in found:  # of which there may be one alone, but which some proxies repeat
+            found["etag"] = list(dict.fromkeys(found["etag"]))
         self.headers: Mapping[str, str] = {name: ", ".join(found[name]) for name in found}
         length = self.headers.get("content-length", "")
         self.length: int | None = int(length) if length.isascii() and length.isdigit() else None
