@@ -7,9 +7,10 @@ import threading
 import time
 
 import pytest
-from faulty import Answer, FaultyServer, Received, connect, refusal, stored
+from faulty import STALL, Answer, FaultyServer, Received, connect, refusal, stored
 
 from aioobs import Client, ObsError
+from aioobs.s3.connections import Allowance
 
 WORK = 0.01  # seconds that the store needs for a request
 
@@ -73,3 +74,29 @@ async def test_those_who_are_cancelled_while_they_wait_leave_their_places() -> N
                     await tasks[0]
                 await asyncio.gather(*tasks, return_exceptions=True)
             assert await client.get_object("b", "k") == b"x"
+
+
+async def test_those_who_are_cancelled_together_with_who_has_the_place_are_cancelled() -> None:
+    with FaultyServer(STALL, always=stored(b"x")) as server:
+        async with connect(server.endpoint, connections=1) as client:
+            first = asyncio.create_task(client.get_object("b", "first"))
+            await asyncio.to_thread(server.arrived.acquire)
+            others = [asyncio.create_task(client.get_object("b", name)) for name in "xyz"]
+            await asyncio.sleep(0)  # they wait for a place now
+            for task in (first, *others):
+                task.cancel()
+            found = await asyncio.gather(first, *others, return_exceptions=True)
+            assert [type(error) for error in found] == [asyncio.CancelledError] * 4
+            assert await client.get_object("b", "next") == b"x"
+
+
+async def test_who_is_cancelled_when_memory_is_released_is_cancelled() -> None:
+    memory = Allowance(10)
+    await memory.acquire(10)
+    waiting = asyncio.create_task(memory.acquire(5))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    memory.release(10)
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert memory.has(10)

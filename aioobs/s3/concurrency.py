@@ -59,7 +59,8 @@ class ConcurrencyLimit:
             if turn.done() and not turn.cancelled():
                 self._leave()
             else:
-                self._waiting.remove(turn)
+                with suppress(ValueError):  # who left a slot has taken it off already
+                    self._waiting.remove(turn)
                 self._wake()
             raise
         return self._round

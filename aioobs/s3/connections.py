@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from aioobs.s3.concurrency import ConcurrencyLimit
@@ -129,7 +130,8 @@ class Allowance:
                 if turn.done() and not turn.cancelled():
                     self.release(size)
                 else:
-                    self._waiting.remove((size, turn))
+                    with suppress(ValueError):  # who released some has taken it off already
+                        self._waiting.remove((size, turn))
                     self._wake()
                 raise
         else:
