@@ -264,7 +264,7 @@ def test_scandir_gives_entries_like_those_of_a_directory(url: str) -> None:
         os.scandir(f"{url}/missing")
 
 
-@pytest.mark.parametrize("scan", [os.scandir, mox.file.scan_dir])
+@pytest.mark.parametrize("scan", [lambda url: os.scandir(url), mox.file.scan_dir])
 @pytest.mark.parametrize("is_local", [False, True])
 def test_a_scan_that_is_closed_is_at_its_end(
     url: str, tmp_path: Path, scan: Any, is_local: bool

@@ -49,7 +49,8 @@ def from_a_script(url: str) -> None:
     """Use the blocking verbs."""
     assert_type(file.read(url), str)
     assert_type(file.read(url, binary=True), bytes)
-    assert_type([entry.name for entry in file.scan_dir(url)], list[str])
+    with file.scan_dir(url) as entries:
+        assert_type([entry.name for entry in entries], list[str])
     for root, folders, files in mox.file.walk(url):
         assert_type((root, folders, files), tuple[str, list[str], list[str]])
     with mox.Client() as client:
