@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from opentelemetry import trace
+try:
+    from opentelemetry import trace
+except ModuleNotFoundError as _error:
+    raise ImportError('aioobs.otel needs OpenTelemetry: pip install "aioobs[otel]"') from _error
 
 from aioobs.session import current_client
 

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from release.environment import CORE
 
 import aioobs
 
@@ -221,3 +222,22 @@ if opened:
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "[]")
+
+
+@pytest.mark.parametrize(
+    ("module", "foreign", "extra"),
+    [("filesystem", "fsspec", "fsspec"), ("otel", "opentelemetry", "otel")],
+)
+def test_a_module_of_an_extra_says_how_to_install_what_it_needs(
+    module: str, foreign: str, extra: str
+) -> None:
+    script = f"import sys; sys.modules[{foreign!r}] = None; import aioobs.{module}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    told = done.stderr.decode().splitlines()[-1]
+    assert told.startswith(f"ImportError: aioobs.{module} needs ")
+    assert told.endswith(f': pip install "aioobs[{extra}]"')
+
+
+def test_the_release_check_names_tests_that_are_there() -> None:
+    there = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
+    assert {*CORE} <= there

@@ -13,7 +13,10 @@ from __future__ import annotations
 import os
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from fsspec.asyn import AsyncFileSystem
+try:
+    from fsspec.asyn import AsyncFileSystem
+except ModuleNotFoundError as _error:
+    raise ImportError('aioobs.filesystem needs fsspec: pip install "aioobs[fsspec]"') from _error
 from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.core import get_compression
 from fsspec.implementations.local import make_path_posix as local_path
