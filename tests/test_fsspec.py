@@ -494,6 +494,16 @@ def test_bytes_have_no_encoding_which_may_be_said(fs: ObsFileSystem, bucket: str
         fs.open(f"{bucket}/a", "rb", encoding="utf-8")
 
 
+def test_hints_for_caches_are_taken_and_what_would_not_be_followed_is_refused(
+    fs: ObsFileSystem, bucket: str
+) -> None:
+    fs.pipe(f"{bucket}/a", b"1")
+    with fs.open(f"{bucket}/a", default_cache="none", blocksize=1 << 20) as file:
+        assert file.read() == b"1"
+    with pytest.raises(TypeError, match="unexpected keyword argument 'version_id'"):
+        fs.open(f"{bucket}/a", version_id="1", fill_cache=False)
+
+
 def test_text_is_utf_8(fs: ObsFileSystem, bucket: str) -> None:
     with fs.open(f"{bucket}/a", "w", newline="") as file:
         file.write("Zeile «1»\r\n")

@@ -108,6 +108,7 @@ def test_dask_reads_what_it_has_written_in_parts(url: str) -> None:
         frame.to_csv(f"{url}/csv/*.csv", index=False)
 
         assert int(dd.read_parquet(f"{url}/frame").number.sum().compute()) == 499_500
+        assert len(dd.read_parquet(f"{url}/frame")) == 1000  # of the files' statistics alone
         assert len(dd.read_csv(f"{url}/csv/*.csv").compute()) == 1000
 
 

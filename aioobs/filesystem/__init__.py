@@ -44,7 +44,7 @@ from aioobs.filesystem.listing import (
     stat_info,
     url_of,
 )
-from aioobs.filesystem.options import Access, Instances, without_secrets
+from aioobs.filesystem.options import Access, Instances, check_hints, without_secrets
 from aioobs.filesystem.ranges import LARGEST_GAP, each, merged, read_blocks, read_range
 from aioobs.store.remote import RemoteStore, file_url
 from aioobs.sync._loop import run
@@ -415,7 +415,9 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):  # type: ignore[misc]
         cache_options: Mapping[str, object] | None = None,
         cache_type: str | None = None,
         size: int | None = None,
+        **hints: object,
     ) -> IO[bytes]:
+        check_hints(hints)
         if mode == "rb" and (cache_type or cache_options):
             return cast(
                 "IO[bytes]",

@@ -16,7 +16,7 @@ from aioobs.session import current_client
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Access", "Instances", "without_secrets"]
+__all__ = ["Access", "Instances", "check_hints", "without_secrets"]
 
 FIELDS = {field.name for field in fields(Config)}
 # Beside the names of `Config`: those of `set_auth`, and those that are written for s3fs.
@@ -43,12 +43,15 @@ ALIASES = {
 }
 NESTED = ("client_kwargs", "config_kwargs", "s3", "retries")
 SIGNATURES = {"s3v4": "v4", "s3": "v2"}
-# What s3fs makes faster or slower with these is done otherwise here.
+# What others make faster or slower with these is done otherwise here.
 WITHOUT_MEANING = {
+    "blocksize",
     "cache_regions",
     "default_block_size",
+    "default_cache",
     "default_cache_type",
     "default_fill_cache",
+    "fill_cache",
     "fixed_upload_size",
     "max_concurrency",
     "mode",
@@ -90,6 +93,16 @@ def settings(options: Mapping[str, object]) -> dict[str, object]:
         elif name not in WITHOUT_MEANING and value:
             raise ConfigError(f"the storage option {name!r} is not known")
     return found
+
+
+def check_hints(hints: Mapping[str, object]) -> None:
+    """Refuse what is said to `open` beyond its arguments, but for what only makes others faster.
+
+    Raises:
+        TypeError: it would not be followed.
+    """
+    if unknown := hints.keys() - WITHOUT_MEANING:
+        raise TypeError(f"open() got an unexpected keyword argument {min(unknown)!r}")
 
 
 def flat(options: Mapping[str, object]) -> Iterator[tuple[str, object]]:
