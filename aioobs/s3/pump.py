@@ -60,7 +60,7 @@ class Pump:
         self.socket: Plain = Plain(fileno=os.dup(descriptor))
         self.socket.setblocking(False)  # or else socket.setdefaulttimeout() is heard
         self.channel: Plain | Tunnel = self.socket if tls is None else Tunnel(tls, self.socket)
-        self.count = 0
+        self.count: int = 0
         """Bytes that have moved."""
         self._reported = 0
         self._report_at = 0.0
