@@ -292,7 +292,7 @@ async def test_an_attempt_that_fails_after_its_last_byte_has_brought_them_all(
     good = answer(206, NOISE[:KIB], chunked=True, etag='"1"', content_range=place)
     unended = replace(good, message=good.message.removesuffix(b"0\r\n\r\n"), end="stall")
     with FaultyServer(unended, then) as server:
-        async with connect(server.endpoint, idle_timeout=0.2, transport="session") as client:
+        async with connect(server.endpoint, idle_timeout=0.5, transport="session") as client:
             found = await client.get_object("bucket", "key", stop=KIB)
 
     assert found == NOISE[:KIB]
