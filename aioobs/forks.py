@@ -13,7 +13,7 @@ import os
 
 __all__ = ["fork_after_imports"]
 
-IMPORTED_LATE = {"aioobs", "aiofiles", "aiohttp", "anyio", "botocore", "uvloop"}
+IMPORTED_LATE = {"aioobs", "aiofiles", "aiohttp", "anyio", "botocore", "encodings", "uvloop"}
 
 
 def fork_after_imports() -> None:

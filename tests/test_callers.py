@@ -125,10 +125,12 @@ def test_the_verbs_are_what_processes_and_pools_run(programs: Programs, method: 
             urls = [f"{bucket}/d/{number}" for number in range(6)]
             for url in urls: file.write(url, url)
             # A worker that has done its work is replaced by one that a thread of the pool forks.
+            # Between the two the pool may have none, of which it cannot guess the size of a chunk.
             pool = context.Pool(2, maxtasksperchild=2 if method == "fork" else None)
             assert pool.map(file.read, urls, chunksize=1) == urls
-            assert pool.map(file.exists, urls) == [True] * 6
-            pool.starmap(file.copy_parallel, [(f"{bucket}/d", f"{folder}/{n}") for n in range(3)])
+            assert pool.map(file.exists, urls, chunksize=1) == [True] * 6
+            copies = [(f"{bucket}/d", f"{folder}/{n}") for n in range(3)]
+            pool.starmap(file.copy_parallel, copies, chunksize=1)
             try:
                 pool.apply(file.read, (f"{bucket}/missing",))
             except file.MoxFileNotExistsException as error:

@@ -113,7 +113,7 @@ class TestLinksInTheTarget:
         await mox.write(f"{bucket}/file", b"evil")
         target.mkdir()
         (tmp_path / "precious").write_text("precious")
-        monkeypatch.setattr("secrets.token_hex", lambda count: "0" * 2 * count)
+        monkeypatch.setattr("os.urandom", bytes)
         (target / f".aioobs-{'0' * 16}.part").symlink_to("../precious")
         with pytest.raises(OSError, match="exists"):
             await mox.copy(f"{bucket}/file", str(target / "file"))
