@@ -13,6 +13,8 @@ READY := $(VENV)/.ready
 # Apart, for some of the other clients want older versions of what the tests use.
 BENCH_VENV := .venv-bench
 READY_TO_BENCH := $(BENCH_VENV)/.ready
+# Tests start programs by the hundred, each of which would compile the package anew.
+export PYTHONDONTWRITEBYTECODE :=
 SHARED := --numprocesses $(TEST_PROCESSES) --dist worksteal
 DOCS_VENV := .venv-docs
 READY_FOR_DOCS := $(DOCS_VENV)/.ready
