@@ -125,15 +125,17 @@ async def test_a_broken_connection_is_replaced_by_another(fault: Answer) -> None
     ]
 
 
-@pytest.mark.parametrize("call", ["put_object", "delete_object"])
+@pytest.mark.parametrize("call", ["put_object", "delete_object", "abort_multipart_upload"])
 async def test_an_error_under_the_status_of_success_is_an_error(call: str) -> None:
     lie = answer(200, error_document("InternalError"), etag='"2"')
     with FaultyServer(lie, GOOD) as server:
         async with connect(server.endpoint) as client:
             if call == "put_object":
                 assert await client.put_object("b", "k", b"content") == "1"
-            else:
+            elif call == "delete_object":
                 await client.delete_object("b", "k")
+            else:
+                await client.abort_multipart_upload("b", "k", "upload")
     assert len(server.requests) == 2
 
 

@@ -17,6 +17,7 @@ from aioobs.errors import (
 )
 from aioobs.s3.body import size_of
 from aioobs.s3.reading import is_stored, look
+from aioobs.s3.replies import acknowledged
 from aioobs.s3.request import Request
 from aioobs.s3.retry import Budget
 
@@ -46,7 +47,7 @@ async def append(exchange: Exchange, bucket: str, key: str, body: Body, position
     end = position + size_of(body)
 
     async def receive(reply: Reply) -> int:
-        await reply.read()
+        await acknowledged(reply)
         told = next(filter(None, map(reply.headers.get, NEXT_POSITION)), "")
         if told != str(end):
             raise ProtocolError(f"the object should end at {end} now, the store says {told!r}")

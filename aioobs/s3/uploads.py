@@ -114,7 +114,7 @@ class Uploads:
         budget = Budget(self._exchange.config)
 
         async def receive(reply: Reply) -> bool:
-            await reply.read()
+            await acknowledged(reply)
             return True
 
         try:

@@ -64,6 +64,17 @@ def journal_of(
     return journal_at(options.journal, client, source, target, durable=options.safety.durable)
 
 
+def run_of(
+    options: CopyOptions,
+    client: Client,
+    journal: Journal | None,
+    copied: Callable[[Job], None] = lambda _: None,
+) -> Run:
+    """Return a copy in this process."""
+    threads, progress, safety = options.threads, options.progress, options.safety
+    return Run(client, threads, progress, copied, safety=safety, journal=journal)
+
+
 async def copy_file(
     client: Client,
     source: ObjectURL | str,
@@ -84,7 +95,7 @@ async def copy_file(
         yield job
 
     async with journal_of(options, client, source, target) as journal:
-        run = Run(client, options.threads, options.progress, safety=options.safety, journal=journal)
+        run = run_of(options, client, journal)
         await run.do(jobs())
     if run.failures:
         raise run.failures[0]
@@ -143,14 +154,7 @@ async def copy_planned(
     removal = SourceRemoval(client, [source])
     async with journal_of(options, client, source, target) as journal:
         copied = removal.add if move else lambda _: None
-        run = Run(
-            client,
-            options.threads,
-            options.progress,
-            copied,
-            safety=options.safety,
-            journal=journal,
-        )
+        run = run_of(options, client, journal, copied)
         await perform(run, source, jobs, options)
     if move:
         await remove_source(removal, source)
@@ -194,14 +198,7 @@ async def copy_jobs(
         TransferFailed: some failed, and not all of that is *excused*.
     """
     async with journal_of(options, client, source, target) as journal:
-        run = Run(
-            client,
-            options.threads,
-            options.progress,
-            copied,
-            safety=options.safety,
-            journal=journal,
-        )
+        run = run_of(options, client, journal, copied)
         await run.do(jobs)
     run.failures = [error for error in run.failures if not excused(error)]
     run.raise_failures(source)
