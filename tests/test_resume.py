@@ -557,8 +557,8 @@ RemoteStorage.pause, RemoteStorage.silence = 0.5, 3.0
 @pytest.fixture
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have copies that write in one folder notice each other within seconds."""
-    monkeypatch.setattr(RemoteStorage, "pause", 0.5)
-    monkeypatch.setattr(RemoteStorage, "silence", 3.0)
+    monkeypatch.setattr(RemoteStorage, "pause", 1.0)
+    monkeypatch.setattr(RemoteStorage, "silence", 5.0)
 
 
 @pytest.mark.parametrize("end", ["none", "killed"])
