@@ -58,10 +58,9 @@ def read_entries(document: str) -> tuple[Columns, str] | None:
         return None
     between, *values = slices(pattern.split(entries))
     columns = Columns._make(values)
-    texts = [*map("".join, columns)]
+    texts = [*map("".join, columns._replace(times=[*set(columns.times)]))]
     plain = (
         not any(between)
-        and all(map(all, columns))
         and not any(map(beyond, texts, PLAIN.values()))
         and not any(character in texts[0] for character in NO_CHARACTERS)
         and max(map(len, columns.sizes)) <= LONGEST_NUMBER
@@ -96,7 +95,7 @@ def pattern_of(entry: str) -> re.Pattern[str] | None:
     for field in fields:
         start, stop = field.span(3)
         after = entry[stop]  # where the value ends; one character is found faster than several
-        parts += [re.escape(entry[position:start]), f"([^{after}]*)"]
+        parts += [re.escape(entry[position:start]), f"([^{after}]+)"]
         position = stop
     return re.compile("".join(parts) + re.escape(entry[position:]))
 

@@ -122,9 +122,11 @@ class RemoteStore:
             marked = marked or bool(page.objects)
             folders.update(prefix[start:].rstrip("/") for prefix in page.prefixes)
             names = [key[start:] for key in page.objects.keys]
-            for above in {name.rpartition("/")[0] for name in names} - folders:
-                folders.update(folders_of(f"{above}/"))
-            files += [name for name in names if name and name[-1] != "/"]
+            if "/" in "".join(names):
+                for above in {name.rpartition("/")[0] for name in names} - folders:
+                    folders.update(folders_of(f"{above}/"))
+                names = [name for name in names if name[-1:] != "/"]
+            files += filter(None, names)
         folders.discard("")
         if not (files or folders or marked):
             await self._require_folder(url)
