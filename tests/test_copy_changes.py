@@ -146,11 +146,12 @@ async def test_a_file_that_shrinks_while_it_is_sent_is_not_published(
     assert await uploads(client, bucket) == []
 
 
-async def test_a_file_that_fits_one_request_and_is_written_to_is_not_published(
-    mox: Any, bucket: str, source: Path
+@pytest.mark.parametrize("size", [12 * MIB, 24 * MIB], ids=["one request", "parts"])
+async def test_a_file_that_is_written_to_all_the_time_is_not_published(
+    mox: Any, bucket: str, source: Path, size: int
 ) -> None:
     path = source / "file"
-    path.write_bytes(noise(12 * MIB))
+    path.write_bytes(noise(size))
     begun, ended = threading.Event(), threading.Event()
 
     def scribble() -> None:

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
     from aioobs.testing import LocalServer
 
+    Part = Callable[..., FilePart]
+
 ROOT = Path(__file__).parents[1]
 MIB = 1 << 20
 CONTENT = random.Random(0).randbytes(8 * MIB)
@@ -344,14 +346,19 @@ def reused(descriptor: int, path: Path) -> int:
 
 
 class TestSending:
-    """Uploads from files."""
+    """Uploads from files, which are read or sent without a copy."""
 
-    async def test_a_part_of_a_file_is_sent(self, setting: Place, source: int) -> None:
+    @pytest.fixture(params=[False, True], ids=["read", "zero-copy"])
+    def part(self, request: pytest.FixtureRequest) -> Part:
+        """Give what makes parts of files."""
+        return partial(FilePart, zero_copy=request.param)
+
+    async def test_a_part_of_a_file_is_sent(self, part: Part, setting: Place, source: int) -> None:
         kept: list[bytes] = []
         with setting.serve(always=keeping(kept)) as server:
             async with setting.connect(server) as client:
                 for start, size in ((0, len(CONTENT)), (1_000_001, 300_000), (7, 4 * MIB)):
-                    await client.put_object("b", "k", FilePart(source, start, size))
+                    await client.put_object("b", "k", part(source, start, size))
                     assert kept.pop() == CONTENT[start : start + size]
         assert server.connections == 1
 
@@ -360,7 +367,7 @@ class TestSending:
         [("reset", False), ("close", False), ("half close", False), ("half close", True)],
     )
     async def test_a_broken_upload_is_sent_again(
-        self, setting: Place, source: int, end: End, deaf: bool
+        self, part: Part, setting: Place, source: int, end: End, deaf: bool
     ) -> None:
         chance = random.Random(end)
         kept: list[bytes] = []
@@ -371,14 +378,14 @@ class TestSending:
         with setting.serve(*broken, always=keeping(kept)) as server:
             async with setting.connect(server) as client:
                 begun = time.monotonic()
-                await client.put_object("b", "k", FilePart(source, 0, len(CONTENT)))
+                await client.put_object("b", "k", part(source, 0, len(CONTENT)))
                 assert time.monotonic() - begun < 3
                 assert not pumps()
         assert kept == [CONTENT]
         assert len(server.requests) == server.connections == 4
 
     async def test_an_upload_that_nobody_reads_is_given_up(
-        self, setting: Place, tmp_path: Path
+        self, part: Part, setting: Place, tmp_path: Path
     ) -> None:
         (tmp_path / "big").write_bytes(bytes(BIG))
         silent = replace(answer(), message=b"", early=True, after=100_000, deaf=True)
@@ -386,7 +393,7 @@ class TestSending:
             async with setting.connect(server, idle_timeout=0.2, attempts=2) as client:
                 begun = time.monotonic()
                 with pytest.raises(ConnectionFailed, match=r"no progress for 0\.2 s") as caught:
-                    await client.put_object("b", "k", FilePart(file.fileno(), 0, BIG))
+                    await client.put_object("b", "k", part(file.fileno(), 0, BIG))
                 assert time.monotonic() - begun < 2
                 assert not pumps()
         assert caught.value.kind == "stalled"
@@ -395,7 +402,7 @@ class TestSending:
     @pytest.mark.parametrize("after", [0, 5 * MIB])
     @pytest.mark.parametrize("then", ["drains", "deaf", "closes", "resets"])
     async def test_a_refusal_while_sending_is_read(
-        self, setting: Place, tmp_path: Path, after: int, then: str
+        self, part: Part, setting: Place, tmp_path: Path, after: int, then: str
     ) -> None:
         if setting.tls and then in ("closes", "resets"):
             return  # what comes before the break is lost with the connection, in aiohttp too
@@ -410,24 +417,26 @@ class TestSending:
             async with setting.connect(server) as client:
                 begun = time.monotonic()
                 with pytest.raises(AccessDenied):
-                    await client.put_object("b", "k", FilePart(file.fileno(), 0, BIG))
+                    await client.put_object("b", "k", part(file.fileno(), 0, BIG))
                 assert time.monotonic() - begun < 2
                 assert not pumps()
         assert len(server.requests) == 1
 
     async def test_a_file_that_became_shorter_is_not_stored(
-        self, obs_server: LocalServer, obs_bucket: str, source: int
+        self, part: Part, obs_server: LocalServer, obs_bucket: str, source: int
     ) -> None:
         bucket = obs_bucket.removeprefix("s3://")
         async with Client(Config.from_env()) as client:
             for start, size in ((0, len(CONTENT) + 1), (len(CONTENT) - 10, MIB), (0, 12 * MIB)):
                 with pytest.raises(SourceError, match=r"putFile s3://.*/k: .*shorter"):
-                    await client.put_object(bucket, "k", FilePart(source, start, size))
+                    await client.put_object(bucket, "k", part(source, start, size))
                 assert not pumps()
                 with pytest.raises(NotFound):
                     await client.head_object(bucket, "k")
 
-    async def test_a_file_that_changed_is_not_stored(self, setting: Place, source: int) -> None:
+    async def test_a_file_that_changed_is_not_stored(
+        self, part: Part, setting: Place, source: int
+    ) -> None:
         def changed() -> None:
             raise SourceError("the file is another one now")
 
@@ -435,12 +444,12 @@ class TestSending:
         with setting.serve(always=keeping(kept)) as server:
             async with setting.connect(server) as client:
                 with pytest.raises(SourceError, match="another one"):
-                    await client.put_object("b", "k", FilePart(source, 0, len(CONTENT), changed))
+                    await client.put_object("b", "k", part(source, 0, len(CONTENT), changed))
         assert not kept
         assert len(server.requests) == 1
 
     async def test_a_cancelled_upload_has_let_go_of_the_file(
-        self, setting: Place, tmp_path: Path
+        self, part: Part, setting: Place, tmp_path: Path
     ) -> None:
         (tmp_path / "big").write_bytes(bytes(BIG))
         chance = random.Random(2)
@@ -452,7 +461,7 @@ class TestSending:
             with setting.serve(silent, always=keeping(kept)) as server:
                 async with setting.connect(server) as client:
                     descriptor = os.open(tmp_path / "big", os.O_RDONLY)
-                    body = FilePart(descriptor, 0, BIG)
+                    body = part(descriptor, 0, BIG)
                     task = asyncio.create_task(client.put_object("b", "k", body))
                     await asyncio.to_thread(server.arrived.acquire)
                     await asyncio.sleep(0)
@@ -465,6 +474,23 @@ class TestSending:
                     os.close(other)
                     assert (tmp_path / "other").read_bytes() == MARK
         assert kept == [b"next"] * 8
+
+    async def test_a_file_whose_pages_cannot_be_sent_is_read(
+        self, source: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: int) -> int:
+            refused.append(True)
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+        refused: list[bool] = []
+        kept: list[bytes] = []
+        monkeypatch.setattr(os, "sendfile", refuse)
+        with FaultyServer(always=keeping(kept)) as server:
+            async with connect(server.endpoint) as client:
+                body = FilePart(source, 7, 4 * MIB, zero_copy=True)
+                await client.put_object("b", "k", body)
+        assert refused
+        assert kept == [CONTENT[7 : 7 + 4 * MIB]]
 
 
 @pytest.fixture

@@ -47,12 +47,17 @@ class FilePart(NamedTuple):
 
     *check* is called before the last bytes are sent: what it raises ends the request, so that
     the store takes nothing.
+
+    With *zero_copy* the system may send the file's own memory, which is faster.  What is written to
+    the file until the answer has come may be sent then, although *check* has found nothing: ask
+    for it where the file is checked again before the store makes an object of what was sent.
     """
 
     descriptor: int
     offset: int
     size: int
     check: Callable[[], None] | None = None
+    zero_copy: bool = False
 
 
 Body = bytes | bytearray | memoryview | FilePart
@@ -108,13 +113,15 @@ def read_exactly(descriptor: int, size: int, offset: int) -> bytes:
 
 def pieces(body: Body, size: int = CHUNK) -> Iterator[bytes | memoryview]:
     """Yield what *body* sends, reading files in this thread, *size* bytes at a time."""
+    for offset in range(0, size_of(body), size):
+        yield piece_of(body, offset, size)
+
+
+def piece_of(body: Body, offset: int, size: int) -> bytes | memoryview:
+    """Return at most *size* bytes of what *body* sends, reading a file in this thread."""
     if isinstance(body, FilePart):
-        for offset in range(0, body.size, size):
-            yield read_piece(body, offset, size)
-    else:
-        view = memoryview(body).cast("B")
-        for start in range(0, len(view), size):
-            yield view[start : start + size]
+        return read_piece(body, offset, size)
+    return memoryview(body).cast("B")[offset : offset + size]
 
 
 class Sink(Protocol):

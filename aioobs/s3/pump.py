@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from aioobs.errors import ConnectionFailed, ReadError
 from aioobs.s3 import body as bodies
+from aioobs.s3.body import FilePart
 from aioobs.s3.tls import Tunnel
 from aioobs.threads import settled
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["can_pump", "receive_into", "send_body"]
 
+LAST = 64 << 10  # bytes of a file, which are read after it was checked
 POLL = 100  # milliseconds between two looks whether to stop
 REPORT = 0.05  # seconds between two reports that bytes have moved
 
@@ -213,14 +215,40 @@ async def send_body(
 
 
 def send(pump: Pump, *, head: bytes, body: Body, over: Callable[[], bool]) -> None:
-    for piece in bodies.pieces(body, bodies.BUFFER):
+    sent, size = 0, bodies.size_of(body)
+    while sent < size:
+        piece = memoryview(bodies.piece_of(body, sent, bodies.BUFFER))
         # Some stores take a head that nothing follows for an empty object, so it has to wait
         # until the file turns out to be good.
-        first = not pump.count
-        if first and not push(pump, memoryview(head), over):
+        if not (sent or push(pump, memoryview(head), over)):
             return
-        if not push(pump, memoryview(piece), over):
+        if not push(pump, piece, over):
             return
+        sent += len(piece)
+        if isinstance(body, FilePart) and body.zero_copy and pump.channel is pump.socket:
+            sent += send_pages(pump, body, sent, over)
+
+
+def send_pages(pump: Pump, body: FilePart, start: int, over: Callable[[], bool]) -> int:
+    """Send the file's own pages, all but the last ones; return how many bytes were sent.
+
+    Where that fails the reason, of the file or of the connection, is found by reading on.
+    """
+    sent, size = 0, body.size - LAST - start
+    while sent < size and not pump.stopped and not over():
+        offset = body.offset + start + sent
+        try:
+            count = os.sendfile(pump.socket.fileno(), body.descriptor, offset, size - sent)
+        except BlockingIOError:
+            pump.wait(select.POLLOUT, over)
+            continue
+        except OSError:
+            break
+        if not count:  # the file became shorter
+            break
+        pump.moved(count)
+        sent += count
+    return sent
 
 
 def push(pump: Pump, view: memoryview, over: Callable[[], bool]) -> bool:

@@ -214,7 +214,8 @@ class Mover:
                 self.meter.moved(file.size)
             else:
                 headers: Headers = {"metadata": digest} if digest else {}
-                etag = await self.upload_parts(target, file.size, body, None, headers, file=file)
+                part = partial(body, zero_copy=True)  # the file is checked again at the end
+                etag = await self.upload_parts(target, file.size, part, None, headers, file=file)
             return Versions(file.version, etag)
 
     async def digest_of(self, source: str, size: int) -> dict[str, str]:

@@ -305,7 +305,7 @@ async def move_piece(
                 target.key,
                 piece.upload_id,
                 part.number,
-                FilePart(file.descriptor, part.offset, part.size, file.check),
+                FilePart(file.descriptor, part.offset, part.size, file.check, zero_copy=True),
                 with_md5=safety.verify != "size",
             )
         )
