@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["SharedTLS", "Tunnel", "context_for"]
 
 RECEIVED = 512 << 10  # bytes that are received in one go
-SENT = 256 << 10  # bytes that are encrypted in one go, for which the event loop may have to wait
+SENT = 512 << 10  # bytes that are encrypted in one go, without the lock of the interpreter
 AT_ONCE = 2  # threads that decrypt; more of them only wait for the interpreter's lock
 
 
