@@ -89,6 +89,30 @@ class TestCopies:
                 with pytest.raises(ProtocolError, match="copyObject s3://b/k: "):
                     await client.copy_object(("b", "source"), "b", "k")
 
+    @pytest.mark.parametrize(
+        "body",
+        [
+            (
+                '<?xml version="1.0"?>\n<CopyObjectResult xmlns="http://s3.amazonaws.com/doc/"><ETag>'
+                "&quot;e-2&quot;</ETag><LastModified>2026-01-01</LastModified></CopyObjectResult>"
+            ),
+            (
+                '<CopyObjectResult>\n <LastModified>1</LastModified>\n <ETag>"e-2"</ETag>\n'
+                "</CopyObjectResult>\n"
+            ),
+            "<CopyObjectResult><ETag>&#34;e-2&#34;</ETag></CopyObjectResult>",
+            "<CopyObjectResult><ETag>&#x22;e-2&#x22;</ETag></CopyObjectResult>",
+            '<s:CopyObjectResult xmlns:s="x"><s:ETag>"e-2"</s:ETag></s:CopyObjectResult>',
+            '<CopyObjectResult><ETag>"e-2"</ETag><ChecksumCRC32>1</ChecksumCRC32></CopyObjectResult>',
+            "<CopyObjectResult><ETag><![CDATA[e-2]]></ETag></CopyObjectResult>",
+        ],
+        ids=["s3", "spaces", "decimal", "hexadecimal", "prefixed", "checksum", "cdata"],
+    )
+    async def test_the_etag_of_a_copy_is_found_however_it_is_written(self, body: str) -> None:
+        with FaultyServer(always=answer(body=body)) as server:
+            async with connect(server.endpoint) as client:
+                assert await client.copy_object(("b", "source"), "b", "k") == "e-2"
+
     async def test_an_answer_in_chunks_is_as_good(self) -> None:
         good = answer(body="<CopyPartResult><ETag>e</ETag></CopyPartResult>", chunked=True)
         with FaultyServer(always=good) as server:

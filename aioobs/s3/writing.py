@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
     from aioobs.s3.transport import Reply
 
 __all__ = ["copied", "copy_request", "copy_whole", "etag_in", "put", "written"]
+
+# The answer to a copy as most stores write it: to read it as a tree of XML takes ten times as long.
+COPIED = re.compile(
+    rb"""(?:<\?xml\ version="1\.0"(?:\ encoding="UTF-8")?\ ?\?>)?\s*
+    <(Copy\w+Result)(?:\ xmlns="[\w:/.-]+")?>\s*
+    (?:<LastModified>[\w:.-]*</LastModified>\s*)?
+    <ETag>(?P<quote>"|&quot;|&\#34;)(?P<etag>[\w-]+)(?P=quote)</ETag>\s*
+    (?:<LastModified>[\w:.-]*</LastModified>\s*)?
+    </\1>\s*""",
+    re.VERBOSE,
+)
 
 
 async def written(
@@ -121,6 +133,8 @@ def etag_in(document: bytes) -> str:
         ObsError: it is an error under the status 200.
         ProtocolError: it has none.
     """
+    if known := COPIED.fullmatch(document):
+        return known["etag"].decode()
     found = good_fields(document)
     if "ETag" not in found:
         raise ProtocolError("the answer to a copy has no ETag; nothing may be there")
