@@ -11,6 +11,7 @@ from aioobs.generators import Owned
 from aioobs.s3 import xml
 from aioobs.s3.append import append
 from aioobs.s3.body import Body, FilePart, MemorySink, Sink, md5_of
+from aioobs.s3.completing import Completion
 from aioobs.s3.conditions import Conditions, condition
 from aioobs.s3.deleting import delete, delete_all
 from aioobs.s3.exchange import Exchange
@@ -55,7 +56,7 @@ class Client:
         self._exchange = Exchange(self._config, observer)
         self._listing = Listing(self._exchange)
         self._conditions = Conditions(self._exchange)
-        self._uploads = Uploads(self._exchange, self._conditions)
+        self._uploads = Uploads(self._exchange)
 
     @property
     def config(self) -> Config:
@@ -376,7 +377,8 @@ class Client:
             NotFound: there is no such upload.
         """
         wanted = condition(if_match, if_none_match)
-        return await self._uploads.complete(bucket, key, upload_id, etags, size, wanted)
+        completion = Completion(self._exchange, bucket, key, upload_id, etags, size)
+        return await completion.run(self._conditions, wanted)
 
     async def abort_multipart_upload(self, bucket: str, key: str, upload_id: str) -> None:
         """Give up an upload and free its parts; one that does not exist is no error."""
