@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from aioobs.errors import ObsError, ReadError
 from aioobs.s3.body import FilePart, size_of
 from aioobs.s3.connection_errors import stalled, unanswered
-from aioobs.s3.idle_timeout import ENOUGH
+from aioobs.s3.idle_timeout import ENOUGH, Stopwatch
 from aioobs.s3.request import JOINED, head_of
 from aioobs.s3.response_head import may_become_head, parse_head
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from aioobs.s3.response_head import Head
     from aioobs.s3.round_trip import RoundTrip
 
-__all__ = ["DirectConnections", "Stopwatch", "Unfinished", "WholeReply"]
+__all__ = ["DirectConnections", "PollTimeout", "Unfinished", "WholeReply"]
 
 IDLE = 1.0  # seconds without a request, after which a connection goes back to the event loop
 FIRST = 72 * 1024  # bytes that are asked of the socket at first
@@ -82,37 +82,26 @@ class Unfinished(NamedTuple):
         self.pool.drop(self.line)
 
 
-class Stopwatch:
-    """The waits of one attempt, as `IdleTimeout` has it for those on the event loop."""
+class PollTimeout(Stopwatch):
+    """Ends the waits of a thread, of which all together take *limit* seconds at most."""
+
+    __slots__ = ("_limit",)
 
     def __init__(self, seconds: float, limit: float | None) -> None:
-        self._seconds = min(seconds, LONGEST_WAIT)
-        self.began: float = time.monotonic()
-        self._last = self.began
-        self._moved = 0
-        self._until = None if limit is None else self.began + limit
+        super().__init__(min(seconds, LONGEST_WAIT))
+        self._limit = limit
 
-    def progress(self, count: int) -> None:
-        """Report that so many bytes have moved."""
-        self._moved += count
-        if self._moved >= ENOUGH:
-            self._last, self._moved = self.now(), 0
-
-    def on(self, poll: select.poll) -> None:
+    def wait(self, poll: select.poll) -> None:
         """Wait until something can move.
 
         Raises:
             ConnectionFailed: too little did for too long.
         """
-        until = self._last + self._seconds
-        if self._until is not None:
-            until = min(until, self._until)
-        if not poll.poll(max(until - self.now(), 0.0) * 1000):
-            raise stalled(self._seconds)
-
-    def now(self) -> float:
-        """Return the time on the clock of the others."""
-        return time.monotonic()
+        left = self.left()
+        if self._limit is not None:
+            left = min(left, self._limit - self.elapsed())
+        if not poll.poll(max(left, 0.0) * 1000):
+            raise stalled(self.seconds)
 
 
 class DirectConnection:
@@ -138,7 +127,9 @@ class DirectConnection:
         """Tell whether nothing has come, nor the end."""
         return not (self.pooled.transport.is_closing() or self._poll.poll(0))
 
-    def ask(self, request: bytes, wait: Stopwatch, *, body_expected: bool) -> WholeReply | bytes:
+    def ask(
+        self, request: bytes, timeout: PollTimeout, *, body_expected: bool
+    ) -> WholeReply | bytes:
         """Send a request, and return the answer, or what has come of it if there is more to it.
 
         Raises:
@@ -147,12 +138,12 @@ class DirectConnection:
         """
         origin = self.pooled.origin
         try:
-            self._send(request, wait)
-            data = self._receive(FIRST, wait)
+            self._send(request, timeout)
+            data = self._receive(FIRST, timeout)
             while (end := data.find(b"\r\n\r\n") + 4) < 4:
                 if not may_become_head(data):
                     return data
-                data += self._receive(FIRST, wait)
+                data += self._receive(FIRST, timeout)
         except ConnectionError as exc:
             raise unanswered(origin, f": {exc}") from exc
         head = parse_head(data[:end])
@@ -164,8 +155,8 @@ class DirectConnection:
         body = [data[end:]] if end < len(data) else []
         try:
             while missing:
-                wait.progress(ENOUGH if not body else len(body[-1]))
-                body.append(self._receive(missing, wait))
+                timeout.progress(ENOUGH if not body else len(body[-1]))
+                body.append(self._receive(missing, timeout))
                 missing -= len(body[-1])
         except ConnectionError as exc:
             raise ReadError(
@@ -173,19 +164,19 @@ class DirectConnection:
             ) from exc
         return WholeReply(head, body)
 
-    def _send(self, request: bytes, wait: Stopwatch) -> None:
+    def _send(self, request: bytes, timeout: PollTimeout) -> None:
         sent = self._socket.send(request)
         while sent < len(request):
             writable = select.poll()
             writable.register(self._socket, select.POLLOUT)
-            wait.on(writable)
+            timeout.wait(writable)
             with suppress(BlockingIOError):
                 count = self._socket.send(memoryview(request)[sent:])
-                wait.progress(count)
+                timeout.progress(count)
                 sent += count
 
-    def _receive(self, size: int, wait: Stopwatch) -> bytes:
-        wait.on(self._poll)
+    def _receive(self, size: int, timeout: PollTimeout) -> bytes:
+        timeout.wait(self._poll)
         data = self._socket.recv(size)
         if not data:
             raise ConnectionResetError("it was closed")
@@ -246,7 +237,7 @@ class DirectConnections:
                 self.drop(line)
 
     def ask(
-        self, request: Request, sign: Sign, wait: Stopwatch
+        self, request: Request, sign: Sign, timeout: PollTimeout
     ) -> WholeReply | Unfinished | ObsError | None:
         """Send a request and return what came of it, from any thread.
 
@@ -264,7 +255,7 @@ class DirectConnections:
         head = head_of(request.method, target, headers)
         data = head + request.body if request.body else head
         try:
-            answer = line.ask(data, wait, body_expected=request.method != "HEAD")
+            answer = line.ask(data, timeout, body_expected=request.method != "HEAD")
         except ObsError as error:
             self.drop(line)
             return error

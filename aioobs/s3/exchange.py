@@ -12,7 +12,7 @@ from aioobs.calling_thread import caller, on_loop
 from aioobs.errors import NotFound, ObsError, OperationTimeout
 from aioobs.s3.access import Access
 from aioobs.s3.connections import Connections
-from aioobs.s3.direct_connections import Stopwatch, Unfinished, WholeReply
+from aioobs.s3.direct_connections import PollTimeout, Unfinished, WholeReply
 from aioobs.s3.idle_timeout import IdleTimeout
 from aioobs.s3.observer import CallInProgress, Observer
 from aioobs.s3.replies import acknowledged, take
@@ -109,10 +109,10 @@ class Exchange:
         loop: asyncio.AbstractEventLoop,
     ) -> T:
         """Do as `_in_time` does, on a thread without an event loop as long as all goes well."""
-        request, wait = call.request, Stopwatch(self._idle_timeout(limit), limit)
-        asked = self._ask(request, wait, loop)
+        request, timeout = call.request, PollTimeout(self._idle_timeout(limit), limit)
+        asked = self._ask(request, timeout, loop)
         if isinstance(asked, WholeReply):
-            call.watch, call.reply = wait, asked
+            call.stopwatch, call.reply = timeout, asked
             try:
                 result = await take(request, asked, receive)
             except NotFound as error:
@@ -124,7 +124,7 @@ class Exchange:
                 call.answered()
                 return result
         elif isinstance(asked, ObsError):
-            call.watch = wait
+            call.stopwatch = timeout
         try:
             await on_loop()
         except BaseException:
@@ -133,7 +133,7 @@ class Exchange:
             raise
         begun = asked.go_on(request.method) if isinstance(asked, Unfinished) else asked
         try:
-            spent = wait.now() - wait.began
+            spent = timeout.elapsed()
             result = await self._in_time(call, receive, limit, budget, begun, spent)
         finally:
             if begun is not None and not isinstance(begun, ObsError):
@@ -144,14 +144,14 @@ class Exchange:
         return result
 
     def _ask(
-        self, request: Request, wait: Stopwatch, loop: asyncio.AbstractEventLoop
+        self, request: Request, timeout: PollTimeout, loop: asyncio.AbstractEventLoop
     ) -> WholeReply | Unfinished | ObsError | None:
         connections, sign = self._connections.get(loop), self.access.signing_at_once()
         lean = connections.lean(request) if connections else None
         if connections is None or lean is None or sign is None or not connections.slots.enter():
             return None
         try:
-            return lean.direct.ask(request, sign, wait)
+            return lean.direct.ask(request, sign, timeout)
         finally:
             connections.slots.leave(loop)
 
@@ -226,10 +226,10 @@ class Exchange:
             origin, target, headers = await self.access.signed(request)
             if begun is not None:  # the answer is to what has been sent already
                 request.signed_by = signed_by
-            with IdleTimeout(self._idle_timeout(limit)) as watch:
-                call.watch = watch
+            with IdleTimeout(self._idle_timeout(limit)) as idle_timeout:
+                call.stopwatch = idle_timeout
                 url = origin + target
-                reply = await connections.send(request, url, headers, watch.progress, begun)
+                reply = await connections.send(request, url, headers, idle_timeout.progress, begun)
                 call.reply = reply
                 try:
                     return await take(request, reply, receive)

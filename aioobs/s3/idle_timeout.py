@@ -1,12 +1,16 @@
 """Notices when nothing moves any more, or next to nothing.
 
-What counts is a whole head, or `ENOUGH` bytes of a body.  Single bytes do not: they may come now
+Progress is a whole head, or `ENOUGH` bytes of a body.  Single bytes are none: they may come now
 and then for ever.  Amazon's SDKs want a byte of a body each second, which is nearly as much.
+
+Who waits in the event loop does so in an `IdleTimeout`; who waits in another way asks a
+`Stopwatch` how long that may take.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
@@ -15,7 +19,7 @@ from aioobs.s3.connection_errors import stalled
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["ENOUGH", "IdleTimeout", "Progress"]
+__all__ = ["ENOUGH", "IdleTimeout", "Progress", "Stopwatch"]
 
 Progress = Callable[[int], None]
 """Reports that so many bytes have moved."""
@@ -24,7 +28,41 @@ ENOUGH = 1024
 """How many bytes have to move within the time; a head counts as so many."""
 
 
-class IdleTimeout:
+class Stopwatch:
+    """How long an attempt has taken, and how long it has made no progress.
+
+    Args:
+        seconds: How long it may make none.
+    """
+
+    __slots__ = ("_began", "_last", "_moved", "seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds: float = seconds
+        self._began = self._last = time.monotonic()
+        self._moved = 0  # bytes since the last progress
+
+    def restart(self) -> None:
+        """Begin anew, for another attempt."""
+        self._began = self._last = time.monotonic()
+        self._moved = 0
+
+    def progress(self, count: int) -> None:
+        """Report that so many bytes have moved."""
+        self._moved += count
+        if self._moved >= ENOUGH:
+            self._last, self._moved = time.monotonic(), 0
+
+    def elapsed(self) -> float:
+        """Return the seconds since the beginning."""
+        return time.monotonic() - self._began
+
+    def left(self) -> float:
+        """Return the seconds until it is stalled; not above 0: it is."""
+        return self._last + self.seconds - time.monotonic()
+
+
+class IdleTimeout(Stopwatch):
     """Ends the block in which too little has moved for a while.
 
     What `asyncio.timeout` with its `reschedule` does; but to report progress costs no new timer,
@@ -34,52 +72,28 @@ class IdleTimeout:
         ConnectionFailed: too little has.
     """
 
-    __slots__ = (
-        "_before",
-        "_expired",
-        "_last",
-        "_loop",
-        "_moved",
-        "_seconds",
-        "_task",
-        "_timer",
-        "began",
-    )
+    __slots__ = ("_before", "_expired", "_loop", "_task", "_timer")
 
     _task: asyncio.Task[object]
     _timer: asyncio.TimerHandle
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+        super().__init__(seconds)
         self._loop = asyncio.get_running_loop()
-        self.began: float = self._loop.time()
-        """When this was made, on the clock of the loop."""
-        self._last = self.began
-        self._moved = 0  # bytes since then
         self._before = 0
         self._expired = False
-
-    def progress(self, count: int) -> None:
-        """Report that so many bytes have moved."""
-        self._moved += count
-        if self._moved >= ENOUGH:
-            self._last, self._moved = self._loop.time(), 0
-
-    def now(self) -> float:
-        """Return the time on that clock."""
-        return self._loop.time()
 
     def __enter__(self) -> Self:
         task = asyncio.current_task()
         assert task is not None
         self._task, self._before = task, task.cancelling()
-        self._timer = self._loop.call_later(self._seconds, self._look)
+        self._timer = self._loop.call_later(self.seconds, self._check)
         return self
 
-    def _look(self) -> None:
-        left = self._last + self._seconds - self._loop.time()
+    def _check(self) -> None:
+        left = self.left()
         if left > 0:
-            self._timer = self._loop.call_later(left, self._look)
+            self._timer = self._loop.call_later(left, self._check)
         else:
             self._expired = True
             self._task.cancel()
@@ -95,4 +109,4 @@ class IdleTimeout:
             return
         ours = self._task.uncancel() <= self._before
         if ours and exc_type is asyncio.CancelledError:
-            raise stalled(self._seconds) from exc
+            raise stalled(self.seconds) from exc

@@ -17,8 +17,7 @@ from aioobs.s3.retry import retry_after
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from aioobs.s3.direct_connections import Stopwatch
-    from aioobs.s3.idle_timeout import IdleTimeout
+    from aioobs.s3.idle_timeout import Stopwatch
     from aioobs.s3.request import Request
     from aioobs.s3.response_head import Head
     from aioobs.s3.transport import Reply
@@ -196,9 +195,9 @@ class Observer:
 
 
 class CallInProgress:
-    """A call on its way; who sends an attempt leaves its watch here, and the answer."""
+    """A call on its way; who sends an attempt leaves its stopwatch here, and the answer."""
 
-    watch: IdleTimeout | Stopwatch | None = None
+    stopwatch: Stopwatch | None = None
     reply: Reply | None = None
     error: ObsError | None = None
     """Why the last attempt failed."""
@@ -217,10 +216,10 @@ class CallInProgress:
 
     def answered(self) -> None:
         """Take that the attempt went well."""
-        watch, reply, request = self.watch, self.reply, self.request
-        assert watch is not None
+        stopwatch, reply, request = self.stopwatch, self.reply, self.request
+        assert stopwatch is not None
         assert reply is not None
-        seconds, received = watch.now() - watch.began, reply.received
+        seconds, received = stopwatch.elapsed(), reply.received
         counter = self._observer.counters[request.operation]
         counter.add(seconds, size_of(request.body) if request.body else 0, received)
         if self._number > 1:
@@ -235,11 +234,10 @@ class CallInProgress:
         """
         if isinstance(error, ObsError):
             self.error = error
-        if self.watch is None and not isinstance(error, ConnectionFailed):
+        if self.stopwatch is None and not isinstance(error, ConnectionFailed):
             return  # it was not sent
-        seconds, reply = 0.0, self.reply
-        if self.watch is not None:
-            seconds = self.watch.now() - self.watch.began
+        reply = self.reply
+        seconds = 0.0 if self.stopwatch is None else self.stopwatch.elapsed()
         received = reply.received if reply else 0
         attempt = attempt_of(self.request, self._number, seconds, reply, received, error, wait)
         counter = self._observer.counters[attempt.operation]
@@ -251,7 +249,7 @@ class CallInProgress:
         if wait is not None:
             log_retry(attempt, lesson)
         self._number += 1
-        self.watch = self.reply = None
+        self.stopwatch = self.reply = None
 
     def _tell(self, attempt: Attempt) -> None:
         self._attempts += (attempt,)

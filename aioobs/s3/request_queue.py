@@ -8,6 +8,7 @@ goes on as any other one does, with the bytes that have come: see `Exchange.call
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Protocol
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from aioobs.errors import ObsError
 from aioobs.s3.body import FilePart, size_of
 from aioobs.s3.connection_errors import stalled
-from aioobs.s3.idle_timeout import ENOUGH
+from aioobs.s3.idle_timeout import ENOUGH, Stopwatch
 from aioobs.s3.request import head_of
 from aioobs.s3.response_head import LONGEST_HEAD, parse_head
 
@@ -33,7 +34,7 @@ __all__ = ["QueueConnection", "QueuedRequest", "RequestQueue", "send_queued"]
 
 PLAIN = b"HTTP/1.1 200"
 LONGEST = 0.5  # seconds, after which credentials are asked for again and others get a turn
-LOOKS = 4  # at what has been sent, in the time in which there has to be progress
+CHECKS = 4  # of what has been sent, in the time in which there has to be progress
 
 
 class QueuedRequest(ABC):
@@ -109,26 +110,22 @@ class QueueConnection:
     """A connection on which one request follows the other."""
 
     __slots__ = (
-        "_began",
         "_body",
         "_context",
         "_counters",
         "_head",
-        "_last",
         "_lean",
         "_loop",
         "_missing",
-        "_moved",
         "_observer",
         "_pooled",
         "_queue",
         "_queued",
         "_raw",
-        "_renewed",
         "_resting",
-        "_seconds",
         "_sign",
         "_stopped",
+        "_stopwatch",
         "_timer",
         "_unsent",
         "_until",
@@ -156,21 +153,17 @@ class QueueConnection:
         self._queue = queue
         self._resting = False
         self._sign = sign
-        # Seconds without progress, after which a request is given up.
-        self._seconds = exchange.config.idle_timeout
+        self._stopwatch = Stopwatch(exchange.config.idle_timeout)
         self._raw = b""  # of the head, or what has come of it
         self._body: list[memoryview] = []
         self._missing = -1  # bytes of the body; -1: the head has not come as a whole
         self._stopped: asyncio.Future[Stopped | None] = self._loop.create_future()
-        self._last = self._began = self._renewed = self._until = 0.0
-        self._moved = 0  # bytes of an answer since there was progress
-        self._unsent = 0  # bytes of a request then
+        self._unsent = 0  # bytes of a request when that was last checked
+        self._until = time.monotonic() + LONGEST
 
     async def run(self, queued: QueuedRequest) -> Stopped | None:
         """Send requests, *queued* first, until there is none, or one that cannot be done here."""
-        self._last = self._loop.time()
-        self._until = self._last + LONGEST
-        self._timer = self._loop.call_later(self._seconds / LOOKS, self._look)
+        self._timer = self._loop.call_later(self._stopwatch.seconds / CHECKS, self._check)
         self._pooled.user = self
         try:
             self._send(queued)
@@ -183,7 +176,7 @@ class QueueConnection:
 
     def _send(self, queued: QueuedRequest) -> None:
         self._queued = queued
-        self._began = self._renewed = self._last
+        self._stopwatch.restart()
         request = queued.request
         try:
             origin, target, headers = self._sign(request)
@@ -207,7 +200,7 @@ class QueueConnection:
 
     def _next(self) -> None:
         self._raw, self._body, self._missing = b"", [], -1
-        if self._last >= self._until:
+        if time.monotonic() >= self._until:
             self._leave(None)
         elif queued := self._queue.next():
             self._go_on_with(queued)
@@ -221,7 +214,6 @@ class QueueConnection:
             return False
         self._resting = False
         if queued := self._queue.next():
-            self._last = self._loop.time()
             self._go_on_with(queued)
         else:
             self._leave(None)
@@ -234,16 +226,21 @@ class QueueConnection:
         else:
             self._send(queued)
 
-    def _look(self) -> None:
-        now, unsent = self._loop.time(), self._pooled.transport.get_write_buffer_size()
-        if self._unsent - unsent >= ENOUGH or self._resting:
-            self._renewed, self._unsent = now, unsent
-        left = self._renewed + self._seconds - now
+    def _check(self) -> None:
+        """Give the request up if neither it nor its answer makes progress."""
+        stopwatch, unsent = self._stopwatch, self._pooled.transport.get_write_buffer_size()
+        if self._resting:
+            stopwatch.restart()
+        else:
+            stopwatch.progress(self._unsent - unsent)
+        self._unsent = unsent
+        left = stopwatch.left()
         if left > 0:
-            self._timer = self._loop.call_later(min(left, self._seconds / LOOKS), self._look)
+            pause = min(left, stopwatch.seconds / CHECKS)
+            self._timer = self._loop.call_later(pause, self._check)
         elif not self._stopped.done():
             self._pooled.close()
-            self._stopped.set_result((self._queued, stalled(self._seconds)))
+            self._stopped.set_result((self._queued, stalled(stopwatch.seconds)))
 
     def _hand_over(self) -> RoundTrip:
         """Have somebody else see what there is to be made of the answer."""
@@ -261,7 +258,6 @@ class QueueConnection:
         if self._resting:  # nobody has asked for it
             self.lost(None)
             return
-        self._last = self._loop.time()
         try:
             self._receive(data)
         except BaseException as error:  # noqa: BLE001 - raised where the request comes from
@@ -282,15 +278,14 @@ class QueueConnection:
                 self._body = [rest]
                 self._hand_over()
                 return
-            self._head, self._missing, self._renewed = head, head.length or 0, self._last
+            self._head, self._missing = head, head.length or 0
+            self._stopwatch.progress(ENOUGH)
         else:
             rest = memoryview(data)
         self._body.append(rest)
         self._missing -= len(rest)
         if self._missing > 0:
-            self._moved += len(rest)
-            if self._moved >= ENOUGH:
-                self._renewed, self._moved = self._last, 0
+            self._stopwatch.progress(len(rest))
             return
         unsent = self._queued.request.body and self._pooled.transport.get_write_buffer_size()
         if self._missing or unsent or not self._queued.take(self._head, self._body):
@@ -300,7 +295,7 @@ class QueueConnection:
             self._next()
 
     def _count(self) -> None:
-        request, seconds = self._queued.request, self._last - self._began
+        request, seconds = self._queued.request, self._stopwatch.elapsed()
         sent, received = size_of(request.body), self._head.length or 0
         self._counters[request.operation].add(seconds, sent, received)
         if self._context is not None:
