@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 CONTENT = b"0123456789" * 1000
 GOOD = stored(CONTENT)
-LONG = direct_connections.LONGEST
+LONG = direct_connections.LONGEST_BODY
 
 pytestmark = pytest.mark.skipif(
     "faulty.TRANSPORT != 'lean'", reason="only lean HTTP is spoken on the threads of callers"
@@ -265,7 +265,7 @@ def test_a_thread_that_waits_does_not_keep_others_waiting() -> None:
 
 
 def test_an_unused_connection_goes_back_to_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(direct_connections, "IDLE", 0.0)
+    monkeypatch.setattr(direct_connections, "DIRECT_IDLE", 0.0)
     pages: Callable[[Any], Answer] = lambda _: answer(200, listing("a"))  # noqa: E731
     with FaultyServer(GOOD, always=pages) as server, connect(server) as client:
         run(asyncio.sleep(0.05))  # the time of the loop that gives it back

@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from aioobs.s3.response_head import Head
     from aioobs.s3.round_trip import RoundTrip
 
-__all__ = ["DirectConnections", "PollTimeout", "Unfinished", "WholeReply"]
+__all__ = ["BufferedReply", "DirectConnections", "PartialReply", "PollTimeout"]
 
-IDLE = 1.0  # seconds without a request, after which a connection goes back to the event loop
-FIRST = 72 * 1024  # bytes that are asked of the socket at first
+DIRECT_IDLE = 1.0  # seconds without a request, after which a connection goes back to the event loop
+FIRST_READ = 72 * 1024  # bytes that are asked of the socket at first
 LONGEST_WAIT = 1e6  # seconds: poll takes milliseconds in 31 bits
-LONGEST = 256 * 1024  # bytes of a body
+LONGEST_BODY = 256 * 1024  # bytes of a body
 
 
-class WholeReply:
+class BufferedReply:
     """A `Reply` that has come as a whole."""
 
     def __init__(self, head: Head, body: list[bytes]) -> None:
@@ -63,23 +63,23 @@ class WholeReply:
             self.received += len(chunk)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: the connection has been given back."""
 
 
-class Unfinished(NamedTuple):
-    """A request whose answer is not short and plain, and what has come of that."""
+class PartialReply(NamedTuple):
+    """The beginning of an answer that is not short and plain, to be read on by the event loop."""
 
     pool: DirectConnections
-    line: DirectConnection
-    data: bytes
+    connection: DirectConnection
+    received: bytes
 
-    def go_on(self, method: str) -> RoundTrip:
-        """Return what the request and its answer are on the event loop."""
-        return self.pool.go_on(self.line, self.data, method)
+    def move_to_loop(self, method: str) -> RoundTrip:
+        """Return the round trip on the event loop that goes on from here."""
+        return self.pool.move_to_loop(self.connection, self.received, method)
 
-    def give_up(self) -> None:
-        """End it, from any thread."""
-        self.pool.drop(self.line)
+    def abort(self) -> None:
+        """Close the connection, from any thread."""
+        self.pool.drop(self.connection)
 
 
 class PollTimeout(Stopwatch):
@@ -105,7 +105,7 @@ class PollTimeout(Stopwatch):
 
 
 class DirectConnection:
-    """A connection that a thread speaks on."""
+    """A parked connection, on which a thread sends a request and reads the answer."""
 
     __slots__ = ("_poll", "_socket", "idle_since", "pooled")
 
@@ -124,12 +124,12 @@ class DirectConnection:
         self._socket.close()
 
     def is_good(self) -> bool:
-        """Tell whether nothing has come, nor the end."""
+        """Tell whether it is open, and nothing has come that nobody asked for."""
         return not (self.pooled.transport.is_closing() or self._poll.poll(0))
 
     def ask(
         self, request: bytes, timeout: PollTimeout, *, body_expected: bool
-    ) -> WholeReply | bytes:
+    ) -> BufferedReply | bytes:
         """Send a request, and return the answer, or what has come of it if there is more to it.
 
         Raises:
@@ -139,18 +139,18 @@ class DirectConnection:
         origin = self.pooled.origin
         try:
             self._send(request, timeout)
-            data = self._receive(FIRST, timeout)
+            data = self._receive(FIRST_READ, timeout)
             while (end := data.find(b"\r\n\r\n") + 4) < 4:
                 if not may_become_head(data):
                     return data
-                data += self._receive(FIRST, timeout)
+                data += self._receive(FIRST_READ, timeout)
         except ConnectionError as exc:
             raise unanswered(origin, f": {exc}") from exc
         head = parse_head(data[:end])
         if head is None or head.length is None or not head.keep:
             return data
         missing = head.length + end - len(data) if body_expected else end - len(data)
-        if not 0 <= missing <= LONGEST:
+        if not 0 <= missing <= LONGEST_BODY:
             return data
         body = [data[end:]] if end < len(data) else []
         try:
@@ -162,7 +162,7 @@ class DirectConnection:
             raise ReadError(
                 f"the answer of {origin} broke off, {missing} bytes short: {exc}"
             ) from exc
-        return WholeReply(head, body)
+        return BufferedReply(head, body)
 
     def _send(self, request: bytes, timeout: PollTimeout) -> None:
         sent = self._socket.send(request)
@@ -193,52 +193,52 @@ class DirectConnections:
         self._loop = asyncio.get_running_loop()
         self._round_trip = round_trip
         self._most = most
-        self._free: dict[str, list[DirectConnection]] = {}
-        self._count = 0  # those in use as well
-        self._look: asyncio.TimerHandle | None = None
+        self._idle: dict[str, list[DirectConnection]] = {}
+        self._count = 0  # of the parked ones, those in use as well
+        self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
     def add(self, pooled: PooledConnection) -> None:
-        """Let threads have a connection on which all is said and done.
+        """Park a connection on which no answer is outstanding, for threads to take.
 
         Raises:
-            OSError: there are no descriptors left; it is as it was.
+            OSError: there are no descriptors left; the connection is as it was.
         """
-        line = DirectConnection(pooled)
+        connection = DirectConnection(pooled)
         pooled.transport.pause_reading()
         self._count += 1
-        self._free.setdefault(pooled.origin, []).append(line)
-        if self._look is None:
-            self._look = self._loop.call_later(IDLE, self._return_idle)
+        self._idle.setdefault(pooled.origin, []).append(connection)
+        if self._timer is None:
+            self._timer = self._loop.call_later(DIRECT_IDLE, self._return_idle)
 
     def has_room(self) -> bool:
         """Tell whether there may be one more."""
         return self._count < self._most and not self._closed
 
-    def _take(self, origin: str) -> DirectConnection | None:
-        free = self._free.get(origin)
-        while free:
+    def _acquire(self, origin: str) -> DirectConnection | None:
+        idle = self._idle.get(origin)
+        while idle:
             try:
-                line = free.pop()
+                connection = idle.pop()
             except IndexError:  # another thread was faster
                 return None
-            if line.is_good():
-                return line
-            self.drop(line)
+            if connection.is_good():
+                return connection
+            self.drop(connection)
         return None
 
-    def _put(self, line: DirectConnection) -> None:
-        line.idle_since = time.monotonic()
-        free = self._free[line.pooled.origin]
-        free.append(line)
+    def _release(self, connection: DirectConnection) -> None:
+        connection.idle_since = time.monotonic()
+        idle = self._idle[connection.pooled.origin]
+        idle.append(connection)
         if self._closed:
             with suppress(ValueError):
-                free.remove(line)
-                self.drop(line)
+                idle.remove(connection)
+                self.drop(connection)
 
     def ask(
         self, request: Request, sign: Sign, timeout: PollTimeout
-    ) -> WholeReply | Unfinished | ObsError | None:
+    ) -> BufferedReply | PartialReply | ObsError | None:
         """Send a request and return what came of it, from any thread.
 
         `None`: it has not been sent, and has to be from the event loop.
@@ -249,64 +249,65 @@ class DirectConnections:
             origin, target, headers = sign(request)
         except ObsError:  # it is found again there, and told
             return None
-        line = self._take(origin)
-        if line is None:
+        connection = self._acquire(origin)
+        if connection is None:
             return None
         head = head_of(request.method, target, headers)
         data = head + request.body if request.body else head
         try:
-            answer = line.ask(data, timeout, body_expected=request.method != "HEAD")
+            answer = connection.ask(data, timeout, body_expected=request.method != "HEAD")
         except ObsError as error:
-            self.drop(line)
+            self.drop(connection)
             return error
         except BaseException:
-            self.drop(line)
+            self.drop(connection)
             raise
         if isinstance(answer, bytes):
-            return Unfinished(self, line, answer)
-        self._put(line)
+            return PartialReply(self, connection, answer)
+        self._release(connection)
         return answer
 
-    def drop(self, line: DirectConnection) -> None:
+    def drop(self, connection: DirectConnection) -> None:
         """Close a connection, from any thread."""
-        line.close()
+        connection.close()
         with suppress(RuntimeError):  # the loop is closed, and has closed it
-            self._loop.call_soon_threadsafe(self._end, line)
+            self._loop.call_soon_threadsafe(self._drop_on_loop, connection)
 
-    def go_on(self, line: DirectConnection, data: bytes, method: str) -> RoundTrip:
-        """Return what a request and its answer, of which *data* have come, are on the loop."""
-        self._take_off(line)
-        round_trip = self._round_trip(line.pooled, method)
-        round_trip.data_received(data)
-        if line.pooled.transport.is_closing():  # which nobody was told then
+    def move_to_loop(self, connection: DirectConnection, received: bytes, method: str) -> RoundTrip:
+        """Return the round trip on the event loop of which so much has been *received*."""
+        self._unpark(connection)
+        round_trip = self._round_trip(connection.pooled, method)
+        round_trip.data_received(received)
+        if connection.pooled.transport.is_closing():  # which nobody was told then
             round_trip.lost(None)
         return round_trip
 
-    def _take_off(self, line: DirectConnection) -> None:
+    def _unpark(self, connection: DirectConnection) -> None:
         self._count -= 1
-        line.close()
-        line.pooled.transport.resume_reading()
+        connection.close()
+        connection.pooled.transport.resume_reading()
 
-    def _end(self, line: DirectConnection) -> None:
+    def _drop_on_loop(self, connection: DirectConnection) -> None:
         self._count -= 1
-        line.pooled.close()
+        connection.pooled.close()
 
     def _return_idle(self) -> None:
-        before = time.monotonic() - IDLE
-        self._return([line for free in self._free.values() for line in free], before)
-        self._look = self._loop.call_later(IDLE, self._return_idle) if self._count else None
+        self._return(time.monotonic() - DIRECT_IDLE)
+        self._timer = self._loop.call_later(DIRECT_IDLE, self._return_idle) if self._count else None
 
-    def _return(self, lines: list[DirectConnection], before: float) -> None:
-        for line in lines:
-            if line.idle_since <= before:
-                with suppress(ValueError):  # a thread has taken it meanwhile
-                    self._free[line.pooled.origin].remove(line)
-                    self._take_off(line)
-                    line.pooled.release()
+    def _return(self, before: float) -> None:
+        """Give back to aiohttp what has been idle since *before*, or longer."""
+        for idle in self._idle.values():
+            for connection in list(idle):
+                if connection.idle_since <= before:
+                    with suppress(ValueError):  # a thread has taken it meanwhile
+                        idle.remove(connection)
+                        self._unpark(connection)
+                        connection.pooled.release()
 
     def close(self) -> None:
-        """Give all that nobody uses back."""
+        """Give all idle connections back to aiohttp."""
         self._closed = True
-        if self._look is not None:
-            self._look.cancel()
-        self._return([line for free in self._free.values() for line in free], time.monotonic())
+        if self._timer is not None:
+            self._timer.cancel()
+        self._return(time.monotonic())

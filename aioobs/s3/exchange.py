@@ -12,7 +12,7 @@ from aioobs.calling_thread import caller, on_loop
 from aioobs.errors import NotFound, ObsError, OperationTimeout
 from aioobs.s3.access import Access
 from aioobs.s3.connections import Connections
-from aioobs.s3.direct_connections import PollTimeout, Unfinished, WholeReply
+from aioobs.s3.direct_connections import BufferedReply, PartialReply, PollTimeout
 from aioobs.s3.idle_timeout import IdleTimeout
 from aioobs.s3.observer import CallInProgress, Observer
 from aioobs.s3.replies import acknowledged, take
@@ -111,7 +111,7 @@ class Exchange:
         """Do as `_in_time` does, on a thread without an event loop as long as all goes well."""
         request, timeout = call.request, PollTimeout(self._idle_timeout(limit), limit)
         asked = self._ask(request, timeout, loop)
-        if isinstance(asked, WholeReply):
+        if isinstance(asked, BufferedReply):
             call.stopwatch, call.reply = timeout, asked
             try:
                 result = await take(request, asked, receive)
@@ -128,10 +128,10 @@ class Exchange:
         try:
             await on_loop()
         except BaseException:
-            if isinstance(asked, Unfinished):
-                asked.give_up()
+            if isinstance(asked, PartialReply):
+                asked.abort()
             raise
-        begun = asked.go_on(request.method) if isinstance(asked, Unfinished) else asked
+        begun = asked.move_to_loop(request.method) if isinstance(asked, PartialReply) else asked
         try:
             spent = timeout.elapsed()
             result = await self._in_time(call, receive, limit, budget, begun, spent)
@@ -145,7 +145,7 @@ class Exchange:
 
     def _ask(
         self, request: Request, timeout: PollTimeout, loop: asyncio.AbstractEventLoop
-    ) -> WholeReply | Unfinished | ObsError | None:
+    ) -> BufferedReply | PartialReply | ObsError | None:
         connections, sign = self._connections.get(loop), self.access.signing_at_once()
         lean = connections.lean(request) if connections else None
         if connections is None or lean is None or sign is None or not connections.slots.enter():
