@@ -422,7 +422,7 @@ class Client:
 
     async def aclose(self) -> None:
         """Close the connections of the running loop; a later call opens new ones."""
-        await self._exchange.aclose()
+        await self._exchange.connections.aclose()
 
     async def send_queued(self, queue: RequestQueue) -> None:
         """Send the requests of a queue, one after the other on one connection.
@@ -433,7 +433,7 @@ class Client:
 
     async def connections(self) -> Connections:
         """Return what the requests of the running loop share."""
-        return await self._exchange.connections()
+        return await self._exchange.connections.get()
 
     def retire(self, successor: Client | None = None) -> None:
         """Close the connections of every loop once nothing is under way on them.

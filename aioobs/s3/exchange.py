@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import weakref
-from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from aioobs.calling_thread import caller, on_loop
 from aioobs.errors import NotFound, ObsError, OperationTimeout
 from aioobs.s3.access import Access
-from aioobs.s3.connections import Connections
 from aioobs.s3.direct_connections import BufferedReply, PartialReply, PollTimeout
 from aioobs.s3.idle_timeout import IdleTimeout
+from aioobs.s3.loop_connections import LoopConnections
 from aioobs.s3.observer import CallInProgress, Observer
 from aioobs.s3.replies import acknowledged, take
 from aioobs.s3.retry import Budget, asks_to_slow_down
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
     from aioobs.config import Config
     from aioobs.s3.lean import LeanTransport
@@ -36,16 +33,13 @@ T = TypeVar("T")
 
 
 class Exchange:
-    """What one client knows about its store, and its connections, one set for each event loop."""
+    """Sends the requests of one client, by what it knows of its store and over its connections."""
 
     def __init__(self, config: Config, observer: Observer | None = None) -> None:
         self.config = config
         self.observer: Observer = observer or Observer()
         self.access: Access = Access(config)
-        self._retired = False
-        self._connections: dict[asyncio.AbstractEventLoop, Connections] = {}
-        # What is forgotten closes its connections before the collector finds them.
-        weakref.finalize(self, retire_all, self._connections, os.getpid()).atexit = False
+        self.connections: LoopConnections = LoopConnections(config)
 
     async def call(
         self,
@@ -64,15 +58,12 @@ class Exchange:
             OperationTimeout: they would.
             ObsError: the last attempt's error.
         """
-        limit, call = (
-            self.config.timeout(request.operation),
-            CallInProgress(self.observer, request),
-        )
+        limit, call = self.config.timeout(request.operation), CallInProgress(self.observer, request)
         try:
             if caller.loop is None or begun is not None:
                 result = await self._in_time(call, receive, limit, budget, begun)
             else:
-                result = await self._from_here(call, receive, limit, budget, caller.loop)
+                result = await self._on_calling_thread(call, receive, limit, budget, caller.loop)
         except BaseException as exc:
             call.end(exc)
             raise
@@ -100,7 +91,7 @@ class Exchange:
                 raise
             raise too_late(call, limit) from (call.error or exc)
 
-    async def _from_here(
+    async def _on_calling_thread(
         self,
         call: CallInProgress,
         receive: Callable[[Reply], Awaitable[T]],
@@ -110,43 +101,47 @@ class Exchange:
     ) -> T:
         """Do as `_in_time` does, on a thread without an event loop as long as all goes well."""
         request, timeout = call.request, PollTimeout(self._idle_timeout(limit), limit)
-        asked = self._ask(request, timeout, loop)
-        if isinstance(asked, BufferedReply):
-            call.stopwatch, call.reply = timeout, asked
+        sent = self._send_directly(request, timeout, loop)
+        if isinstance(sent, BufferedReply):
+            call.stopwatch, call.reply = timeout, sent
             try:
-                result = await take(request, asked, receive)
+                result = await take(request, sent, receive)
             except NotFound as error:
                 call.failed(error)
                 raise
             except ObsError as error:
-                asked = error
+                sent = error
             else:
                 call.answered()
                 return result
-        elif isinstance(asked, ObsError):
+        elif isinstance(sent, ObsError):
             call.stopwatch = timeout
         try:
             await on_loop()
         except BaseException:
-            if isinstance(asked, PartialReply):
-                asked.abort()
+            if isinstance(sent, PartialReply):
+                sent.abort()
             raise
-        begun = asked.move_to_loop(request.method) if isinstance(asked, PartialReply) else asked
+        begun = sent.move_to_loop(request.method) if isinstance(sent, PartialReply) else sent
         try:
             spent = timeout.elapsed()
             result = await self._in_time(call, receive, limit, budget, begun, spent)
         finally:
             if begun is not None and not isinstance(begun, ObsError):
                 begun.close()
-        connections = self._connections.get(loop)  # none if they were closed meanwhile
-        if connections and (lean := connections.lean(request)) is not None:
-            lean.park(self.access.origin(request.bucket))
+        self._park_connection(request, loop)
         return result
 
-    def _ask(
+    def _park_connection(self, request: Request, loop: asyncio.AbstractEventLoop) -> None:
+        """Have a connection ready for the next call on a thread, where there was none."""
+        connections = self.connections.find(loop)  # none if they were closed meanwhile
+        if connections and (lean := connections.lean(request)) is not None:
+            lean.park(self.access.origin(request.bucket))
+
+    def _send_directly(
         self, request: Request, timeout: PollTimeout, loop: asyncio.AbstractEventLoop
     ) -> BufferedReply | PartialReply | ObsError | None:
-        connections, sign = self._connections.get(loop), self.access.signing_at_once()
+        connections, sign = self.connections.find(loop), self.access.signing_at_once()
         lean = connections.lean(request) if connections else None
         if connections is None or lean is None or sign is None or not connections.slots.enter():
             return None
@@ -165,11 +160,7 @@ class Exchange:
 
     async def perform(self, request: Request) -> None:
         """Send a request whose answer has nothing to say."""
-
-        async def receive(reply: Reply) -> None:
-            await acknowledged(reply)
-
-        await self.call(request, receive)
+        await self.call(request, acknowledged)
 
     async def _attempts(
         self,
@@ -195,19 +186,28 @@ class Exchange:
             else:
                 call.answered()
                 return result
-            lesson, wait = "", None
-            try:
-                lesson = self.access.learn(request, error.resp) if error.resp else ""
-                if lesson in learned:
-                    lesson = ""
-                learned.add(lesson)
-                wait = 0.0 if lesson else budget.wait_after(error)
-            finally:
-                call.failed(error, wait, lesson)
+            wait = self._wait_after(call, error, budget, learned)
             if wait is None:
                 raise error
-            if not lesson:
-                await asyncio.sleep(wait)
+            await asyncio.sleep(wait)
+
+    def _wait_after(
+        self, call: CallInProgress, error: ObsError, budget: Budget, learned: set[str]
+    ) -> float | None:
+        """Return the seconds before the next attempt; `None`: there is to be none.
+
+        What the store has taught is tried at once, and each such lesson once.
+        """
+        lesson, wait = "", None
+        try:
+            lesson = self.access.learn(call.request, error.resp) if error.resp else ""
+            if lesson in learned:
+                lesson = ""
+            learned.add(lesson)
+            wait = 0.0 if lesson else budget.wait_after(error)
+        finally:
+            call.failed(error, wait, lesson)
+        return wait
 
     async def _attempt(
         self,
@@ -219,7 +219,7 @@ class Exchange:
         if isinstance(begun, ObsError):
             raise begun
         loop, request = asyncio.get_running_loop(), call.request
-        connections = self._connections.get(loop) or await self.connections()
+        connections = self.connections.find(loop) or await self.connections.get()
         signed_by = request.signed_by
 
         async with connections.slots as since:
@@ -246,66 +246,13 @@ class Exchange:
         """Return what can send *request* in a row of others; `None`: it has to go by itself."""
         if self.config.timeout(request.operation) is not None or not self.access.signs_unread:
             return None
-        return (await self.connections()).lean(request)
-
-    async def connections(self) -> Connections:
-        """Return the connections of the running loop, which last until they or it is closed."""
-        loop = asyncio.get_running_loop()
-        if found := self._connections.get(loop):
-            return found
-        for stale in [other for other in list(self._connections) if other.is_closed()]:
-            self._connections.pop(stale, None)
-        opened = self._connections[loop] = Connections(self.config)
-        opened.guard = guard(self._connections, loop)
-        await anext(opened.guard)
-        if self._retired:  # what is under way goes on, but not for long
-            loop.call_soon(self._retire, loop, opened)
-        return opened
-
-    async def aclose(self) -> None:
-        """Close the connections of the running loop; a later call opens new ones."""
-        if connections := self._connections.get(asyncio.get_running_loop()):
-            await connections.guard.aclose()
+        return (await self.connections.get()).lean(request)
 
     def retire(self, successor: Exchange | None = None) -> None:
         """Do what `Client.retire` says."""
-        self._retired = True
         if successor is not None:
             self.access.successor = successor.access
-        for loop, connections in list(self._connections.items()):
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self._retire, loop, connections)
-
-    def _retire(self, loop: asyncio.AbstractEventLoop, connections: Connections) -> None:
-        # Whoever wants some from now on gets others, or else he would wait for these to be closed.
-        if self._connections.get(loop) is connections:
-            del self._connections[loop]
-        connections.retire()
-
-
-Table = dict[asyncio.AbstractEventLoop, Connections]
-
-
-async def guard(table: Table, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
-    """Close the connections of a loop when this is closed.
-
-    asyncio.run() closes the generators that are left over, and the connections with it.
-    """
-    connections = table[loop]
-    try:
-        yield
-    finally:
-        if table.get(loop) is connections:
-            del table[loop]
-        await connections.aclose()
-
-
-def retire_all(table: Table, process: int) -> None:
-    """Close connections that nobody uses any more; those of a parent process are the parent's."""
-    if process == os.getpid():
-        for loop, connections in table.items():
-            with suppress(RuntimeError):  # it is closed
-                loop.call_soon_threadsafe(connections.retire)
+        self.connections.retire()
 
 
 def too_late(call: CallInProgress, limit: float) -> OperationTimeout:

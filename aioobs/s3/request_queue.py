@@ -94,7 +94,7 @@ async def follow(
     exchange: Exchange, lean: LeanTransport, queued: QueuedRequest, queue: RequestQueue
 ) -> Stopped | None:
     """Send requests until there is none, or one that cannot be done here: return that."""
-    connections = await exchange.connections()
+    connections = await exchange.connections.get()
     async with connections.slots:
         try:
             sign = await exchange.access.signing()
