@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from aioobs.config import VARIABLES, Config, Signature, check_timeouts, split_endpoint
 from aioobs.errors import ConfigError
-from aioobs.s3.client import Client
+from aioobs.s3.client import Client, exchange_of
 from aioobs.s3.observer import Observer
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Session:
         former, self._client = self._client, Client(config, observer=self._observer)
         self._environment = fingerprint()
         if former is not None:
-            former.retire(self._client)
+            exchange_of(former).retire(exchange_of(self._client))
 
     def set(self, changes: Mapping[str, object]) -> None:
         """Use a client of which *changes* have been made from now on.

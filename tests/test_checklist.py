@@ -36,6 +36,7 @@ from faulty import (
 import aioobs.file
 import aioobs.sync as mox
 from aioobs.config import TIMEOUTS
+from aioobs.s3.client import exchange_of
 from aioobs.session import Session, session
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("_explicit", "_client", "_environment"):
         monkeypatch.setattr(session, name, getattr(fresh, name))
     yield
-    session.client().retire()
+    exchange_of(session.client()).retire()
 
 
 @pytest.fixture

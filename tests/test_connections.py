@@ -26,10 +26,8 @@ from faulty import (
     stored,
 )
 
-from aioobs import (
-    Client,
-    NotFound,
-)
+from aioobs import Client, NotFound
+from aioobs.s3.client import exchange_of
 
 if TYPE_CHECKING:
     from faulty import Certificates
@@ -122,7 +120,7 @@ class TestLoops:
             client = connect(server.endpoint, connections=1)
             reads = [asyncio.create_task(client.get_object("b", "k")) for _ in range(3)]
             await asyncio.to_thread(server.arrived.acquire)
-            client.retire()
+            exchange_of(client).retire()
             late = asyncio.create_task(client.get_object("b", "k"))
             await asyncio.sleep(0)
             release.set()
@@ -140,7 +138,7 @@ class TestLoops:
             client = connect(server.endpoint, connections=1)
             first = asyncio.create_task(client.head_bucket("b"))
             await asyncio.to_thread(server.arrived.acquire)
-            client.retire()
+            exchange_of(client).retire()
             for _ in range(5):  # its connections are about to be closed
                 await asyncio.sleep(0)
             others = [asyncio.create_task(client.head_bucket("b")) for _ in range(3)]
@@ -149,8 +147,8 @@ class TestLoops:
             await asyncio.gather(first, *others)
             for _ in range(2):
                 await client.head_bucket("b")
-            held = client._exchange.connections  # noqa: SLF001 - nobody would close them
-            assert held.find(asyncio.get_running_loop()) is None
+            connections = exchange_of(client).connections
+            assert connections.find(asyncio.get_running_loop()) is None, "nobody would close them"
 
     async def test_a_closed_client_can_be_used_again(self) -> None:
         with FaultyServer(always=stored(b"x")) as server:
@@ -184,13 +182,14 @@ class TestLoops:
             _, status = os.waitpid(asyncio.run(fork()), 0)
         assert status == 0
 
-    @pytest.mark.parametrize("how", ["", "await client.aclose()", "client.retire()"])
+    @pytest.mark.parametrize("how", ["", "await client.aclose()", "exchange_of(client).retire()"])
     @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
     def test_nothing_is_left_open_when_a_loop_ends(
         self, how: str, loop: str, obs_server: LocalServer
     ) -> None:
         program = f"""
 import asyncio, {loop}, aioobs
+from aioobs.s3.client import exchange_of
 client = aioobs.Client(aioobs.Config(
     endpoint={obs_server.endpoint!r}, access_key={obs_server.access_key!r},
     secret_key={obs_server.secret_key!r}))

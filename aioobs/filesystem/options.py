@@ -10,7 +10,7 @@ from fsspec.spec import AbstractFileSystem
 
 from aioobs.config import Config
 from aioobs.errors import ConfigError
-from aioobs.s3.client import Client
+from aioobs.s3.client import Client, exchange_of
 from aioobs.session import current_client
 
 if TYPE_CHECKING:
@@ -138,12 +138,12 @@ class Access:
         config = configured(base, self._changes)
         self._made = base, Client(config if self._base else config.with_proxy())
         if former is not None:
-            former[1].retire()
+            exchange_of(former[1]).retire()
         return self._made[1]
 
     def __del__(self) -> None:
         if self._made is not None and self._process == os.getpid():
-            self._made[1].retire()
+            exchange_of(self._made[1]).retire()
 
 
 def configured(base: Config, changes: Mapping[str, object]) -> Config:

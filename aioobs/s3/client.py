@@ -21,7 +21,6 @@ from aioobs.s3.page import Listed, Page
 from aioobs.s3.ranges import fill, huge_memory
 from aioobs.s3.reading import head, read_into
 from aioobs.s3.request import Request, object_headers, source_headers
-from aioobs.s3.request_queue import RequestQueue, send_queued
 from aioobs.s3.uploads import Uploads
 from aioobs.s3.writing import copied, copy_whole, put, written
 from aioobs.s3.xml import Upload, UploadedPart
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
     from _typeshed import WriteableBuffer
 
-    from aioobs.s3.connections import Connections
     from aioobs.s3.observer import Attempt, Call, Observer, Stats
 
 __all__ = ["Client", "Listed", "ObjectInfo", "Page", "Upload", "UploadedPart"]
@@ -424,25 +422,6 @@ class Client:
         """Close the connections of the running loop; a later call opens new ones."""
         await self._exchange.connections.aclose()
 
-    async def send_queued(self, queue: RequestQueue) -> None:
-        """Send the requests of a queue, one after the other on one connection.
-
-        What the methods of a request raise ends it.
-        """
-        await send_queued(self._exchange, queue)
-
-    async def connections(self) -> Connections:
-        """Return what the requests of the running loop share."""
-        return await self._exchange.connections.get()
-
-    def retire(self, successor: Client | None = None) -> None:
-        """Close the connections of every loop once nothing is under way on them.
-
-        What is under way goes on with the credentials that were given to a *successor* at the same
-        store as soon as its own have expired.
-        """
-        self._exchange.retire(successor._exchange if successor else None)  # noqa: SLF001
-
     async def __aenter__(self) -> Self:
         return self
 
@@ -454,3 +433,8 @@ class Client:
 
     def __repr__(self) -> str:
         return f"Client({self._config.endpoint or 'no endpoint'!r})"
+
+
+def exchange_of(client: Client) -> Exchange:
+    """Return what sends the requests of a client: for modules here that need more than a user."""
+    return client._exchange  # noqa: SLF001

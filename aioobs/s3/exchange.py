@@ -249,7 +249,11 @@ class Exchange:
         return (await self.connections.get()).lean(request)
 
     def retire(self, successor: Exchange | None = None) -> None:
-        """Do what `Client.retire` says."""
+        """Close the connections of every loop once nothing is under way on them.
+
+        What is under way goes on with the credentials that were given to a *successor* at the same
+        store as soon as its own have expired.
+        """
         if successor is not None:
             self.access.successor = successor.access
         self.connections.retire()

@@ -52,8 +52,6 @@ HANDWRITTEN = {
 ADDED = {"aioobs.file": {"shift": "aioobs.sync.shift", "shifted": "aioobs.sync.shift"}}
 # What is wrapped elsewhere: `current_client`.
 WRAPPED = {"aioobs.s3.client": {"Client"}}
-# Methods that are of use to other async code alone.
-OMITTED = {("Client", "connections"), ("Client", "retire"), ("Client", "send_queued")}
 # Mostly one short request, which may well be answered on the thread of the caller.
 SHORT = {
     "aioobs.file": {"exists", "get_size", "read", "stat", "write"},
@@ -329,8 +327,6 @@ class Wrapper:
         if name == "__aenter__":
             return [f"{self.twin.header(item)}\n    run(self._async.__aenter__())\n    return self"]
         if name in INTERNAL or (name.startswith("_") and not name.startswith("__")):
-            return []
-        if (self.node.name, name) in OMITTED:
             return []
         if name.startswith("__") and name not in RENAMED and name not in SHOWN:
             raise self.error(item, f"{name} has no blocking form")

@@ -7,6 +7,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from aioobs.calling_thread import on_loop
+from aioobs.s3.client import exchange_of
+from aioobs.s3.request_queue import send_queued
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -31,7 +33,7 @@ class Scheduler:
     """
 
     def __init__(self, client: Client, workers: int) -> None:
-        self._client = client
+        self._exchange = exchange_of(client)
         self._workers = max(workers, 1)
         self._most = max(AHEAD * workers, FEWEST)
         self._parts: deque[Task] = deque()
@@ -141,7 +143,7 @@ class Scheduler:
                 await task()
                 self.end()
             elif self._requests:
-                await self._client.send_queued(self)
+                await send_queued(self._exchange, self)
             else:
                 waiter = asyncio.get_running_loop().create_future()
                 self._idle.append(waiter)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from aioobs.errors import NotFound, ObjectChanged
+from aioobs.s3.client import exchange_of
 from aioobs.s3.objects import MD5
 from aioobs.s3.queued_requests import QueuedCopy, QueuedGet, QueuedPut
 from aioobs.store.draft import Draft, make_folder
@@ -91,7 +92,7 @@ class SmallFiles:
             self.scheduler.add_request(Copy(File(self, job, 0, ended), source, target))
             return True
         if self._memory is None:
-            connections = await self._client.connections()
+            connections = await exchange_of(self._client).connections.get()
             self._memory = connections.memory
             self.calls.before = connections.send_now
         if not (wait or self._memory.has(size)):
