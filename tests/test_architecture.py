@@ -37,7 +37,7 @@ filesystem otel cli __main__
 RANKS = {name: rank for rank, line in enumerate(GROUPS.split("\n")) for name in line.split()}
 # Who may import what, and nobody else; all other modules do with the standard library.
 FOREIGN = {
-    "aiohttp": {"s3.connection_pool", "s3.transport"},
+    "aiohttp": {"s3.aiohttp_errors", "s3.connection_pool", "s3.transport"},
     "yarl": {"s3.transport"},
     "botocore": {"s3.credential_services"},
     "fsspec": {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import aiohttp
 
 from aioobs.errors import ConnectionFailed
-from aioobs.s3.transport import translated
+from aioobs.s3.aiohttp_errors import translated
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler

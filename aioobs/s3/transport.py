@@ -8,27 +8,24 @@ never sends anything twice.
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
-import ssl
 import weakref
-from contextlib import contextmanager
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from aioobs.errors import ConfigError, ConnectionFailed, ObsError, ProtocolError, ReadError
 from aioobs.s3 import body as bodies
-from aioobs.s3.connection_errors import tls_hint, unanswered, unconnected, without_tls
+from aioobs.s3.aiohttp_errors import translated
+from aioobs.s3.connection_errors import unanswered
+from aioobs.s3.exposure import warn_of_exposure
 from aioobs.s3.idle_timeout import ENOUGH
 from aioobs.s3.tls import context_for
 from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+    from collections.abc import AsyncIterator, Coroutine, Mapping
 
     from aiohttp.connector import Connection
 
@@ -43,10 +40,6 @@ LAST_MOMENT = 0.2  # seconds for connections that are being made when all are cl
 IDLE_CONNECTION = 20.0  # seconds; OBS closes idle connections after 30
 AUTOMATIC_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 SENT_AT_ONCE = 256 * 1024  # a longer body is handed over piece by piece
-PRIVATE_NAMES = (".local", ".localhost", ".internal", ".lan", ".home.arpa", ".test")
-
-log: logging.Logger = logging.getLogger("aioobs.request")
-warned: set[str] = set()
 
 
 class Transport:
@@ -314,86 +307,4 @@ class Resolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing is held open."""
-
-
-@contextmanager
-def translated(url: str) -> Iterator[None]:
-    """Raise aioobs's own errors for those of aiohttp and of the operating system."""
-    host = url.split("/", 3)[2]
-    try:
-        try:
-            yield
-        except aiohttp.ClientError as exc:
-            without_secrets(exc)
-            exc.__traceback__ = None  # in aiohttp's frames are the headers
-            raise
-    except (ssl.SSLError, ssl.CertificateError, aiohttp.ClientSSLError) as exc:
-        raise without_tls(host, exc) from exc
-    except aiohttp.ClientProxyConnectionError as exc:
-        raise ConnectionFailed(
-            f"no connection to the proxy {exc.host}:{exc.port}: {exc.os_error.strerror}; "
-            "is proxy, or HTTPS_PROXY in the environment, right?",
-            kind="proxy",
-        ) from exc
-    except aiohttp.ClientPayloadError as exc:
-        raise ReadError(f"the answer of {host} broke off: {exc}") from exc
-    except aiohttp.ClientConnectorError as exc:
-        raise unconnected(host, exc.os_error) from exc
-    except aiohttp.ServerTimeoutError as exc:
-        raise ConnectionFailed(f"no connection to {host} in time", kind="unreachable") from exc
-    except aiohttp.ClientHttpProxyError as exc:
-        raise ConnectionFailed(
-            f"the proxy refused: {exc.status} {exc.message}", kind="proxy"
-        ) from exc
-    except aiohttp.ClientResponseError as exc:
-        first = (exc.message or "nothing").splitlines()[0]
-        raise ConnectionFailed(
-            f"{host} does not answer in HTTP: {first}{tls_hint(url)}", kind="not http"
-        ) from exc
-    except aiohttp.InvalidURL as exc:
-        raise ConfigError(f"{url!r} is not a URL that can be asked for") from exc
-    except aiohttp.ClientError as exc:
-        if isinstance(exc.__cause__, ObsError):  # the source of the body failed, not the wire
-            raise exc.__cause__ from None
-        raise unanswered(url, f": {exc}") from exc
-    except (ConnectionError, socket.gaierror) as exc:
-        raise unconnected(host, exc) from exc
-    except (ValueError, aiohttp.http_exceptions.HttpProcessingError) as exc:
-        raise ProtocolError(f"the answer of {host} is not valid HTTP: {exc}") from exc
-
-
-def without_secrets(error: aiohttp.ClientError) -> None:
-    """Take out of an error what was sent with the request, and the password of a proxy."""
-    if isinstance(error, aiohttp.ClientResponseError):
-        info = error.request_info
-        headers = info.headers.copy()
-        headers.clear()
-        url = info.url.with_query(None)
-        # A proxy of headers cannot be pickled, as some want to do with causes.
-        error.request_info = aiohttp.RequestInfo(url, info.method, headers, url)  # type: ignore[arg-type]
-        error.args = (error.request_info, ())
-    elif isinstance(error, aiohttp.ClientConnectorError):
-        error.args = error.args[-1:]  # the cause; the key of the connection is before it
-
-
-def is_private(host: str) -> bool:
-    """Tell whether a host is this machine, or one of a network that is not the internet."""
-    try:
-        return not ip_address(host).is_global
-    except ValueError:
-        return "." not in host or host.endswith(PRIVATE_NAMES)
-
-
-def warn_of_exposure(config: Config) -> None:
-    """Say once for each store that others can read, or pretend to be, what is spoken with."""
-    if config.host in warned or is_private(config.host):
-        return
-    if config.origin.startswith("http:"):
-        why = "requests and objects go to %s over plain HTTP, for everybody on the way to read"
-    elif config.verify is False:
-        why = "the certificate of %s is not verified: anybody on the way can pretend to be it"
-    else:
-        return
-    warned.add(config.host)
-    log.warning(why, config.host)
+        """Do nothing: nothing is held open."""
