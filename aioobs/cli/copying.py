@@ -177,6 +177,22 @@ class Copy:
             return await self._only_say()
         given = self.given
         bar = Bar(wanted=not (given.no_progress or given.verbose or given.json))
+        try:
+            failures = await self._copy(removal, bar)
+        finally:
+            bar.end()
+        status = self._report(failures)
+        if removal is not None:
+            await removal.finish(with_folders=not (status or self.wanted))
+            for why in removal.left:
+                tell(f"copied, but not removed: {line_of(why)}")
+                status = 1
+        bar.end(self.tally)
+        return status
+
+    async def _copy(self, removal: SourceRemoval | None, bar: Bar) -> Sequence[OSError]:
+        """Copy, and return why files failed; raise it where only one was to be copied."""
+        given = self.given
 
         def copied(job: Job) -> None:
             if removal is None:
@@ -185,36 +201,28 @@ class Copy:
                 removal.add(job)
             self.show(given, job)
 
-        jobs, status = self._jobs(removal), 0
+        options = CopyOptions(
+            threads=given.jobs,
+            progress=bar.update,
+            journal=parse(given.journal) if given.journal else None,
+            safety=Safety(given.verify, given.durable),
+        )
+        client, first, jobs = current_client(), self.pairs[0], self._jobs(removal)
         try:
             await copy_jobs(
-                current_client(),
-                self.pairs[0].source,
-                self.pairs[0].target,
+                client,
+                first.source,
+                first.target,
                 jobs,
-                CopyOptions(
-                    threads=given.jobs,
-                    progress=bar.update,
-                    journal=parse(given.journal) if given.journal else None,
-                    safety=Safety(given.verify, given.durable),
-                ),
+                options,
                 copied=copied,
                 excused=self._excuses,
             )
         except TransferFailed as error:
-            if len(self.pairs) == 1 and not self.pairs[0].folder:
+            if len(self.pairs) == 1 and not first.folder:
                 raise error.failures[0] from None
-            bar.end()
-            status = self._report(error.failures)
-        finally:
-            bar.end()
-        if removal is not None:
-            await removal.finish(with_folders=not (status or self.wanted))
-            for why in removal.left:
-                tell(f"copied, but not removed: {line_of(why)}")
-                status = 1
-        bar.end(self.tally)
-        return status
+            return error.failures
+        return []
 
     async def _jobs(self, removal: SourceRemoval | None) -> AsyncIterator[Job]:
         """Yield the jobs of all pairs that pass the filters."""
