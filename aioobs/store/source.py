@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import stat as modes
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from aioobs.errors import SourceError
 from aioobs.store.entry import version_of
 from aioobs.store.local import local_errors
+from aioobs.threads import in_thread
 
-__all__ = ["READING", "Source", "check_regular"]
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+__all__ = ["READING", "Source", "check_regular", "opened"]
 
 READING = os.O_RDONLY | os.O_NONBLOCK  # or else a pipe is waited for
 
@@ -53,6 +59,17 @@ class Source:
         if self.descriptor >= 0:
             descriptor, self.descriptor = self.descriptor, -1
             os.close(descriptor)
+
+
+@asynccontextmanager
+async def opened(path: str) -> AsyncIterator[Source]:
+    """Open a local file to be read."""
+    source = Source(path)
+    try:
+        await in_thread(source.open)
+        yield source
+    finally:
+        source.close()
 
 
 def check_regular(info: os.stat_result, path: str) -> None:

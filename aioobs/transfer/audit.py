@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from aioobs.errors import NotFound, UnsafeKey
 from aioobs.generators import Owned
 from aioobs.s3.parts import cut
+from aioobs.store.source import opened
 from aioobs.threads import in_thread
-from aioobs.transfer.content import Place, agrees, are_same, has_same_bytes, is_digest, opened
+from aioobs.transfer.content import Place, agrees, are_same, has_same_bytes, is_digest
 from aioobs.transfer.failures import concerns_all
 from aioobs.transfer.job import Job
 from aioobs.transfer.jobs import is_folder, look, unencodable

@@ -7,28 +7,25 @@ were sent along, and anybody can keep one in the metadata.
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import os
 import re
-import zlib
-from contextlib import asynccontextmanager, suppress
-from functools import cache
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from aioobs.errors import ReadError
 from aioobs.s3.body import DirectSink
-from aioobs.s3.objects import STORED_MD5, multipart_etag
+from aioobs.s3.objects import STORED_MD5
 from aioobs.s3.parts import part_size_for
-from aioobs.store.source import Source
+from aioobs.store.source import opened
 from aioobs.threads import in_thread
+from aioobs.transfer.checksums import PartsHash, algorithms, base64_of, digests, update_from
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import Iterable
 
     from aioobs.s3.client import Client
     from aioobs.s3.objects import ObjectInfo
     from aioobs.store.draft import Draft
+    from aioobs.transfer.checksums import Hash
     from aioobs.url import ObjectURL
 
 __all__ = [
@@ -38,19 +35,14 @@ __all__ = [
     "can_tell",
     "check_copy",
     "check_draft",
-    "feed",
     "has_etag",
     "has_same_bytes",
     "is_digest",
-    "md5_of",
-    "opened",
 ]
 
 DIGEST = re.compile(r"[0-9a-f]{32}(-[1-9][0-9]{0,4})?")
 MIB = 1 << 20
-CHUNK = 1 << 20
 BUFFER = 512 << 10
-STRETCH = 64 << 20  # of a file that is read before anybody looks up
 PART_SIZES = [size * MIB for size in (5, 6, 8, 10, 15, 16, 20, 25, 32, 50, 64, 100, 128, 256, 512)]
 ENCRYPTION = re.compile(r"x-(amz|obs)-server-side-encryption(-aws-kms-.*|-customer-.*|-kms-.*)?")
 # Of whole objects alone: those made of the sums of parts are compared with nothing.
@@ -72,16 +64,6 @@ class Place(NamedTuple):
 
     at: ObjectURL | str
     etag: str = ""
-
-
-class Hash(Protocol):
-    """What has taken some bytes."""
-
-    def update(self, data: memoryview, /) -> object:
-        """Take the next bytes."""
-
-    def digest(self) -> bytes:
-        """Return what stands for all that was taken."""
 
 
 def is_digest(etag: str) -> bool:
@@ -109,7 +91,7 @@ async def agrees(
     known = {name: value for name, value in sums_of(info).items() if name in makers}
     if known:
         made = {name: makers[name]() for name in known}
-        await feed(descriptor, 0, size, made.values())
+        await update_from(descriptor, 0, size, made.values())
         return all(base64_of(made[name].digest()) == value for name, value in known.items())
     if is_plain(info):
         return await has_parts(client, url, info, descriptor, size) if "-" in etag else False
@@ -141,7 +123,7 @@ async def has_parts(
     last = (await client.head_object(url.bucket, url.key, part=count)).size
     if not 0 < last <= first or first * (count - 1) + last != size:
         return None
-    return info.etag in await digests(descriptor, size, [OfParts(first)])
+    return info.etag in await digests(descriptor, size, [PartsHash(first)])
 
 
 async def check_draft(client: Client, url: ObjectURL, etag: str, draft: Draft, size: int) -> bool:
@@ -170,13 +152,6 @@ async def check_copy(
     if same is False:
         raise ReadError("the copy does not have the checksum of its source", url=str(target))
     return bool(same)
-
-
-async def md5_of(descriptor: int, size: int) -> str:
-    """Return the MD5 of an open file as it is kept in the metadata of an object."""
-    found = hashlib.md5(usedforsecurity=False)
-    await feed(descriptor, 0, size, [found])
-    return base64_of(found.digest())
 
 
 async def are_same(client: Client, first: ObjectURL, second: ObjectURL) -> bool | None:
@@ -222,13 +197,7 @@ def hashes_for(etag: str, size: int, part_sizes: Iterable[int]) -> list[Hash]:
     if not dash:
         return [hashlib.md5(usedforsecurity=False)]
     fitting = {wanted for wanted in part_sizes if wanted and -(-size // wanted) == int(count)}
-    return [OfParts(wanted) for wanted in sorted(fitting)]
-
-
-async def digests(descriptor: int, size: int, hashes: list[Hash]) -> set[str]:
-    """Return what hashes make of a file, as ETags are written."""
-    await feed(descriptor, 0, size, hashes)
-    return {one.etag() if isinstance(one, OfParts) else one.digest().hex() for one in hashes}
+    return [PartsHash(wanted) for wanted in sorted(fitting)]
 
 
 async def has_same_bytes(
@@ -245,42 +214,13 @@ async def digest_of(client: Client, place: Place, offset: int, size: int) -> byt
     if isinstance(url, str):
         found = hashlib.sha256()
         async with opened(url) as file:
-            await feed(file.descriptor, offset, size, [found])
+            await update_from(file.descriptor, offset, size, [found])
         return found.digest()
     sink = DigestSink()
     await client.get_object_into(
         url.bucket, url.key, sink, start=offset, stop=offset + size, if_match=place.etag
     )
     return sink.digest()
-
-
-@asynccontextmanager
-async def opened(path: str) -> AsyncIterator[Source]:
-    """Open a local file to be read."""
-    source = Source(path)
-    try:
-        await in_thread(source.open)
-        yield source
-    finally:
-        source.close()
-
-
-async def feed(descriptor: int, offset: int, size: int, hashes: Iterable[Hash]) -> None:
-    """Have hashes take a range of an open file, in worker threads."""
-    taking = list(hashes)
-    for start in range(offset, offset + size, STRETCH):
-        await in_thread(take, descriptor, start, min(STRETCH, offset + size - start), taking)
-
-
-def take(descriptor: int, offset: int, size: int, hashes: list[Hash]) -> None:
-    while size and (data := os.pread(descriptor, min(size, CHUNK), offset)):
-        for one in hashes:
-            one.update(memoryview(data))
-        offset, size = offset + len(data), size - len(data)
-
-
-def base64_of(data: bytes) -> str:
-    return base64.b64encode(data).decode()
 
 
 class DigestSink(DirectSink):
@@ -309,67 +249,3 @@ class DigestSink(DirectSink):
     def digest(self) -> bytes:
         """Return the digest."""
         return self._hash.digest()
-
-
-class OfParts:
-    """The MD5s of all parts of one size, and the ETag that they make."""
-
-    def __init__(self, part_size: int) -> None:
-        self._part_size = part_size
-        self._room = part_size
-        self._hash = hashlib.md5(usedforsecurity=False)
-        self._parts: list[str] = []
-
-    def update(self, data: memoryview, /) -> None:
-        """Take the next bytes."""
-        while data:
-            self._hash.update(data[: self._room])
-            self._room, data = self._room - len(data[: self._room]), data[self._room :]
-            if not self._room:
-                self._end()
-
-    def _end(self) -> None:
-        self._parts.append(self._hash.hexdigest())
-        self._hash, self._room = hashlib.md5(usedforsecurity=False), self._part_size
-
-    def digest(self) -> bytes:
-        """Return the ETag."""
-        return self.etag().encode()
-
-    def etag(self) -> str:
-        """Return the ETag of an object of these parts."""
-        if self._room < self._part_size:
-            self._end()
-        return multipart_etag(self._parts)
-
-
-class Crc:
-    """A cyclic sum of 32 bits."""
-
-    def __init__(self, add: Callable[[memoryview, int], int]) -> None:
-        self._add = add
-        self._sum = 0
-
-    def update(self, data: memoryview, /) -> None:
-        """Take the next bytes."""
-        self._sum = self._add(data, self._sum)
-
-    def digest(self) -> bytes:
-        """Return the sum."""
-        return self._sum.to_bytes(4)
-
-
-@cache
-def algorithms() -> dict[str, Callable[[], Hash]]:
-    """Return what makes each of the sums that can be made here."""
-    found: dict[str, Callable[[], Hash]] = {
-        "crc32": lambda: Crc(zlib.crc32),
-        "md5": lambda: hashlib.md5(usedforsecurity=False),
-        "sha1": lambda: hashlib.sha1(usedforsecurity=False),
-        "sha256": hashlib.sha256,
-    }
-    with suppress(ImportError):
-        from crc32c import crc32c  # slow to import, and seldom needed
-
-        found["crc32c"] = lambda: Crc(crc32c)
-    return found

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from aioobs.errors import NotFound, ObjectChanged
 from aioobs.s3.parts import cut, part_size_for
-from aioobs.transfer.content import Place, has_etag, has_same_bytes, opened
+from aioobs.store.source import opened
+from aioobs.transfer.content import Place, has_etag, has_same_bytes
 
 if TYPE_CHECKING:
     from aioobs.s3.client import Client

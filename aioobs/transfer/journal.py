@@ -22,7 +22,6 @@ import logging
 import os
 import subprocess
 import sys
-import zlib
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -41,11 +40,10 @@ if TYPE_CHECKING:
     from aioobs.transfer.job import Job, Versions
     from aioobs.url import ObjectURL
 
-__all__ = ["UNSUMMED", "Begun", "Journal", "checksum", "journal_at"]
+__all__ = ["UNSUMMED", "Begun", "Journal", "journal_at"]
 
 FORMAT = 1
 BEGINNING = b'{"journal": '
-CHUNK = 1 << 20
 UNSUMMED = "written"  # a part of a draft of which no sum was made
 
 log: logging.Logger = logging.getLogger("aioobs.transfer")
@@ -311,15 +309,6 @@ def mark(name: str, version: str) -> bytes:
     """Return what stands for a version of a file: of many files there is no room for the names."""
     text = f"{name}\0{version}".encode("utf-8", "surrogatepass")
     return blake2b(text, digest_size=16).digest()
-
-
-def checksum(descriptor: int, offset: int, size: int) -> str:
-    """Return the CRC-32 of a range of an open file, as far as there is one."""
-    found = 0
-    while size and (data := os.pread(descriptor, min(size, CHUNK), offset)):
-        found = zlib.crc32(data, found)
-        offset, size = offset + len(data), size - len(data)
-    return f"{found:08x}" if not size else ""
 
 
 def boot() -> str:

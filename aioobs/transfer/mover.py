@@ -11,13 +11,15 @@ from aioobs.errors import NotFound, ObjectChanged, ReadError
 from aioobs.s3.body import FilePart, FileSink
 from aioobs.s3.objects import STORED_MD5
 from aioobs.store.draft import Draft, FolderSync, make_folder
+from aioobs.store.source import opened
 from aioobs.threads import in_thread
 from aioobs.transfer.automatic import journal_for
-from aioobs.transfer.content import check_copy, check_draft, md5_of, opened
+from aioobs.transfer.checksums import crc32_of, md5_of
+from aioobs.transfer.content import check_copy, check_draft
 from aioobs.transfer.failures import told
 from aioobs.transfer.job import DEFAULT_SAFETY, Safety, Versions
 from aioobs.transfer.jobs import look
-from aioobs.transfer.journal import UNSUMMED, checksum
+from aioobs.transfer.journal import UNSUMMED
 from aioobs.transfer.multipart import (
     COPIED_PART,
     MultipartUpload,
@@ -182,7 +184,7 @@ class Mover:
                 if not found and journal is not None and draft.path:
                     crc = UNSUMMED
                     if journal.lasts:
-                        crc = await in_thread(checksum, draft.descriptor, part.offset, part.size)
+                        crc = await in_thread(crc32_of, draft.descriptor, part.offset, part.size)
                     journal.part(target, started.at, part.number, crc)
 
             await self.scheduler.share([partial(fetch, part) for part in started.parts])

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from aioobs.errors import ObjectChanged, SourceError
 from aioobs.s3.body import FilePart
 from aioobs.store.draft import Draft, make_folder
+from aioobs.store.source import opened
 from aioobs.store.upload import abort_upload
 from aioobs.threads import in_thread
 from aioobs.transfer.automatic import journal_for
-from aioobs.transfer.content import opened
+from aioobs.transfer.checksums import crc32_of
 from aioobs.transfer.job import Versions
 from aioobs.transfer.jobs import check_version
-from aioobs.transfer.journal import UNSUMMED, checksum
+from aioobs.transfer.journal import UNSUMMED
 from aioobs.transfer.multipart import COPIED_PART, copy_part, fetch_part
 from aioobs.transfer.resume import (
     Started,
@@ -334,7 +335,7 @@ async def fetch_piece(
         if not found:
             sums[part.number] = UNSUMMED
             if piece.sums is not None:
-                sums[part.number] = await in_thread(checksum, descriptor, part.offset, part.size)
+                sums[part.number] = await in_thread(crc32_of, descriptor, part.offset, part.size)
 
     try:
         await in_thread(open_draft)

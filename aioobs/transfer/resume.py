@@ -20,8 +20,9 @@ from aioobs.s3.objects import multipart_etag
 from aioobs.s3.parts import MOST_PARTS, SMALLEST_PART, Part, cut, part_size_for
 from aioobs.store.upload import abort_upload, begin_upload
 from aioobs.threads import in_thread
-from aioobs.transfer.content import can_tell, check_draft, feed
-from aioobs.transfer.journal import UNSUMMED, checksum
+from aioobs.transfer.checksums import crc32_of, update_from
+from aioobs.transfer.content import can_tell, check_draft
+from aioobs.transfer.journal import UNSUMMED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,7 +116,7 @@ async def confirmed(begun: Begun, descriptor: int, size: int) -> dict[int, str]:
         said = begun.parts.get(part.number)
         if said:
             found = hashlib.md5(usedforsecurity=False)
-            await feed(descriptor, part.offset, part.size, [found])
+            await update_from(descriptor, part.offset, part.size, [found])
             if found.hexdigest() == said:
                 confirmed[part.number] = said
     return confirmed
@@ -218,7 +219,7 @@ async def is_there(descriptor: int, offset: int, size: int, said: str | None) ->
     """Tell whether a part of a draft has the sum that it is said to have, if it has one."""
     if said == UNSUMMED:
         return True
-    return bool(said) and await in_thread(checksum, descriptor, offset, size) == said
+    return bool(said) and await in_thread(crc32_of, descriptor, offset, size) == said
 
 
 def is_refusal(error: BaseException) -> bool:
