@@ -10,7 +10,7 @@ import pytest
 from faulty import STALL, Answer, FaultyServer, Received, connect, refusal, stored
 
 from aioobs import Client, ObsError
-from aioobs.s3.connections import Allowance
+from aioobs.s3.memory_limit import MemoryLimit
 
 WORK = 0.01  # seconds that the store needs for a request
 
@@ -91,7 +91,7 @@ async def test_those_who_are_cancelled_together_with_who_has_the_place_are_cance
 
 
 async def test_who_is_cancelled_when_memory_is_released_is_cancelled() -> None:
-    memory = Allowance(10)
+    memory = MemoryLimit(10)
     await memory.acquire(10)
     waiting = asyncio.create_task(memory.acquire(5))
     await asyncio.sleep(0)

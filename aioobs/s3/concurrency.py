@@ -51,16 +51,16 @@ class ConcurrencyLimit:
         if self._taken < self._limit and not self._waiting:
             self._taken += 1
             return self._round
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
         try:
-            await turn
+            await waiter
         except BaseException:
-            if turn.done() and not turn.cancelled():
+            if waiter.done() and not waiter.cancelled():
                 self._leave()
             else:
                 with suppress(ValueError):  # who left a slot has taken it off already
-                    self._waiting.remove(turn)
+                    self._waiting.remove(waiter)
                 self._wake()
             raise
         return self._round
@@ -96,7 +96,7 @@ class ConcurrencyLimit:
 
     def _wake(self) -> None:
         while self._waiting and self._taken < self._limit:
-            turn = self._waiting.popleft()
-            if not turn.done():
+            waiter = self._waiting.popleft()
+            if not waiter.done():
                 self._taken += 1
-                turn.set_result(None)
+                waiter.set_result(None)

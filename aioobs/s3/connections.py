@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from aioobs.s3.concurrency import ConcurrencyLimit
+from aioobs.s3.memory_limit import MemoryLimit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from aioobs.s3.round_trip import RoundTrip
     from aioobs.s3.transport import Reply
 
-__all__ = ["Allowance", "Connections"]
+__all__ = ["Connections"]
 
 LEAN = frozenset(
     {
@@ -57,7 +56,7 @@ class Connections:
         lean = config.transport == "lean" and config.proxy is None
         self._lean = LeanTransport(self._session, config) if lean else None
         self.slots: ConcurrencyLimit = ConcurrencyLimit(config.connections)
-        self.memory: Allowance = Allowance(config.bytes_in_flight)
+        self.memory: MemoryLimit = MemoryLimit(config.bytes_in_flight)
         self._closing: asyncio.Task[None] | None = None
 
     def lean(self, request: Request) -> LeanTransport | None:
@@ -102,50 +101,3 @@ class Connections:
         # The collector that found the client has found this as well: then asyncio closes it, too.
         if not cast("AsyncGeneratorType[None, None]", self.guard).ag_running:
             await self.guard.aclose()
-
-
-class Allowance:
-    """The bytes that bodies may take in memory at the same time."""
-
-    def __init__(self, total: int) -> None:
-        self._total = self._free = total
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-
-    def has(self, size: int) -> bool:
-        """Tell whether *size* bytes, or all there are, can be had without waiting."""
-        return not self._waiting and min(size, self._total) <= self._free
-
-    async def acquire(self, size: int) -> int:
-        """Wait until *size* bytes are free and take them; return how many were taken.
-
-        More than the whole allowance waits for all of it.
-        """
-        size = min(size, self._total)
-        if not self.has(size):
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append((size, turn))
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self.release(size)
-                else:
-                    with suppress(ValueError):  # who released some has taken it off already
-                        self._waiting.remove((size, turn))
-                    self._wake()
-                raise
-        else:
-            self._free -= size
-        return size
-
-    def release(self, size: int) -> None:
-        """Give back what was acquired."""
-        self._free += size
-        self._wake()
-
-    def _wake(self) -> None:
-        while self._waiting and self._waiting[0][0] <= self._free:
-            size, turn = self._waiting.popleft()
-            if not turn.cancelled():
-                self._free -= size
-                turn.set_result(None)

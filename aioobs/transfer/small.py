@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from aioobs.s3.client import Client
-    from aioobs.s3.connections import Allowance
+    from aioobs.s3.memory_limit import MemoryLimit
     from aioobs.transfer.job import Job, Safety
     from aioobs.transfer.progress import Meter
     from aioobs.transfer.scheduler import Scheduler
@@ -64,7 +64,7 @@ class SmallFiles:
         self.otherwise = otherwise
         self.calls: BatchedCalls = BatchedCalls(scheduler.fail)
         self._client = client
-        self._memory: Allowance | None = None
+        self._memory: MemoryLimit | None = None
         self._held = 0
         self.new_folders: set[str] = set()
         """Some of those that were made for this."""
