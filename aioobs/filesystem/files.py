@@ -10,13 +10,13 @@ from fsspec.compression import compr
 from fsspec.spec import AbstractBufferedFile
 
 from aioobs.filesystem.ranges import read_range
+from aioobs.io.local_copy import open_local_copy
 from aioobs.io.reader import open_reader
-from aioobs.io.spool import open_spool
 from aioobs.io.stream import ByteStream
 from aioobs.io.writer import open_appender, open_writer
 from aioobs.sync._io import RemoteRandom, RemoteReader, RemoteText, RemoteWriter, writing
 from aioobs.sync._loop import finish, run
-from aioobs.sync._raw import BUFFER_SIZE, SpooledObject, StreamedObject
+from aioobs.sync._raw import BUFFER_SIZE, LocalCopyFile, StreamedObject
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -163,7 +163,7 @@ def open_blocking(
     raw: RawObject
     file: Writing | Updating
     if "+" in mode:
-        raw = SpooledObject(run(open_spool(fs.client, url, name)), url, raw_mode)
+        raw = LocalCopyFile(run(open_local_copy(fs.client, url, name)), url, raw_mode)
         file = Updating(raw).of(fs, path)
     elif name == "r":
         return Reading(ReadObject(run(open_raw(fs, url, name)), url, raw_mode), BUFFER_SIZE).of(

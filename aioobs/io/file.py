@@ -7,9 +7,9 @@ import io
 import os
 from typing import IO, TYPE_CHECKING, Any, Self
 
+from aioobs.io.local_copy import LocalCopy, open_local_copy
 from aioobs.io.raw import check_options, split_mode
 from aioobs.io.reader import open_reader
-from aioobs.io.spool import Spool, open_spool
 from aioobs.io.stream import ByteStream, TextStream
 from aioobs.io.writer import open_appender, open_writer
 from aioobs.session import current_client
@@ -87,7 +87,7 @@ class File:
         self._text = None if binary else (encoding or "utf-8", errors or "strict", newline)
         self._flush_interval = flush_interval
         self._stream: Any = None
-        self._object: Raw | Spool | None = None
+        self._object: Raw | LocalCopy | None = None
 
     async def __aenter__(self) -> Self:
         if not is_remote(self.name):
@@ -95,7 +95,7 @@ class File:
             return self
         letter = self._plain_mode[0]
         if self._updates:
-            opened: Raw | Spool = await open_spool(current_client(), self.name, letter)
+            opened: Raw | LocalCopy = await open_local_copy(current_client(), self.name, letter)
         else:
             opened = await open_raw(self.name, letter, flush_interval=self._flush_interval)
         try:
@@ -106,8 +106,8 @@ class File:
         self._object = opened
         return self
 
-    async def _stream_of(self, opened: Raw | Spool) -> Any:
-        if isinstance(opened, Spool):
+    async def _stream_of(self, opened: Raw | LocalCopy) -> Any:
+        if isinstance(opened, LocalCopy):
             return await self._open_locally(opened.descriptor, closefd=False)
         return TextStream(opened, *self._text) if self._text else ByteStream(opened)
 
@@ -230,7 +230,7 @@ class File:
         Below 5 MiB it is, and so is the whole of a file that is open with a ``+``.
         """
         await self._opened().flush()
-        if isinstance(self._object, Spool):
+        if isinstance(self._object, LocalCopy):
             await self._object.flush()
 
     async def aclose(self) -> None:

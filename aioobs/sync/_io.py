@@ -19,11 +19,11 @@ from collections import UserString
 from typing import TYPE_CHECKING, Any, AnyStr, Literal, Protocol, cast, overload
 
 from aioobs.io.file import open_raw
+from aioobs.io.local_copy import open_local_copy
 from aioobs.io.raw import check_options, split_mode
-from aioobs.io.spool import open_spool
 from aioobs.session import current_client
 from aioobs.sync._loop import run, run_here
-from aioobs.sync._raw import BUFFER_SIZE, RawObject, SpooledObject, StreamedObject
+from aioobs.sync._raw import BUFFER_SIZE, LocalCopyFile, RawObject, StreamedObject
 from aioobs.url import ObjectURL, Path, parse
 
 if TYPE_CHECKING:
@@ -324,7 +324,7 @@ def File(  # a function that looks like a class, as `open` does  # noqa: N802
 def open_object(url: str, mode: str, flush_interval: float) -> RawObject:
     """Return the raw file of the object that *url* names."""
     if "+" in mode:
-        return SpooledObject(run(open_spool(current_client(), url, mode[0])), url, mode)
+        return LocalCopyFile(run(open_local_copy(current_client(), url, mode[0])), url, mode)
     begin = run_here if mode[0] == "r" else run
     inner = begin(open_raw(url, mode[0], flush_interval=flush_interval))
     return StreamedObject(inner, url, mode)

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
+    from aioobs.io.local_copy import LocalCopy
     from aioobs.io.raw import Raw
-    from aioobs.io.spool import Spool
 
-__all__ = ["BUFFER_SIZE", "RawObject", "SpooledObject", "StreamedObject"]
+__all__ = ["BUFFER_SIZE", "LocalCopyFile", "RawObject", "StreamedObject"]
 
 BUFFER_SIZE = 1 << 20
 FIRST_READ = 1 << 16  # after opening and seeking; twice as much each time until BUFFER_SIZE
@@ -43,7 +43,7 @@ class RawObject(io.RawIOBase):
     mode: str
     poses_as_seekable = False
 
-    def _begin(self, inner: Raw | Spool, name: str) -> None:
+    def _begin(self, inner: Raw | LocalCopy, name: str) -> None:
         self.name = name
         self._object = inner
         self._process = os.getpid()
@@ -242,19 +242,19 @@ class StreamedObject(RawObject):
         return run(self._async.size()) if self.readable() else self._position
 
 
-class SpooledObject(RawObject, io.FileIO):
+class LocalCopyFile(RawObject, io.FileIO):
     """An object that is changed in place, in a local copy."""
 
-    def __init__(self, inner: Spool, name: str, mode: str) -> None:
+    def __init__(self, inner: LocalCopy, name: str, mode: str) -> None:
         io.FileIO.__init__(self, inner.descriptor, mode, closefd=False)
         self._begin(inner, name)
-        self._spool = inner
+        self._copy = inner
 
     def fileno(self) -> int:
         """Return the descriptor of the local copy."""
         descriptor = io.FileIO.fileno(self)
         if self._is_ours():
-            run(self._spool.share())
+            run(self._copy.share())
         return descriptor
 
     def write(self, data: ReadableBuffer, /) -> int:
@@ -267,4 +267,4 @@ class SpooledObject(RawObject, io.FileIO):
     def size(self) -> int:
         """Return the size of the object in bytes, with what was written so far."""
         self._check(True, "")
-        return os.fstat(self._spool.descriptor).st_size
+        return os.fstat(self._copy.descriptor).st_size

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from aioobs.store.upload import Guard
     from aioobs.url import ObjectURL
 
-__all__ = ["Spool", "open_spool"]
+__all__ = ["LocalCopy", "open_local_copy"]
 
 
-async def open_spool(client: Client, path: str, letter: str) -> Spool:
+async def open_local_copy(client: Client, path: str, letter: str) -> LocalCopy:
     """Return a copy of the object that *path* names, as the letter of a mode with ``+`` wants it.
 
     Raises:
@@ -42,16 +42,16 @@ async def open_spool(client: Client, path: str, letter: str) -> Spool:
             raise IsADirectory("is a folder", operation="getObject", url=path)
         if letter == "r":
             raise NotFound("there is no such object", operation="getObject", url=path)
-    spool = Spool(client, url, base, new=letter in "ax")
+    copy = LocalCopy(client, url, base, new=letter in "ax")
     try:
-        await spool.open(appending=letter == "a")
+        await copy.open(appending=letter == "a")
     except BaseException:
-        await spool.abort()
+        await copy.abort()
         raise
-    return spool
+    return copy
 
 
-class Spool:
+class LocalCopy:
     """A file without a name that holds an object, and is written back where it was changed.
 
     Whoever opened it reads and writes the descriptor.  Whether something was changed shows in the
