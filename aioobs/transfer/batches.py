@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from aioobs.errors import ConfigError
 from aioobs.s3.client import Client
+from aioobs.transfer.copier import Copier
 from aioobs.transfer.failures import told
 from aioobs.transfer.job import DEFAULT_SAFETY, Job, Safety, Versions
-from aioobs.transfer.mover import Mover
 from aioobs.transfer.pieces import Piece, move_piece
 from aioobs.transfer.progress import Meter
 from aioobs.transfer.scheduler import Scheduler
@@ -57,7 +57,7 @@ async def do_batch(
     """Do a batch with so many requests at a time; raises nothing but a cancellation."""
     results: list[Result] = [None] * len(items)
     scheduler, meter = Scheduler(client, threads), Meter(None)
-    mover = Mover(client, scheduler, meter, safety)
+    copier = Copier(client, scheduler, meter, safety)
 
     async def move(number: int, piece: Piece) -> None:
         try:
@@ -73,16 +73,16 @@ async def do_batch(
             if isinstance(item, Piece):
                 scheduler.add(partial(move, number, item))
             else:
-                await mover.add(item, partial(ended, number))
+                await copier.add(item, partial(ended, number))
 
     error: Exception | None = None
     try:
         await scheduler.run(feed())
-        await mover.settle()
+        await copier.settle()
     except Exception as failed:  # noqa: BLE001 - raised by the driver
         error = portable(failed)
     finally:
-        await mover.aclose()
+        await copier.aclose()
     # The driver has seen to the names: it is this worker that is wrong, also for what follows.
     return Outcome(results, error or next(filter(is_misfit, results), None))
 

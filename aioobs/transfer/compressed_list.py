@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Packed"]
+__all__ = ["CompressedList"]
 
 T = TypeVar("T")
 
 BATCH = 1000
 
 
-class Packed(Generic[T]):
+class CompressedList(Generic[T]):
     """Values in the order in which they were added, some 30 bytes for a file.
 
     Can be iterated over any number of times, also backwards, and pickled.

@@ -46,13 +46,13 @@ if TYPE_CHECKING:
     from aioobs.transfer.small import Ended
     from aioobs.url import ObjectURL
 
-__all__ = ["Mover"]
+__all__ = ["Copier"]
 
 COPY_CHUNK = 64 << 20  # what is copied locally before anybody looks up
 LOOKS = 3  # at an object that is replaced again and again
 
 
-class Mover:
+class Copier:
     """Copies files with the help of a scheduler, and counts what has moved."""
 
     def __init__(

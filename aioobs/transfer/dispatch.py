@@ -115,7 +115,7 @@ class Dispatch:
             elif not is_big(job, self._run.client, shared=self._shared):
                 yield job, None
             else:
-                file = big_file_of(job, self._run.mover)
+                file = big_file_of(job, self._run.copier)
                 self._big_files.add(file)
                 try:
                     pieces = await file.begin()
@@ -188,7 +188,7 @@ class Dispatch:
         run.meter.moved(-file.moved)
         await file.give_up()
         try:
-            return await run.mover.copy(await look(run.client, job))
+            return await run.copier.copy(await look(run.client, job))
         except OSError as error:
             return told(error, job)
 

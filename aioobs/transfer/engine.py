@@ -291,7 +291,7 @@ async def put(
 
     async def task() -> None:
         nonlocal etag
-        etag = await run.mover.upload_parts(target, size, partial(slice_of, body), guard, headers)
+        etag = await run.copier.upload_parts(target, size, partial(slice_of, body), guard, headers)
 
     async def feed() -> None:
         run.scheduler.add(task)

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from aioobs.s3.client import Client
     from aioobs.s3.parts import Part
+    from aioobs.transfer.copier import Copier
     from aioobs.transfer.job import Job, Safety
-    from aioobs.transfer.mover import Mover
     from aioobs.transfer.progress import Meter
     from aioobs.transfer.scheduler import Scheduler
 
@@ -80,23 +80,23 @@ def is_big(job: Job, client: Client, *, shared: bool) -> bool:
     return size > config.largest_copy and not job.source.is_same(job.target)
 
 
-def big_file_of(job: Job, mover: Mover) -> BigFile:
+def big_file_of(job: Job, copier: Copier) -> BigFile:
     """Return the big file of a job."""
-    return Download(mover, job) if isinstance(job.target, str) else Upload(mover, job)
+    return Download(copier, job) if isinstance(job.target, str) else Upload(copier, job)
 
 
 class BigFile(ABC):
     """A big file, of which others move the pieces."""
 
-    def __init__(self, mover: Mover, job: Job) -> None:
+    def __init__(self, copier: Copier, job: Job) -> None:
         self.job = job
         self.error: OSError | None = None
         self.under_way: int = 0  # pieces
         self.moved: int = 0  # bytes
         self.all_given = False
-        self._mover = mover
-        self._client = mover.client
-        self._journal = mover.journal
+        self._copier = copier
+        self._client = copier.client
+        self._journal = copier.journal
         self._noted = AsyncExitStack()
         self._started = Started("", [], {})
         self._etags: dict[int, str] = {}
@@ -175,7 +175,7 @@ class Upload(BigFile):
                     self._size,
                     config.part_size,
                     descriptor=file.descriptor,
-                    metadata=await self._mover.digest_of(job.source, self._size),
+                    metadata=await self._copier.digest_of(job.source, self._size),
                 )
             version = self._version
             count = max(PIECE // self._started.parts[0].size, 1)
@@ -209,7 +209,7 @@ class Upload(BigFile):
         self._is_open = False
         if isinstance(self.job.source, str):
             return Versions(self._version, etag)
-        return await self._mover.copied(self.job.source, self._version, target, etag)
+        return await self._copier.copied(self.job.source, self._version, target, etag)
 
     @property
     def begins_anew(self) -> bool:
@@ -232,8 +232,8 @@ class Download(BigFile):
         """Create the draft, or go on with one."""
         job, target, size = self.job, str(self.job.target), self.job.size or 0
         source, journal = as_object(job.source), self._journal
-        await in_thread(make_folder, os.path.dirname(target), self._mover.folders)
-        self._draft = Draft(target, self._mover.folders, mtime_nsec=job.mtime_nsec)
+        await in_thread(make_folder, os.path.dirname(target), self._copier.folders)
+        self._draft = Draft(target, self._copier.folders, mtime_nsec=job.mtime_nsec)
         self._started = started = await start_draft(
             self._client, journal, source, self._draft, job.etag, size
         )
@@ -250,7 +250,7 @@ class Download(BigFile):
         """Give the file its name."""
         assert self._draft is not None
         job, source = self.job, as_object(self.job.source)
-        return await self._mover.publish(
+        return await self._copier.publish(
             self._draft, source, job.etag, job.size or 0, self._started
         )
 

@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from aioobs.errors import NameConflict, TransferFailed
+from aioobs.transfer.copier import Copier
 from aioobs.transfer.job import DEFAULT_SAFETY, Safety
 from aioobs.transfer.jobs import looked
-from aioobs.transfer.mover import Mover
 from aioobs.transfer.progress import Meter, ReportFailed
 from aioobs.transfer.scheduler import Scheduler
 
@@ -77,7 +77,7 @@ class Run:
         self.journal = journal
         self.scheduler: Scheduler = Scheduler(client, workers)
         self.meter: Meter = Meter(progress)
-        self.mover: Mover = Mover(client, self.scheduler, self.meter, safety, journal)
+        self.copier: Copier = Copier(client, self.scheduler, self.meter, safety, journal)
         self.failures: list[OSError] = []
         self._unchecked = 0
         self._first_unchecked = ""
@@ -93,7 +93,7 @@ class Run:
 
     async def settle(self) -> None:
         """Have all of it on the disk if that is wanted, and say what could not be checked."""
-        await self.mover.settle()
+        await self.copier.settle()
         if self._unchecked:
             log.warning(
                 "%d files were copied but could not be checked, for the store knows no checksum "
@@ -117,14 +117,14 @@ class Run:
         try:
             await self.scheduler.run(self._feed(queue, others=others))
         finally:
-            await self.mover.aclose()
+            await self.copier.aclose()
 
     async def _feed(self, queue: JobQueue, *, others: bool) -> None:
         async for job in queue:
             size = job.size or 0
             self._held += 1
             self._held_bytes += size
-            await self.mover.add(job, partial(self._ended, size))
+            await self.copier.add(job, partial(self._ended, size))
             while others and self._held_bytes > AHEAD and self._held > 2 * self._workers:
                 self._room.clear()
                 await self._room.wait()

@@ -1,7 +1,7 @@
 """Files that are held in memory as a whole, thousands of them in a row.
 
 They are read and written many to a trip into a worker thread, and their requests follow one
-another on a few connections.  At the first sign of trouble a file is left to `Mover.copy`.
+another on a few connections.  At the first sign of trouble a file is left to `Copier.copy`.
 """
 
 from __future__ import annotations

@@ -14,13 +14,13 @@ from aioobs.store.local import LocalStore
 from aioobs.store.remote import RemoteStore
 from aioobs.tasks import Tasks
 from aioobs.threads import in_thread
+from aioobs.transfer.compressed_list import CompressedList
 from aioobs.transfer.deletions import place_of
 from aioobs.transfer.difference import difference, is_alike
 from aioobs.transfer.failures import concerns_all
 from aioobs.transfer.job import Job
 from aioobs.transfer.jobs import is_folder, job_of
 from aioobs.transfer.merge import ORDERS, OutOfOrder, Side, full_name, pairs
-from aioobs.transfer.packed import Packed
 from aioobs.transfer.targets import same_place, split_conflicts, split_twins
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ class SyncPlan:
 
     source: ObjectURL | str
     target: ObjectURL | str
-    jobs: Packed[Job]
+    jobs: CompressedList[Job]
     """What is to be copied: each has `source`, `target`, `size` in bytes and `reason`, which is
     "new", "size", "time" or "content", or the `error` that it cannot be copied."""
-    deletions: Packed[str]
+    deletions: CompressedList[str]
     """Names, below the target, of what is to be deleted; a slash ends that of a folder."""
     bytes: int
     """The sizes of the jobs, together."""
@@ -102,7 +102,7 @@ async def plan_tree(
             jobs = split_conflicts(jobs)
         if folds is not None and any(folds):
             jobs = split_twins(jobs, folds.fold)
-        changed, size, unchanged = Packed[Job](), 0, 0
+        changed, size, unchanged = CompressedList[Job](), 0, 0
         try:
             async for job in jobs:
                 if job.reason == SAME and job.error is None:
@@ -158,7 +158,7 @@ class View:
         *,
         delete: bool,
     ) -> None:
-        self.deletions: Packed[str] = Packed()
+        self.deletions: CompressedList[str] = CompressedList()
         self.extras: int = 0
         self.unchanged: int = 0
         self.blocked: set[str] = set()
