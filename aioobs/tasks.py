@@ -1,17 +1,18 @@
-"""A bounded number of coroutines at the same time."""
+"""A bounded number of coroutines at the same time, and task groups that raise plain errors."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from aioobs.threads import settled
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
     from types import TracebackType
 
-__all__ = ["Tasks"]
+__all__ = ["Tasks", "ungrouped"]
 
 
 class Tasks:
@@ -66,3 +67,15 @@ class Tasks:
                 await self.join()
         finally:
             await self.cancel()
+
+
+@contextmanager
+def ungrouped() -> Iterator[None]:
+    """Raise the first error of a task group itself, not in an exception group."""
+    try:
+        yield
+    except BaseExceptionGroup as errors:
+        error: BaseException = errors
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from error.__cause__

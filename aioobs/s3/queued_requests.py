@@ -23,17 +23,17 @@ __all__ = ["QueuedCopy", "QueuedGet", "QueuedPut"]
 LONGEST_ANSWER = 64 * 1024
 
 
-class Told(QueuedRequest):
-    """A request whose end is told."""
+class ReportedRequest(QueuedRequest):
+    """A request that reports what became of it."""
 
     __slots__ = ()
 
     @abstractmethod
     def failed(self, error: OSError) -> None:
-        """Take the error that it could not be done."""
+        """Called with the error, if it could not be done."""
 
 
-class QueuedGet(Told):
+class QueuedGet(ReportedRequest):
     """Reads an object of which size and ETag are known."""
 
     __slots__ = ("_etag", "_size")
@@ -46,14 +46,14 @@ class QueuedGet(Told):
         self._etag = etag
 
     def expects(self, head: Head) -> bool:
-        """Tell whether the answer has the object."""
+        """Tell whether the answer is this version of the object."""
         etag = unquote_etag(head.headers.get("etag", ""))
         known = etag or "last-modified" in head.headers
         return bool(known) and etag == self._etag and head.length == self._size
 
     def take(self, head: Head, body: list[memoryview]) -> bool:
-        """Take the object."""
-        self.came(body)
+        """Report the content."""
+        self.received(body)
         return True
 
     async def perform(self, exchange: Exchange, begun: Begun | None) -> None:
@@ -71,14 +71,14 @@ class QueuedGet(Told):
         except OSError as error:
             self.failed(error)
         else:
-            self.came([memoryview(sink.getvalue())])
+            self.received([memoryview(sink.getvalue())])
 
     @abstractmethod
-    def came(self, body: list[memoryview]) -> None:
-        """Take the content of the object."""
+    def received(self, body: list[memoryview]) -> None:
+        """Called with the content of the object."""
 
 
-class QueuedPut(Told):
+class QueuedPut(ReportedRequest):
     """Writes an object."""
 
     __slots__ = ()
@@ -92,7 +92,7 @@ class QueuedPut(Told):
         return bool(unquote_etag(head.headers.get("etag", ""))) and head.length == 0
 
     def take(self, head: Head, body: list[memoryview]) -> bool:
-        """Take that it is written."""
+        """Report that it is written."""
         self.done(unquote_etag(head.headers.get("etag", "")))
         return True
 
@@ -107,10 +107,10 @@ class QueuedPut(Told):
 
     @abstractmethod
     def done(self, etag: str) -> None:
-        """Take that it has been done."""
+        """Called with the ETag of the new object."""
 
 
-class QueuedCopy(Told):
+class QueuedCopy(ReportedRequest):
     """Has the store copy an object."""
 
     __slots__ = ("_if_match", "_source")
@@ -125,7 +125,7 @@ class QueuedCopy(Told):
         return (head.length or 0) <= LONGEST_ANSWER
 
     def take(self, head: Head, body: list[memoryview]) -> bool:
-        """Take that it is copied, which the body has to say."""
+        """Report that it is copied, if the body says so."""
         try:
             etag = etag_in(b"".join(body))
         except ObsError:
@@ -147,4 +147,4 @@ class QueuedCopy(Told):
 
     @abstractmethod
     def done(self, etag: str) -> None:
-        """Take that it has been done."""
+        """Called with the ETag of the new object."""

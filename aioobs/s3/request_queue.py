@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["QueueConnection", "QueuedRequest", "RequestQueue", "send_queued"]
 
-PLAIN = b"HTTP/1.1 200"
-LONGEST = 0.5  # seconds, after which credentials are asked for again and others get a turn
+GOOD_STATUS = b"HTTP/1.1 200"
+LONGEST_RUN = 0.5  # seconds, after which credentials are asked for again and others get a turn
 CHECKS = 4  # of what has been sent, in the time in which there has to be progress
 
 
@@ -47,15 +47,15 @@ class QueuedRequest(ABC):
 
     @abstractmethod
     def expects(self, head: Head) -> bool:
-        """Tell whether a good answer is the one that was hoped for."""
+        """Tell whether the head is that of the expected answer."""
 
     @abstractmethod
     def take(self, head: Head, body: list[memoryview]) -> bool:
-        """Take the whole answer; return whether it is what was hoped for."""
+        """Use the whole answer; return whether it was the expected one."""
 
     @abstractmethod
     async def perform(self, exchange: Exchange, begun: Begun | None) -> None:
-        """Do it with all that `Exchange.call` knows, from what has *begun* of it on."""
+        """Do it by `Exchange.call`, with retries, from what has *begun* of it on."""
 
 
 class RequestQueue(Protocol):
@@ -65,8 +65,8 @@ class RequestQueue(Protocol):
         """Return a request; `None`: there is none, or something else to do first."""
         ...
 
-    def rest(self, connection: QueueConnection) -> None:
-        """Remember a connection for which there was none, to have it `go_on` in a moment."""
+    def add_idle(self, connection: QueueConnection) -> None:
+        """Keep a connection for which there is none, to `resume` it when there is, or soon."""
         ...
 
 
@@ -79,7 +79,7 @@ async def send_queued(exchange: Exchange, queue: RequestQueue) -> None:
         begun: Begun | None = None
         lean = await exchange.lean(queued.request)
         if lean is not None:
-            stopped = await follow(exchange, lean, queued, queue)
+            stopped = await send_in_a_row(exchange, lean, queued, queue)
             if stopped is None:
                 continue
             queued, begun = stopped
@@ -90,7 +90,7 @@ async def send_queued(exchange: Exchange, queue: RequestQueue) -> None:
                 begun.close()
 
 
-async def follow(
+async def send_in_a_row(
     exchange: Exchange, lean: LeanTransport, queued: QueuedRequest, queue: RequestQueue
 ) -> Stopped | None:
     """Send requests until there is none, or one that cannot be done here: return that."""
@@ -107,13 +107,15 @@ async def follow(
 
 
 class QueueConnection:
-    """A connection on which one request follows the other."""
+    """One connection, on which the requests of a queue are sent one after the other."""
 
     __slots__ = (
         "_body",
         "_context",
         "_counters",
         "_head",
+        "_head_data",
+        "_is_idle",
         "_lean",
         "_loop",
         "_missing",
@@ -121,8 +123,6 @@ class QueueConnection:
         "_pooled",
         "_queue",
         "_queued",
-        "_raw",
-        "_resting",
         "_sign",
         "_stopped",
         "_stopwatch",
@@ -151,15 +151,15 @@ class QueueConnection:
         self._lean = lean
         self._pooled = pooled
         self._queue = queue
-        self._resting = False
+        self._is_idle = False
         self._sign = sign
         self._stopwatch = Stopwatch(exchange.config.idle_timeout)
-        self._raw = b""  # of the head, or what has come of it
+        self._head_data = b""  # of the head, or what has come of it
         self._body: list[memoryview] = []
         self._missing = -1  # bytes of the body; -1: the head has not come as a whole
         self._stopped: asyncio.Future[Stopped | None] = self._loop.create_future()
         self._unsent = 0  # bytes of a request when that was last checked
-        self._until = time.monotonic() + LONGEST
+        self._until = time.monotonic() + LONGEST_RUN
 
     async def run(self, queued: QueuedRequest) -> Stopped | None:
         """Send requests, *queued* first, until there is none, or one that cannot be done here."""
@@ -183,15 +183,15 @@ class QueueConnection:
         except ObsError:
             origin = ""  # whoever does it now finds that as well, and tells it
         if origin != self._pooled.origin:
-            self._leave((queued, None))
+            self._finish((queued, None))
             return
         head, body = head_of(request.method, target, headers), request.body
         assert not isinstance(body, FilePart)
         self._unsent = len(body)
         self._lean.pool.send_soon(self._pooled, *((head, body) if body else (head,)))
 
-    def _leave(self, stopped: Stopped | None) -> None:
-        """Give the connection back, for all that was asked on it has been answered."""
+    def _finish(self, stopped: Stopped | None) -> None:
+        """Give the connection back: no answer is outstanding on it."""
         if self._pooled.is_good():
             self._lean.pool.give_back(self._pooled)
         else:
@@ -199,37 +199,37 @@ class QueueConnection:
         self._stopped.set_result(stopped)
 
     def _next(self) -> None:
-        self._raw, self._body, self._missing = b"", [], -1
+        self._head_data, self._body, self._missing = b"", [], -1
         if time.monotonic() >= self._until:
-            self._leave(None)
+            self._finish(None)
         elif queued := self._queue.next():
-            self._go_on_with(queued)
+            self._send_if_safe(queued)
         else:
-            self._resting = True
-            self._queue.rest(self)
+            self._is_idle = True
+            self._queue.add_idle(self)
 
-    def go_on(self) -> bool:
-        """End a rest, with the next request if there is one; tell whether it was one still."""
+    def resume(self) -> bool:
+        """Send the next request, or finish if there is none; tell whether it was idle still."""
         if self._stopped.done():
             return False
-        self._resting = False
+        self._is_idle = False
         if queued := self._queue.next():
-            self._go_on_with(queued)
+            self._send_if_safe(queued)
         else:
-            self._leave(None)
+            self._finish(None)
         return True
 
-    def _go_on_with(self, queued: QueuedRequest) -> None:
+    def _send_if_safe(self, queued: QueuedRequest) -> None:
         if queued.request.method != "GET" and not self._pooled.is_good():
             # Of two answers to one write the second must not be taken for that to the next one.
-            self._leave((queued, None))
+            self._finish((queued, None))
         else:
             self._send(queued)
 
     def _check(self) -> None:
         """Give the request up if neither it nor its answer makes progress."""
         stopwatch, unsent = self._stopwatch, self._pooled.transport.get_write_buffer_size()
-        if self._resting:
+        if self._is_idle:
             stopwatch.restart()
         else:
             stopwatch.progress(self._unsent - unsent)
@@ -243,19 +243,19 @@ class QueueConnection:
             self._stopped.set_result((self._queued, stalled(stopwatch.seconds)))
 
     def _hand_over(self) -> RoundTrip:
-        """Have somebody else see what there is to be made of the answer."""
+        """Leave the answer, and what has come of it, to `Exchange.call`."""
         round_trip = self._lean.round_trip(self._pooled, self._queued.request.method)
-        round_trip.data_received(b"".join((self._raw, *self._body)))
+        round_trip.data_received(b"".join((self._head_data, *self._body)))
         self._stopped.set_result((self._queued, round_trip))
         return round_trip
 
-    # What the connection tells
+    # Callbacks of the connection
 
     def data_received(self, data: bytes) -> None:
-        """Take what arrives."""
+        """Receive bytes of an answer; see `asyncio.Protocol`."""
         if self._stopped.done():  # it was cancelled a moment ago
             return
-        if self._resting:  # nobody has asked for it
+        if self._is_idle:  # nobody has asked for it
             self.lost(None)
             return
         try:
@@ -266,14 +266,14 @@ class QueueConnection:
 
     def _receive(self, data: bytes) -> None:
         if self._missing < 0:
-            data = self._raw + data if self._raw else data
+            data = self._head_data + data if self._head_data else data
             end = data.find(b"\r\n\r\n") + 4
-            if end < 4 and len(data) < LONGEST_HEAD and data.startswith(PLAIN[: len(data)]):
-                self._raw = data
+            if end < 4 and len(data) < LONGEST_HEAD and data.startswith(GOOD_STATUS[: len(data)]):
+                self._head_data = data
                 return
-            self._raw = data[:end]
+            self._head_data = data[:end]
             rest = memoryview(data)[end:]
-            head = parse_head(self._raw)
+            head = parse_head(self._head_data)
             if head is None or not self._is_plain(head):
                 self._body = [rest]
                 self._hand_over()
@@ -306,17 +306,17 @@ class QueueConnection:
         return plain and self._queued.expects(head)
 
     def lost(self, exc: Exception | None) -> None:
-        """Take the end of the connection."""
+        """Learn that the connection has ended."""
         if self._stopped.done():
             return
-        if self._resting:
+        if self._is_idle:
             self._pooled.close()
             self._stopped.set_result(None)
         else:
             self._hand_over().lost(exc)
 
     def pause_writing(self) -> None:
-        """Nothing: what is sent is short, and waits in memory."""
+        """Do nothing: what is sent is short, and waits in memory."""
 
     def resume_writing(self) -> None:
-        """Nothing, for the same reason."""
+        """Do nothing, for the same reason."""

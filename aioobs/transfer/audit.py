@@ -159,7 +159,7 @@ class View:
             await self._add(task, first, second)
 
     async def _add(self, task: Task, first: Item | None, second: Item | None) -> None:
-        await self.scheduler.room()
+        await self.scheduler.wait_for_room()
         self.scheduler.add(partial(task, first, second))
 
     async def _find(self, first: Item | None, second: Item | None) -> None:

@@ -1,4 +1,4 @@
-"""Small pieces of local work, many to one trip into a worker thread, or done on the spot."""
+"""Short blocking calls, many to one trip into a worker thread, or made in the event loop."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchedCall", "BatchedCalls"]
 
-TRIP = 0.005  # seconds in the thread before those who wait are told
-SHORT = 0.0003  # seconds for a call; where they take longer a thread has something to do
-STRETCH = 0.001  # seconds of short ones before the event loop goes on
-LONG = 0.005  # seconds that none of them may take
+THREAD_SECONDS = 0.005  # in the thread, before the callbacks of what is done are called
+SHORT_CALL = 0.0003  # seconds for a call; where they take longer a thread has something to do
+LOOP_SECONDS = 0.001  # of short ones, before the event loop goes on
+LONG_CALL = 0.005  # seconds that none of them may take
 CAUTION = 1.0  # seconds in the thread after one that did
 
 T = TypeVar("T")
 
 
 class BatchedCall(Generic[T]):
-    """A blocking function, and who is told what came of it."""
+    """A blocking function, and the callback *then* that gets this with its result or error."""
 
     __slots__ = ("error", "function", "result", "then")
 
@@ -46,52 +46,52 @@ class BatchedCalls:
     was just sent; one that is not sends them all into the thread again.
 
     Args:
-        broken: Told of what is raised by those who are told.
+        on_error: Called with what a callback raises.
     """
 
-    def __init__(self, broken: Callable[[BaseException], None]) -> None:
-        self._broken = broken
-        self.before: Callable[[], None] = lambda: None
+    def __init__(self, on_error: Callable[[BaseException], None]) -> None:
+        self._on_error = on_error
+        self.before_loop: Callable[[], None] = lambda: None
         """Called before functions are in the event loop, to have the store busy meanwhile."""
         self._waiting: deque[BatchedCall[object]] = deque()
-        self._travelling: asyncio.Task[None] | None = None
+        self._running: asyncio.Task[None] | None = None
         self._are_short = False
         self._caution_until = 0.0
 
     def post(self, function: Callable[[], T], then: Callable[[BatchedCall[T]], None]) -> None:
         """Have *function* called, and *then* what is to follow in the event loop."""
         self._waiting.append(BatchedCall(function, then))  # type: ignore[arg-type]
-        if self._travelling is None or self._travelling.done():
-            self._travelling = asyncio.create_task(self._travel())
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._run())
 
     async def aclose(self) -> None:
         """Drop what waits, and wait for what is under way; nobody is told of it any more."""
         self._waiting.clear()
-        if self._travelling is not None:
-            self._travelling.cancel()
-            await settled(self._travelling)
+        if self._running is not None:
+            self._running.cancel()
+            await settled(self._running)
 
-    async def _travel(self) -> None:
+    async def _run(self) -> None:
         while self._waiting:
             if self._are_short:
-                self.before()
-                done, longest = carry_out(self._waiting, STRETCH)
-                if longest > LONG:
+                self.before_loop()
+                done, longest = call_some(self._waiting, LOOP_SECONDS)
+                if longest > LONG_CALL:
                     self._are_short, self._caution_until = False, time.monotonic() + CAUTION
                 await asyncio.sleep(0)
             else:
                 began = time.monotonic()
-                done, _ = await in_thread(carry_out, self._waiting, TRIP)
+                done, _ = await in_thread(call_some, self._waiting, THREAD_SECONDS)
                 now = time.monotonic()
-                self._are_short = now - began < SHORT * len(done) and now > self._caution_until
+                self._are_short = now - began < SHORT_CALL * len(done) and now > self._caution_until
             try:
                 for call in done:
                     call.then(call)
             except BaseException as error:  # noqa: BLE001 - it ends the whole
-                self._broken(error)
+                self._on_error(error)
 
 
-def carry_out(
+def call_some(
     waiting: deque[BatchedCall[object]], seconds: float
 ) -> tuple[list[BatchedCall[object]], float]:
     """Call functions for a while; return what was done, and the seconds of what took longest."""

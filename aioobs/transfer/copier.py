@@ -74,7 +74,7 @@ class Copier:
 
     async def add(self, job: Job, ended: Ended) -> None:
         """Have a file copied, once there is room in the queue; *ended* is told how that went."""
-        await self.scheduler.room()
+        await self.scheduler.wait_for_room()
         if self._small.take(job):
             await self._small.add(job, ended)
         else:

@@ -13,13 +13,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from aioobs.errors import WorkerLost
+from aioobs.tasks import ungrouped
 from aioobs.threads import in_thread, to_its_end
 from aioobs.transfer.batches import Outcome, run_batch, weight
 from aioobs.transfer.failures import told
 from aioobs.transfer.job import Job, Versions
 from aioobs.transfer.jobs import look, looked
 from aioobs.transfer.pieces import Piece, big_file_of, is_big
-from aioobs.transfer.scheduler import first_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -212,12 +212,10 @@ async def do_on(
     local = isinstance(executor, (ProcessPoolExecutor, ThreadPoolExecutor))
     dispatch = Dispatch(run, queue, slots=slots, shared=local)
     try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(slots):
-                group.create_task(dispatch.serve(runner))
-    except BaseExceptionGroup as errors:
-        error = first_of(errors)
-        raise error from error.__cause__
+        with ungrouped():
+            async with asyncio.TaskGroup() as group:
+                for _ in range(slots):
+                    group.create_task(dispatch.serve(runner))
     finally:
         await dispatch.close()
     if runner.is_usable:

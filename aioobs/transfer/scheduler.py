@@ -1,4 +1,4 @@
-"""The scheduler of a copy: workers that share one line of work."""
+"""The scheduler of a copy: workers that take their work from the same queues."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aioobs.calling_thread import on_loop
 from aioobs.s3.client import exchange_of
 from aioobs.s3.request_queue import send_queued
+from aioobs.tasks import ungrouped
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -22,7 +23,7 @@ __all__ = ["Scheduler"]
 
 AHEAD = 4  # files for each worker that are known and not done: more would only take memory
 FEWEST = 100
-REST = 0.01  # seconds for which a connection waits for the next request, about
+IDLE = 0.01  # seconds for which a connection is kept without a request, about
 
 
 class Scheduler:
@@ -41,47 +42,44 @@ class Scheduler:
         self._requests: deque[QueuedRequest] = deque()
         self._unfinished = 0
         self._all_known = False
-        self._idle: deque[asyncio.Future[None]] = deque()
-        self._resting: list[QueueConnection] = []
-        self._rest_ends: asyncio.TimerHandle | None = None
+        self._idle_workers: deque[asyncio.Future[None]] = deque()
+        self._idle_connections: list[QueueConnection] = []
+        self._idle_timer: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()
-        self._verdict: asyncio.Future[None] | None = None
+        self._outcome: asyncio.Future[None] | None = None
 
     async def run(self, feed: Awaitable[None]) -> None:
         """Do all that *feed* adds, and all that follows from that."""
         await on_loop()
-        self._verdict = asyncio.get_running_loop().create_future()
-        try:
+        self._outcome = asyncio.get_running_loop().create_future()
+        with ungrouped():
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._judged(self._verdict))
+                group.create_task(self._await(self._outcome))
                 for _ in range(self._workers):
                     group.create_task(self._work())
                 await feed
                 self._all_known = True
                 self._end_if_done()
-        except BaseExceptionGroup as errors:
-            error = first_of(errors)
-            raise error from error.__cause__
 
     def fail(self, error: BaseException) -> None:
         """End the run with *error*."""
-        if self._verdict is not None and not self._verdict.done():
-            self._verdict.set_exception(error)
+        if self._outcome is not None and not self._outcome.done():
+            self._outcome.set_exception(error)
 
-    async def room(self) -> None:
+    async def wait_for_room(self) -> None:
         """Wait until so little is unfinished that more can be added."""
         while self._unfinished >= self._most:
             self._room.clear()
             await self._room.wait()
 
     def add(self, task: Task) -> None:
-        """Have a file done."""
+        """Queue the task for a file."""
         self.begin()
         self._files.append(task)
         self._wake()
 
     def add_request(self, request: QueuedRequest) -> None:
-        """Have a short request done, which has been counted with `begin`."""
+        """Queue a short request, which has been counted with `begin`."""
         self._requests.append(request)
         self._wake()
 
@@ -117,24 +115,24 @@ class Scheduler:
         batch.check()
 
     def _wake(self) -> None:
-        while self._resting:
-            if self._resting.pop().go_on():
+        while self._idle_connections:
+            if self._idle_connections.pop().resume():
                 return
-        while self._idle:
-            waiter = self._idle.popleft()
+        while self._idle_workers:
+            waiter = self._idle_workers.popleft()
             if not waiter.done():
                 waiter.set_result(None)
                 return
 
     def _end_if_done(self) -> None:
         if self._all_known and not self._unfinished:
-            while self._resting or self._idle:
+            while self._idle_connections or self._idle_workers:
                 self._wake()
-            if self._verdict is not None and not self._verdict.done():
-                self._verdict.set_result(None)
+            if self._outcome is not None and not self._outcome.done():
+                self._outcome.set_result(None)
 
-    async def _judged(self, verdict: asyncio.Future[None]) -> None:
-        await verdict
+    async def _await(self, outcome: asyncio.Future[None]) -> None:
+        await outcome
 
     async def _work(self) -> None:
         while not (self._all_known and not self._unfinished):
@@ -146,10 +144,10 @@ class Scheduler:
                 await send_queued(self._exchange, self)
             else:
                 waiter = asyncio.get_running_loop().create_future()
-                self._idle.append(waiter)
+                self._idle_workers.append(waiter)
                 await waiter
 
-    # What is the queue of short requests
+    # The queue of short requests: see `RequestQueue`
 
     def next(self) -> QueuedRequest | None:
         """Return a short request, if there is nothing else to do first."""
@@ -157,16 +155,16 @@ class Scheduler:
             return None
         return self._requests.popleft()
 
-    def rest(self, connection: QueueConnection) -> None:
-        """Remember a connection for which there was none."""
-        self._resting.append(connection)
-        if self._rest_ends is None:
-            self._rest_ends = asyncio.get_running_loop().call_later(REST, self._end_rest)
+    def add_idle(self, connection: QueueConnection) -> None:
+        """Keep a connection for which there is none."""
+        self._idle_connections.append(connection)
+        if self._idle_timer is None:
+            self._idle_timer = asyncio.get_running_loop().call_later(IDLE, self._resume_idle)
 
-    def _end_rest(self) -> None:
-        self._rest_ends = None
-        while self._resting:
-            self._resting.pop().go_on()
+    def _resume_idle(self) -> None:
+        self._idle_timer = None
+        while self._idle_connections:
+            self._idle_connections.pop().resume()
 
 
 class Batch:
@@ -203,11 +201,3 @@ class Batch:
         """Raise the error of the first part that failed."""
         if self._error is not None:
             raise self._error
-
-
-def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first error that is not itself a group."""
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -94,7 +94,7 @@ class SmallFiles:
         if self._memory is None:
             connections = await exchange_of(self._client).connections.get()
             self._memory = connections.memory
-            self.calls.before = connections.send_now
+            self.calls.before_loop = connections.send_now
         if not (wait or self._memory.has(size)):
             return False
         held = await self._memory.acquire(size)
@@ -115,7 +115,7 @@ class SmallFiles:
             self._memory.release(held)
 
     async def aclose(self) -> None:
-        """Let go of everything, whether or not it is done."""
+        """Stop, whether or not everything is done."""
         try:
             await self.calls.aclose()
         finally:
@@ -134,7 +134,7 @@ class File:
         self.ended: Ended = ended
 
     def read(self, call: BatchedCall[tuple[bytes, str] | None]) -> None:
-        """Take what has been read of a local file."""
+        """Send what has been read of a local file."""
         target = self.job.target
         if call.error is not None:
             self.failed(call.error)
@@ -143,15 +143,15 @@ class File:
         else:
             self.files.scheduler.add_request(Upload(self, target, *call.result))
 
-    def came(self, body: list[memoryview]) -> None:
-        """Take the content of an object."""
+    def received(self, body: list[memoryview]) -> None:
+        """Write the content of an object to its local file."""
         job, new_folders = self.job, self.files.new_folders
         md5 = job.etag if self.files.checks else ""
         write = partial(write_small, str(job.target), body, job.mtime_nsec, new_folders, md5)
         self.files.calls.post(write, self.written)
 
     def written(self, call: BatchedCall[str | None]) -> None:
-        """Take that the local file is there."""
+        """Report the local file, or that it could not be written."""
         if call.error is not None:
             self.failed(call.error)
         elif call.result is None:
@@ -160,20 +160,20 @@ class File:
             self.done(call.result)
 
     def done(self, version: str) -> None:
-        """Tell that the file is copied, and what the copy is known by."""
+        """Report that the file is copied, and the *version* of the copy."""
         self.files.release(self.held)
         self.files.meter.moved(self.job.size or 0)
         self.ended(self.job, Versions(self.job.version, version))
         self.files.scheduler.end()
 
     def leave(self) -> None:
-        """Leave the file to others."""
+        """Leave the file to the general way of copying."""
         self.files.release(self.held)
         self.files.otherwise(self.job, self.ended)
         self.files.scheduler.end()
 
     def failed(self, error: Exception) -> None:
-        """Tell that the file cannot be copied."""
+        """Report that the file cannot be copied."""
         if not isinstance(error, OSError):
             raise error
         self.files.release(self.held)
@@ -190,12 +190,12 @@ class Download(QueuedGet):
         super().__init__(source.bucket, source.key, size, file.job.etag)
         self._file = file
 
-    def came(self, body: list[memoryview]) -> None:
-        """Have it written."""
-        self._file.came(body)
+    def received(self, body: list[memoryview]) -> None:
+        """Write it."""
+        self._file.received(body)
 
     def failed(self, error: OSError) -> None:
-        """Have it looked at again if it was replaced since it was listed."""
+        """Leave it to the general way if it was replaced since it was listed; else report it."""
         if isinstance(error, ObjectChanged):
             self._file.leave()
         else:
@@ -212,11 +212,11 @@ class Upload(QueuedPut):
         self._file = file
 
     def done(self, etag: str) -> None:
-        """Tell that it is there."""
+        """Report it."""
         self._file.done(etag)
 
     def failed(self, error: OSError) -> None:
-        """Tell that it is not."""
+        """Report it."""
         self._file.failed(error)
 
 
@@ -231,11 +231,11 @@ class Copy(QueuedCopy):
         self._file = file
 
     def done(self, etag: str) -> None:
-        """Tell that it is copied."""
+        """Report it."""
         self._file.done(etag)
 
     def failed(self, error: OSError) -> None:
-        """Have it looked at again if it was replaced since it was listed, or a folder lacks."""
+        """Do as `Download.failed`, also where a folder is missing; the general way makes it."""
         if isinstance(error, ObjectChanged | NotFound):
             self._file.leave()
         else:

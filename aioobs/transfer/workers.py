@@ -26,11 +26,10 @@ from typing import TYPE_CHECKING, Any
 from aioobs.errors import ConfigError
 from aioobs.loops import new_event_loop
 from aioobs.s3.client import Client
-from aioobs.tasks import Tasks
+from aioobs.tasks import Tasks, ungrouped
 from aioobs.threads import in_thread, settled, to_its_end
 from aioobs.transfer.batches import do_batch
 from aioobs.transfer.dispatch import BATCHES_AHEAD, Dispatch
-from aioobs.transfer.scheduler import first_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,15 +57,12 @@ async def take_with_processes(run: Run, queue: JobQueue, *, threads: int) -> Non
     if not can_start():
         await run.take(queue)
         return
-    try:
+    with ungrouped():
         async with asyncio.TaskGroup() as group:
             joining = group.create_task(processes.join())
             await run.take(queue, others=True)
             if not processes.are_there:
                 joining.cancel()
-    except BaseExceptionGroup as errors:
-        error = first_of(errors)
-        raise error from error.__cause__
 
 
 class WorkerProcesses:
