@@ -510,11 +510,11 @@ class SlowSink(FileSink):
         self.begun = threading.Event()
         self.go_on = threading.Event()
 
-    def take(self, view: memoryview) -> None:
+    def write_now(self, view: memoryview) -> None:
         """Take the next bytes once that is allowed."""
         self.begun.set()
         self.go_on.wait()
-        super().take(view)
+        super().write_now(view)
 
 
 class TestThread:

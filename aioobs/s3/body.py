@@ -125,23 +125,23 @@ def piece_of(body: Body, offset: int, size: int) -> bytes | memoryview:
 
 
 class Sink(Protocol):
-    """Takes the body of an answer."""
+    """What the body of an answer is written into."""
 
     received: int
     """The number of bytes that are safely there."""
 
     async def write(self, chunk: bytes) -> None:
-        """Take the next bytes."""
+        """Write the next bytes."""
 
 
 class DirectSink(ABC):
-    """A sink with memory that a worker thread fills, past the event loop."""
+    """A sink whose memory a worker thread fills, without the event loop."""
 
     received = 0
 
     @abstractmethod
     async def write(self, chunk: bytes) -> None:
-        """Take the next bytes."""
+        """Write the next bytes."""
 
     @abstractmethod
     def room(self, size: int) -> memoryview:
@@ -149,7 +149,7 @@ class DirectSink(ABC):
 
     @abstractmethod
     def took(self, count: int) -> None:
-        """Take the bytes that are at the beginning of that memory now."""
+        """Count, and use, the first *count* bytes of that memory, which have been filled."""
 
 
 class BufferSink(DirectSink):
@@ -159,7 +159,7 @@ class BufferSink(DirectSink):
         self._buffer = buffer
 
     async def write(self, chunk: bytes) -> None:
-        """Take the next bytes.
+        """Write the next bytes.
 
         Raises:
             ReadError: there is no room for them.
@@ -171,7 +171,7 @@ class BufferSink(DirectSink):
         self.received += len(chunk)
 
     def room(self, size: int) -> memoryview:
-        """Return the next of it."""
+        """Return the next bytes of the buffer."""
         return self._buffer[self.received : self.received + size]
 
     def took(self, count: int) -> None:
@@ -187,25 +187,25 @@ class Memory:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._filled = bytearray(size) if FRAGILE else Filled(bytes(size))
+        self._filled = bytearray(size) if FRAGILE else FreedWithViews(bytes(size))
 
     def view(self) -> memoryview:
         """Return all of it, to be filled."""
         filled = self._filled
-        return filled.getbuffer() if isinstance(filled, Filled) else memoryview(filled)
+        return filled.getbuffer() if isinstance(filled, FreedWithViews) else memoryview(filled)
 
     def value(self, size: int) -> bytes:
         """Return the first *size* bytes of it."""
-        if isinstance(self._filled, Filled) and size == self._size:
+        if isinstance(self._filled, FreedWithViews) and size == self._size:
             return self._filled.getvalue()
         return bytes(self.view()[:size])
 
 
-class Filled(io.BytesIO):
-    """Bytes that go when the last view of them does."""
+class FreedWithViews(io.BytesIO):
+    """Bytes that are freed with the last view of them."""
 
     def close(self) -> None:
-        """Let go of them, unless there is a view."""
+        """Free them, unless there is a view."""
         with suppress(BufferError):
             super().close()
 
@@ -218,7 +218,7 @@ class MemorySink(DirectSink):
         self._memory: Memory | None = None
 
     async def write(self, chunk: bytes) -> None:
-        """Take the next bytes."""
+        """Write the next bytes."""
         if self._memory is None:
             self._chunks.append(chunk)
         else:
@@ -256,8 +256,8 @@ class FileSink(DirectSink):
         self._buffer = memoryview(b"")
 
     async def write(self, chunk: bytes) -> None:
-        """Take the next bytes."""
-        await in_thread(self.take, memoryview(chunk))
+        """Write the next bytes."""
+        await in_thread(self.write_now, memoryview(chunk))
 
     def room(self, size: int) -> memoryview:
         """Return a buffer."""
@@ -267,10 +267,10 @@ class FileSink(DirectSink):
 
     def took(self, count: int) -> None:
         """Write what is in the buffer."""
-        self.take(self._buffer[:count])
+        self.write_now(self._buffer[:count])
 
-    def take(self, view: memoryview) -> None:
-        """Take the next bytes, in a thread that may wait for the disk."""
+    def write_now(self, view: memoryview) -> None:
+        """Write the next bytes, in a thread that may wait for the disk."""
         while view:
             count = os.pwrite(self._descriptor, view, self._offset + self.received)
             self.received += count

@@ -1,4 +1,4 @@
-"""Connections of aiohttp's that somebody else speaks on for a while."""
+"""Connections borrowed from aiohttp's pool, with a protocol of our own on them until given back."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ log: logging.Logger = logging.getLogger("aioobs.request")
 
 
 class ConnectionPool:
-    """Lends connections on which everything that has come is accounted for.
+    """Gives out connections of aiohttp's on which every byte that has come is accounted for.
 
-    One that comes back is lent again at once if need be, and goes back to aiohttp if not.
+    One that is given back is kept for the next request, and returned to aiohttp when none comes.
     """
 
     def __init__(self, session: Transport, config: Config) -> None:
         self._session = session
         self._timeout = aiohttp.ClientTimeout(total=None, connect=config.connect_timeout)
-        self._holds = config.keep_alive
+        self._keeps = config.keep_alive
         self._origins: dict[str, aiohttp.ClientRequest] = {}
         self._distrusted: set[str] = set()
         self._known: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
         self._idle: dict[str, list[PooledConnection]] = {}
-        self._look: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._unsent: list[PooledConnection] = []
         self._fits = True
 
     def distrust(self, origin: str) -> None:
-        """Lend no connections to *origin* any more."""
+        """Give out no connections to *origin* any more: its answers are beyond lean HTTP."""
         self._distrusted.add(origin)
 
     async def borrow(self, origin: str) -> PooledConnection | None:
-        """Return a connection on which nothing has arrived; `None`: the session is to do it."""
+        """Return a connection on which nothing has arrived; `None`: aiohttp's session has to do."""
         if pooled := self.take_idle(origin):
             return pooled
         if not self._fits or origin in self._distrusted:
@@ -80,7 +80,7 @@ class ConnectionPool:
         while True:
             pooled = PooledConnection(await self._connect(origin), origin)
             if pooled.handler in self._known:
-                if not (pooled.handler.should_close or pooled.has_news()):
+                if not (pooled.handler.should_close or pooled.has_unread()):
                     break
                 pooled.connection.close()
                 continue
@@ -125,20 +125,20 @@ class ConnectionPool:
             pooled.send()
 
     def give_back(self, pooled: PooledConnection) -> None:
-        """Take a connection on which all is said and done."""
+        """Keep a connection on which no answer is outstanding, or return it to aiohttp."""
         pooled.user = None
         if pooled.unsent:
             pooled.close()
             return
         pooled.transport.resume_reading()
-        if not self._holds or pooled.origin in self._distrusted:
+        if not self._keeps or pooled.origin in self._distrusted:
             pooled.release()
             return
         loop = asyncio.get_running_loop()
         pooled.idle_since = loop.time()
         self._idle.setdefault(pooled.origin, []).append(pooled)
-        if self._look is None:
-            self._look = loop.call_later(POOL_IDLE, self._release_idle)
+        if self._timer is None:
+            self._timer = loop.call_later(POOL_IDLE, self._release_idle)
 
     def _release_idle(self) -> None:
         loop = asyncio.get_running_loop()
@@ -149,20 +149,20 @@ class ConnectionPool:
                 if pooled.idle_since <= before:
                     pooled.release()
         left = any(self._idle.values())
-        self._look = loop.call_later(POOL_IDLE, self._release_idle) if left else None
+        self._timer = loop.call_later(POOL_IDLE, self._release_idle) if left else None
 
     def close(self) -> None:
-        """Give all that nobody uses back to aiohttp."""
-        if self._look is not None:
-            self._look.cancel()
-            self._look = None
+        """Return all idle connections to aiohttp."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for idle in self._idle.values():
             while idle:
                 idle.pop().release()
 
 
 class User(Protocol):
-    """Who speaks on a connection, as it is told by the event loop."""
+    """Who uses a connection; its methods are called by the event loop."""
 
     def data_received(self, data: bytes) -> None: ...
     def lost(self, exc: Exception | None) -> None: ...
@@ -171,7 +171,7 @@ class User(Protocol):
 
 
 class PooledConnection(asyncio.Protocol):
-    """A connection of aiohttp's that somebody else speaks on, one request after the other."""
+    """A connection of aiohttp's with this as its protocol, for one request after the other."""
 
     __slots__ = (
         "_poll",
@@ -186,7 +186,7 @@ class PooledConnection(asyncio.Protocol):
     )
 
     def __init__(self, connection: Connection, origin: str) -> None:
-        """Take a connection apart.
+        """Take the transport and the protocol out of aiohttp's connection.
 
         Raises:
             AttributeError, TypeError: its parts are not what they are in the aiohttp known here.
@@ -212,11 +212,11 @@ class PooledConnection(asyncio.Protocol):
         self.transport: asyncio.Transport = transport
 
     def is_good(self) -> bool:
-        """Tell whether everything on it is accounted for, and it is not known to have ended."""
-        return not (self._spoiled or self.transport.is_closing() or self.has_news())
+        """Tell whether it can be used: it is open, and no unexpected byte has come."""
+        return not (self._spoiled or self.transport.is_closing() or self.has_unread())
 
-    def has_news(self) -> bool:
-        """Tell whether something has come that the event loop has not seen: bytes, or the end."""
+    def has_unread(self) -> bool:
+        """Tell whether the socket has what the event loop has not read: bytes, or the end."""
         if self._poll is None:
             found = self.transport.get_extra_info("socket")
             if found is None:
@@ -226,7 +226,7 @@ class PooledConnection(asyncio.Protocol):
         return bool(self._poll.poll(0))
 
     def send(self) -> None:
-        """Send what is still to be sent, if there is anybody to send it to."""
+        """Send what is still to be sent, if the connection is open."""
         unsent, self.unsent = self.unsent, ()
         if unsent and not (self._spoiled or self.transport.is_closing()):
             self.transport.writelines(unsent)
@@ -241,7 +241,7 @@ class PooledConnection(asyncio.Protocol):
         return bool(poll.poll(0))
 
     def release(self) -> None:
-        """Give it back to aiohttp, with aiohttp's protocol in place."""
+        """Return it to aiohttp, with aiohttp's protocol in place."""
         if self._spoiled:
             self.close()
             return
@@ -255,10 +255,10 @@ class PooledConnection(asyncio.Protocol):
         self.transport.abort()
         self.connection.close()
 
-    # What the event loop calls
+    # Callbacks of the event loop: see `asyncio.Protocol`
 
     def data_received(self, data: bytes) -> None:
-        """Hand on what arrives; nobody has asked for what comes between two requests."""
+        """Pass on what arrives; what comes between two requests spoils the connection."""
         if self.user is not None and not self.unsent:
             self.user.data_received(data)
             return
@@ -267,23 +267,23 @@ class PooledConnection(asyncio.Protocol):
             self.user.lost(None)
 
     def eof_received(self) -> bool:
-        """Hand on the end of the connection."""
+        """Pass on the end of the connection."""
         if self.user is not None:
             self.user.lost(None)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Hand on the end of the connection."""
+        """Pass on the end of the connection."""
         if self.user is not None:
             self.user.lost(exc)
         self.handler.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Hand on that the other side is slow."""
+        """Pass on that the other side takes nothing now."""
         if self.user is not None:
             self.user.pause_writing()
 
     def resume_writing(self) -> None:
-        """Hand on that it is not any more."""
+        """Pass on that it takes something again."""
         if self.user is not None:
             self.user.resume_writing()

@@ -67,7 +67,7 @@ class Exchange:
         except BaseException as exc:
             call.end(exc)
             raise
-        if call.is_told:
+        if call.is_reported:
             call.end()
         return result
 

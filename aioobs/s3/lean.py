@@ -40,7 +40,7 @@ class LeanTransport:
         body: Body,
         progress: Progress,
     ) -> Reply:
-        """Do as `Transport.send` does."""
+        """Send one request: see `Transport.send`."""
         start = url.index("/", 8)
         origin, target = url[:start], url[start:]
         pooled = await self.pool.borrow(origin)
@@ -56,7 +56,7 @@ class LeanTransport:
         return await self.answer(round_trip, method, url, headers, body, progress)
 
     def round_trip(self, pooled: PooledConnection, method: str) -> RoundTrip:
-        """Return what a request with *method* and its answer are on a connection."""
+        """Return a new round trip, of a request with *method*, on a connection."""
         return RoundTrip(self.pool, pooled, method=method)
 
     async def answer(
@@ -86,9 +86,9 @@ class LeanTransport:
         raise ConnectionFailed(f"{origin} gave an answer of a kind that is not known here")
 
     def park(self, origin: str) -> None:
-        """Let threads have one connection more, if there is one that nobody uses.
+        """Move an idle connection, if there is one, to those that threads use directly.
 
-        TLS is spoken by the event loop alone.
+        Not one with TLS, which only the event loop speaks.
         """
         if origin.startswith("http:") and self.direct.has_room():
             pooled = self.pool.take_idle(origin)
@@ -99,13 +99,13 @@ class LeanTransport:
                     self.pool.give_back(pooled)
 
     def close(self) -> None:
-        """Give the connections that nobody uses back."""
+        """Return the idle connections to aiohttp."""
         self.direct.close()
         self.pool.close()
 
 
 class LeanReply:
-    """What a `Reply` is, on a `RoundTrip`."""
+    """The `Reply` of a `RoundTrip`."""
 
     def __init__(self, round_trip: RoundTrip) -> None:
         self._round_trip = round_trip
@@ -141,5 +141,5 @@ class LeanReply:
             self.received = sink.received - before
 
     def close(self) -> None:
-        """Give up the rest."""
+        """Give up what has not been read; the connection is closed then."""
         self._round_trip.close()

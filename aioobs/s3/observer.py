@@ -168,8 +168,8 @@ class Observer:
         self.on_call: list[Callable[[Call], None]] = []
         """Called with each call that has ended."""
 
-    def is_asked(self) -> bool:
-        """Tell whether anybody wants to know more than numbers."""
+    def has_listeners(self) -> bool:
+        """Tell whether anybody wants more than the counts."""
         return bool(self.on_attempt or self.on_call) or log.isEnabledFor(DEBUG)
 
     def stats(self) -> Stats:
@@ -178,17 +178,17 @@ class Observer:
         return total(self.counters.values(), alone)
 
     def attempted(self, attempt: Attempt) -> None:
-        """Tell of an attempt that has ended."""
+        """Report an attempt that has ended."""
         if log.isEnabledFor(DEBUG):
             log.debug("%s", attempt, extra=attempt.fields())
         call_all(self.on_attempt, attempt)
 
     def called(self, call: Call) -> None:
-        """Tell of a call that has ended."""
+        """Report a call that has ended."""
         call_all(self.on_call, call)
 
-    def at_once(self, request: Request, head: Head, seconds: float) -> None:
-        """Tell of a call that was one good attempt."""
+    def single_attempt(self, request: Request, head: Head, seconds: float) -> None:
+        """Report a call that was one good attempt."""
         attempt = attempt_of(request, 1, seconds, head, head.length or 0)
         self.attempted(attempt)
         self.called(Call(attempt.operation, attempt.url, attempt.began, seconds, (attempt,), None))
@@ -201,8 +201,8 @@ class CallInProgress:
     reply: Reply | None = None
     error: ObsError | None = None
     """Why the last attempt failed."""
-    is_told: bool = False
-    """Whether somebody wants to know its end."""
+    is_reported: bool = False
+    """Whether somebody wants to know of its attempts and its end."""
     _number: int = 1
     _began: float = 0.0
     _attempts: tuple[Attempt, ...] = ()
@@ -210,12 +210,12 @@ class CallInProgress:
     def __init__(self, observer: Observer, request: Request) -> None:
         self.request = request
         self._observer = observer
-        # As `Observer.is_asked` does, but this is done with each request.
+        # As `Observer.has_listeners` does, but this is done with each request.
         if observer.on_attempt or observer.on_call or log.isEnabledFor(DEBUG):
-            self.is_told, self._began = True, time.time()
+            self.is_reported, self._began = True, time.time()
 
     def answered(self) -> None:
-        """Take that the attempt went well."""
+        """Count and report the attempt, which went well."""
         stopwatch, reply, request = self.stopwatch, self.reply, self.request
         assert stopwatch is not None
         assert reply is not None
@@ -224,13 +224,13 @@ class CallInProgress:
         counter.add(seconds, size_of(request.body) if request.body else 0, received)
         if self._number > 1:
             counter.retries += 1
-        if self.is_told:
-            self._tell(attempt_of(request, self._number, seconds, reply, received))
+        if self.is_reported:
+            self._report(attempt_of(request, self._number, seconds, reply, received))
 
     def failed(self, error: BaseException, wait: float | None = None, lesson: str = "") -> None:
-        """Take that it did not, and whether another one is made after *wait* seconds.
+        """Count and report the attempt, which failed; another one is made after *wait* seconds.
 
-        That is done otherwise if the store has taught a *lesson*.
+        It is made in another way if the store has taught a *lesson*.  `None`: none is made.
         """
         if isinstance(error, ObsError):
             self.error = error
@@ -244,20 +244,20 @@ class CallInProgress:
         counter.add(seconds, attempt.sent, received)
         counter.failures += not isinstance(error, NotFound)
         counter.retries += self._number > 1
-        if self.is_told:
-            self._tell(attempt)
+        if self.is_reported:
+            self._report(attempt)
         if wait is not None:
             log_retry(attempt, lesson)
         self._number += 1
         self.stopwatch = self.reply = None
 
-    def _tell(self, attempt: Attempt) -> None:
+    def _report(self, attempt: Attempt) -> None:
         self._attempts += (attempt,)
         self._observer.attempted(attempt)
 
     def end(self, error: BaseException | None = None) -> None:
-        """Take that the call has ended."""
-        if self.is_told:
+        """Report the call, which has ended."""
+        if self.is_reported:
             request, began = self.request, self._began
             seconds = time.time() - began
             call = Call(request.operation, request.url, began, seconds, self._attempts, error)

@@ -147,7 +147,7 @@ class QueueConnection:
         self._observer = exchange.observer
         self._counters = exchange.observer.counters
         # What a connection tells comes in the context of whoever opened it.
-        self._context = copy_context() if exchange.observer.is_asked() else None
+        self._context = copy_context() if exchange.observer.has_listeners() else None
         self._lean = lean
         self._pooled = pooled
         self._queue = queue
@@ -299,7 +299,7 @@ class QueueConnection:
         sent, received = size_of(request.body), self._head.length or 0
         self._counters[request.operation].add(seconds, sent, received)
         if self._context is not None:
-            self._context.run(self._observer.at_once, request, self._head, seconds)
+            self._context.run(self._observer.single_attempt, request, self._head, seconds)
 
     def _is_plain(self, head: Head) -> bool:
         plain = head.status == 200 and head.length is not None and head.keep
