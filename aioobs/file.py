@@ -212,7 +212,8 @@ async def copy_parallel(
             are then paths of the workers.  `aioobs.run_copy` has further options.
         journal: A local file, or a folder of a store, that records what has been copied.  After an
             interruption, another call with the same journal skips the files that are there and
-            unchanged, and resumes big ones: their unfinished uploads and drafts are kept for that.
+            unchanged, and resumes big ones: for that, unfinished uploads stay, and the files
+            ``.aioobs-*.part`` that big downloads are written to.
         verify: How copies are checked.  ``"size"``: by their sizes.  ``"checksum"``: also by
             content: an upload carries its MD5 for the store to compare, and a download is compared
             with the checksum that the store has before it gets its name; a warning tells of files

@@ -50,7 +50,7 @@ def names_of(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-def drafts(folder: Path) -> list[Path]:
+def staged_files(folder: Path) -> list[Path]:
     """Return the temporary files of copies below a local folder."""
     return [path for path in folder.rglob("*") if path.name.startswith(".aioobs-")]
 

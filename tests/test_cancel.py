@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from anyio import to_thread
-from copies import drafts, uploads
+from copies import staged_files, uploads
 
 from aioobs import file
 from aioobs.config import Config
@@ -140,7 +140,7 @@ async def test_a_cancelled_copy_ends_soon_and_leaves_nothing(
             hits += 1
         else:
             whole = delay
-        assert drafts(Path(ends["local"])) == []
+        assert staged_files(Path(ends["local"])) == []
         assert await uploads(client, ends["remote"]) == []
         assert asyncio.all_tasks() == tasks
         assert descriptors() == opened
@@ -166,7 +166,7 @@ async def test_a_copy_can_be_cancelled_at_any_report(
             await asyncio.wait([waiting])
 
         await cancelled_at(sources[here], f"{ends[there]}/dst-{number}", reached, moment)
-        assert drafts(Path(ends["local"])) == []
+        assert staged_files(Path(ends["local"])) == []
         assert await uploads(client, ends["remote"]) == []
 
 
@@ -181,11 +181,11 @@ async def test_a_copy_can_be_cancelled_after_any_step_of_the_loop(
         for here, there in (("remote", "local"), ("local", "remote"), ("local", "local")):
             target = f"{ends[there]}/dst-{here}-{steps}"
             await cancelled_at(sources[here], target, partial(go_on, steps=steps))
-        assert drafts(Path(ends["local"])) == []
+        assert staged_files(Path(ends["local"])) == []
     assert await uploads(client, ends["remote"]) == []
 
 
-async def test_a_copy_of_many_local_files_leaves_no_drafts_when_it_is_cancelled(
+async def test_a_copy_of_many_local_files_leaves_no_staged_files_when_it_is_cancelled(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "src").mkdir()
@@ -199,7 +199,7 @@ async def test_a_copy_of_many_local_files_leaves_no_drafts_when_it_is_cancelled(
             str(tmp_path / f"dst-{attempt}"),
             lambda _, delay=delay: asyncio.sleep(delay),  # type: ignore[misc]
         )
-    assert drafts(tmp_path) == []
+    assert staged_files(tmp_path) == []
 
 
 async def test_who_waits_for_a_thread_and_is_cancelled_waits_for_its_end() -> None:
@@ -359,5 +359,5 @@ async def test_ctrl_c_ends_a_blocking_copy_soon_and_leaves_nothing(
     assert "interrupted" in out, errors
     assert status == -signal.SIGINT
     assert errors.rstrip().endswith("KeyboardInterrupt")
-    assert drafts(Path(ends["local"])) == []
+    assert staged_files(Path(ends["local"])) == []
     assert await uploads(client, ends["remote"]) == []

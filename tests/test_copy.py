@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from copies import MIB, digest, drafts, noise, uploads
+from copies import MIB, digest, noise, staged_files, uploads
 from faulty import Answer, FaultyServer, Received, answer
 
 import aioobs.file
@@ -39,7 +39,7 @@ async def test_a_copy_is_equal_and_the_source_stays(
 
     for url in (source, target):
         assert digest(await mox.read(url, binary=True)) == digest(noise(size))
-    assert drafts(tmp_path) == []
+    assert staged_files(tmp_path) == []
 
 
 @pytest.mark.parametrize("size", [16 * MIB - 1, 16 * MIB, 24 * MIB + 3])
@@ -52,7 +52,7 @@ async def test_a_large_file_is_copied_whole(
     await mox.copy(source, target)
 
     assert digest(await mox.read(target, binary=True)) == digest(data)
-    assert drafts(tmp_path) == []
+    assert staged_files(tmp_path) == []
     assert await uploads(client, bucket) == []
 
 
@@ -139,7 +139,7 @@ async def test_a_target_that_is_a_link_to_nowhere_is_filled(
     await mox.copy(f"{root}/file", str(tmp_path / "link"))
 
     assert (tmp_path / "link").read_text() == "new"
-    assert drafts(tmp_path) == []
+    assert staged_files(tmp_path) == []
 
 
 @pytest.mark.parametrize("size", [3, 2 * MIB, 17 * MIB])
@@ -188,7 +188,7 @@ async def test_a_disk_that_gets_full_leaves_nothing(
     assert run.stdout.startswith(f"{27} "), run.stdout
     assert "target" in run.stdout or f"{bucket}/file" in run.stdout
     assert target.read_text() == "old"
-    assert drafts(tmp_path) == []
+    assert staged_files(tmp_path) == []
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
 
 
@@ -200,7 +200,7 @@ async def test_a_missing_source_is_an_error_and_nothing_is_made(
         await mox.copy(f"{ends[0]}/missing", f"{ends[1]}/one/file")
 
     assert await mox.list_directory(ends[1]) == []
-    assert drafts(tmp_path) == []
+    assert staged_files(tmp_path) == []
 
 
 async def test_a_folder_is_refused_with_the_name_of_the_verb_that_copies_it(

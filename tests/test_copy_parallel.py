@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from copies import MIB, digest, drafts, failures_of, harvest, names_of, noise, plant, uploads
+from copies import MIB, digest, failures_of, harvest, names_of, noise, plant, staged_files, uploads
 from faulty import Answer, FaultyServer, Received, answer, use
 
 import aioobs.file
@@ -64,7 +64,7 @@ async def test_a_tree_is_copied_whole(mox: Any, ends: tuple[str, str], tmp_path:
     assert names == expected_names(FILES, FOLDERS)
     assert await harvest(mox, ends[1]) == FILES
     assert await mox.list_directory(ends[0], recursive=True) == names
-    assert drafts(tmp_path) == []
+    assert staged_files(tmp_path) == []
 
 
 async def test_slashes_at_the_end_make_no_difference(mox: Any, ends: tuple[str, str]) -> None:
@@ -190,7 +190,7 @@ async def test_a_big_file_among_small_ones(
 
     for name, data in files.items():
         assert digest(await mox.read(f"{ends[1]}/{name}", binary=True)) == digest(data)
-    assert drafts(tmp_path) == []
+    assert staged_files(tmp_path) == []
     for end in ends:
         if "://" in end:
             assert await uploads(client, end) == []
@@ -486,7 +486,7 @@ async def test_what_the_callback_raises_ends_the_copy_and_leaves_nothing(
     assert caught.value is error
     assert caught.value.__cause__ is reason
     assert len(calls) == 1
-    assert drafts(tmp_path) == []
+    assert staged_files(tmp_path) == []
     assert await uploads(client, bucket) == []
     assert await mox.exists(ends[0]) is True
 
@@ -552,4 +552,4 @@ async def test_twelve_thousand_files_there_and_back(
     assert names_of(target) == names_of(source)
     for name in names:
         assert (target / name).read_text() == str(int(name.rpartition("/")[2]))
-    assert drafts(target) == []
+    assert staged_files(target) == []

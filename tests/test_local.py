@@ -16,7 +16,8 @@ from faulty import FaultyServer, Received, answer, listing, stored, use
 
 import aioobs.file
 from aioobs.errors import NameConflict, TransferFailed
-from aioobs.store.draft import Draft, FolderSync, make_folder
+from aioobs.store.folders import FolderSync, make_folder
+from aioobs.store.staged_file import StagedFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,7 +108,7 @@ class TestLinksInTheTarget:
         assert (target / "link").is_symlink()
         assert (target / "folder").is_symlink()
 
-    async def test_no_draft_is_written_through_a_link(
+    async def test_no_staged_file_is_written_through_a_link(
         self, mox: Any, bucket: str, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await mox.write(f"{bucket}/file", b"evil")
@@ -228,7 +229,7 @@ def folding(monkeypatch: pytest.MonkeyPatch, root: Path, fold: Callable[[str], s
 
 
 class TestDurable:
-    """What is on the disk when a draft has been published."""
+    """What is on the disk when a staged file has been published."""
 
     def test_the_file_is_there_before_its_name_and_the_name_at_the_end(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -249,11 +250,11 @@ class TestDurable:
         folders = FolderSync()
         make_folder(str(tmp_path / "a" / "b"), folders)
         for name in ("one", "two"):
-            draft = Draft(str(tmp_path / "a" / "b" / name), folders)
-            draft.open()
-            os.write(draft.descriptor, b"content")
+            staged = StagedFile(str(tmp_path / "a" / "b" / name), folders)
+            staged.open()
+            os.write(staged.descriptor, b"content")
             seen.append("written")
-            draft.publish()
+            staged.publish()
         assert [name if ".part" not in name else "file" for name in seen] == (
             ["written", "file", "renamed"] * 2
         )

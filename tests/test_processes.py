@@ -405,7 +405,7 @@ async def test_a_cancelled_copy_leaves_no_upload(
     assert await uploads(client, obs_bucket) == []
 
 
-async def test_a_cancelled_download_leaves_no_draft(
+async def test_a_cancelled_download_leaves_no_staged_file(
     pool: Executor, obs_bucket: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pieces, "PIECE", 8 * MIB)

@@ -343,16 +343,16 @@ async def half(
     obs_bucket: str, source: Path, journal: Path, tmp_path: Path, watch: Watch,
     begin: Callable[..., Any],
 ) -> Path:  # fmt: skip
-    """Begin to fetch the big file, give it up, and return the draft of it."""
+    """Begin to fetch the big file, give it up, and return the staged file of it."""
     await aioobs.file.copy(source / "big", f"{obs_bucket}/big")
     (tmp_path / "dst").mkdir()
     await begin(f"{obs_bucket}/big", tmp_path / "dst" / "big", journal)
     watch.moved.clear()
-    (draft,) = (tmp_path / "dst").iterdir()
-    return draft
+    (staged,) = (tmp_path / "dst").iterdir()
+    return staged
 
 
-async def test_a_big_download_that_was_given_up_goes_on_in_its_draft(
+async def test_a_big_download_that_was_given_up_goes_on_in_its_staged_file(
     obs_bucket: str, source: Path, journal: Path, watch: Watch, half: Path
 ) -> None:
     target = half.with_name("big")
@@ -362,7 +362,7 @@ async def test_a_big_download_that_was_given_up_goes_on_in_its_draft(
     assert target.read_bytes() == (source / "big").read_bytes()
 
 
-async def test_bytes_of_a_draft_that_are_not_what_they_were_are_fetched_again(
+async def test_bytes_of_a_staged_file_that_are_not_what_they_were_are_fetched_again(
     obs_bucket: str, source: Path, journal: Path, watch: Watch, half: Path
 ) -> None:
     with half.open("r+b") as file:
@@ -375,7 +375,7 @@ async def test_bytes_of_a_draft_that_are_not_what_they_were_are_fetched_again(
     assert target.read_bytes() == (source / "big").read_bytes()
 
 
-async def test_a_draft_of_another_version_is_removed(
+async def test_a_staged_file_of_another_version_is_removed(
     obs_bucket: str, source: Path, journal: Path, watch: Watch, half: Path
 ) -> None:
     with (source / "big").open("r+b") as file:
@@ -390,7 +390,7 @@ async def test_a_draft_of_another_version_is_removed(
 
 
 @pytest.mark.parametrize("kind", ["other name", "other folder", "link", "too long", "gone"])
-async def test_nothing_but_a_draft_is_gone_on_with(
+async def test_nothing_but_a_staged_file_is_gone_on_with(
     obs_bucket: str, source: Path, journal: Path, half: Path, tmp_path: Path, kind: str
 ) -> None:
     target, precious = half.with_name("big"), tmp_path / "precious"
@@ -682,8 +682,8 @@ class Unasked(NamedTuple):
         return list(self.state.glob("aioobs/*"))
 
     @property
-    def drafts(self) -> list[Path]:
-        """The drafts that there are."""
+    def staged_files(self) -> list[Path]:
+        """The staged files that there are."""
         return list(Path(self.target).parent.glob(".aioobs-*"))
 
     @property
@@ -704,7 +704,7 @@ class Unasked(NamedTuple):
         """Find the right content, and nothing else."""
         await aioobs.file.copy(self.target, got)
         assert got.read_bytes() == self.at_source.read_bytes()
-        assert [*self.notes, *self.drafts, *await self.uploads()] == []
+        assert [*self.notes, *self.staged_files, *await self.uploads()] == []
 
 
 @pytest.fixture(params=["up", "down"])
@@ -779,13 +779,13 @@ async def test_nothing_is_used_that_is_not_what_it_should_be(
     elif change == "notes":
         unasked.notes[0].write_bytes(b"important\n")
     elif not unasked.is_up:
-        (draft,) = unasked.drafts
+        (staged,) = unasked.staged_files
         if change == "gone":
-            draft.unlink()
+            staged.unlink()
         elif change == "all of it":
-            os.truncate(draft, 1)
+            os.truncate(staged, 1)
         else:
-            damage(draft)
+            damage(staged)
     elif change == "what was moved":
         for part in [one async for one in client.list_parts(bucket, key, upload)]:
             await client.upload_part(bucket, key, upload, part.number, bytes(part.size))
@@ -801,14 +801,14 @@ async def test_nothing_is_used_that_is_not_what_it_should_be(
     assert watch.parts == PARTS + (PARTS - 2) * in_vain
     if change == "notes":  # nobody knows any more what was begun
         assert unasked.notes == []
-        await asyncio.to_thread(clear, unasked.drafts)
+        await asyncio.to_thread(clear, unasked.staged_files)
         if unasked.is_up:
             await client.abort_multipart_upload(bucket, key, upload)
     await unasked.check(tmp_path / "got")
 
 
 @pytest.mark.parametrize("unasked", ["down"], indirect=True)
-async def test_after_a_restart_of_the_machine_a_draft_is_not_believed_without_sums(
+async def test_after_a_restart_of_the_machine_a_staged_file_is_not_believed_without_sums(
     unasked: Unasked, watch: Watch, tmp_path: Path
 ) -> None:
     await unasked.kill()
@@ -851,7 +851,8 @@ async def test_two_that_copy_one_big_file_do_not_meet(
     async with unasked.begin():
         await unasked.again()
         assert watch.parts == PARTS
-        assert len([*unasked.notes, *unasked.drafts, *await unasked.uploads()]) == 2  # of the first
+        left = [*unasked.notes, *unasked.staged_files, *await unasked.uploads()]
+        assert len(left) == 2  # of the first
     watch.moved.clear()
     both = [unasked.again(), unasked.again()]
     await asyncio.gather(*both)
@@ -906,7 +907,7 @@ async def test_what_nobody_went_on_with_for_a_week_is_removed(
     other = unasked.target + "-2"
     await aioobs.file.copy(unasked.origin, other)
     assert unasked.notes == [foreign]
-    assert unasked.drafts == []
+    assert unasked.staged_files == []
     foreign.unlink()
     await aioobs.file.copy(other, tmp_path / "got")
     assert (tmp_path / "got").read_bytes() == unasked.at_source.read_bytes()

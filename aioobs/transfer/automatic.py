@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager, suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from aioobs.store.draft import Draft
+from aioobs.store.staged_file import StagedFile
 from aioobs.threads import in_thread, to_its_end
 from aioobs.transfer.journal import Journal, named
 from aioobs.transfer.journal_storage import LocalStorage
@@ -100,7 +100,7 @@ def own_folder() -> str:
 
 
 async def forget_old(folder: str) -> None:
-    """Remove what was left long ago, and the drafts that it tells of."""
+    """Remove what was left long ago, and the staged files that it tells of."""
 
     def old() -> list[str]:
         before = time.time() - FORGOTTEN
@@ -109,18 +109,18 @@ async def forget_old(folder: str) -> None:
             return [one.path for one in mine if one.stat().st_mtime < before]
 
     for path in await in_thread(old):
-        keeper, drafts = LocalStorage(path, lasts=False), Drafts()
+        keeper, staged_files = LocalStorage(path, lasts=False), StagedFiles()
         try:
-            await keeper.open(drafts.read)
-            await in_thread(drafts.discard)
+            await keeper.open(staged_files.read)
+            await in_thread(staged_files.discard)
         except OSError as error:
             log.info("%s stays: %s", path, error)
         finally:
             await to_its_end(keeper.aclose())
 
 
-class Drafts:
-    """The drafts that a file's own journal tells of."""
+class StagedFiles:
+    """The staged files that a file's own journal tells of."""
 
     def __init__(self) -> None:
         self._target = ""
@@ -139,4 +139,4 @@ class Drafts:
     def discard(self) -> None:
         """Remove those that are still there."""
         for path in self._paths:
-            discard(Draft(self._target), path)
+            discard(StagedFile(self._target), path)

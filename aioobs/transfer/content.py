@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from aioobs.s3.client import Client
     from aioobs.s3.objects import ObjectInfo
-    from aioobs.store.draft import Draft
+    from aioobs.store.staged_file import StagedFile
     from aioobs.transfer.checksums import Hash
     from aioobs.url import ObjectURL
 
@@ -34,7 +34,7 @@ __all__ = [
     "are_same",
     "can_tell",
     "check_copy",
-    "check_draft",
+    "check_staged",
     "has_etag",
     "has_same_bytes",
     "is_digest",
@@ -126,13 +126,15 @@ async def has_parts(
     return info.etag in await digests(descriptor, size, [PartsHash(first)])
 
 
-async def check_draft(client: Client, url: ObjectURL, etag: str, draft: Draft, size: int) -> bool:
-    """Check a draft of an object before it gets its name; tell whether that could be done.
+async def check_staged(
+    client: Client, url: ObjectURL, etag: str, staged: StagedFile, size: int
+) -> bool:
+    """Check a staged file of an object before it gets its name; tell whether that could be done.
 
     Raises:
         ReadError: it has another content.
     """
-    same = await agrees(client, url, etag, draft.descriptor, size) if draft.path else None
+    same = await agrees(client, url, etag, staged.descriptor, size) if staged.path else None
     if same is False:
         raise ReadError("what came does not have the checksum that the store has", url=str(url))
     return bool(same)

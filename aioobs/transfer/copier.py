@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from aioobs.errors import NotFound, ObjectChanged, ReadError
 from aioobs.s3.body import FilePart, FileSink
 from aioobs.s3.objects import STORED_MD5
-from aioobs.store.draft import Draft, FolderSync, make_folder
+from aioobs.store.folders import FolderSync, make_folder
 from aioobs.store.source import opened
+from aioobs.store.staged_file import StagedFile
 from aioobs.threads import in_thread
 from aioobs.transfer.automatic import journal_for
 from aioobs.transfer.checksums import crc32_of, md5_of
-from aioobs.transfer.content import check_copy, check_draft
+from aioobs.transfer.content import check_copy, check_staged
 from aioobs.transfer.failures import told
 from aioobs.transfer.job import DEFAULT_SAFETY, Safety, Versions
 from aioobs.transfer.jobs import look
@@ -26,7 +27,7 @@ from aioobs.transfer.multipart import (
     copy_part,
     fetch_part,
 )
-from aioobs.transfer.resume import is_kept, is_there, prove, start_draft
+from aioobs.transfer.resume import is_kept, is_there, prove, start_staged
 from aioobs.transfer.small import SmallFiles
 
 if TYPE_CHECKING:
@@ -143,61 +144,66 @@ class Copier:
             return await self._download_parts(source, target, job, journal)
 
     async def publish(
-        self, draft: Draft, source: ObjectURL, etag: str, size: int, started: Started | None = None
+        self,
+        staged: StagedFile,
+        source: ObjectURL,
+        etag: str,
+        size: int,
+        started: Started | None = None,
     ) -> Versions:
         """Give a file that was fetched its name, once it is checked if that is wanted or needed."""
         if started is not None and started.is_unproved:
-            await prove(self.client, source, etag, draft, size)
-            return Versions(etag, await in_thread(draft.publish))
+            await prove(self.client, source, etag, staged, size)
+            return Versions(etag, await in_thread(staged.publish))
         plain = self.safety.verify == "size"
-        checked = plain or await check_draft(self.client, source, etag, draft, size)
-        return Versions(etag, await in_thread(draft.publish), checked)
+        checked = plain or await check_staged(self.client, source, etag, staged, size)
+        return Versions(etag, await in_thread(staged.publish), checked)
 
     async def _download_whole(self, source: ObjectURL, target: str, job: Job) -> Versions:
         size, etag = job.size or 0, job.etag
-        async with drafted(target, self.folders, job.mtime_nsec) as draft:
-            sink = FileSink(draft.descriptor)
+        async with staged_file(target, self.folders, job.mtime_nsec) as staged:
+            sink = FileSink(staged.descriptor)
             await self.client.get_object_into(
                 source.bucket, source.key, sink, if_match=etag, size=size if etag else None
             )
             if etag and sink.received != size:
                 raise ReadError(f"{size} bytes were listed, {sink.received} came", url=str(source))
             self.meter.moved(sink.received)
-            return await self.publish(draft, source, etag, sink.received)
+            return await self.publish(staged, source, etag, sink.received)
 
     async def _download_parts(
         self, source: ObjectURL, target: str, job: Job, journal: Journal | None
     ) -> Versions:
         size, etag, counted = job.size or 0, job.etag, 0
-        draft = Draft(target, self.folders, mtime_nsec=job.mtime_nsec)
+        staged = StagedFile(target, self.folders, mtime_nsec=job.mtime_nsec)
         try:
-            started = await start_draft(self.client, journal, source, draft, etag, size)
+            started = await start_staged(self.client, journal, source, staged, etag, size)
 
             async def fetch(part: Part) -> None:
                 nonlocal counted
                 said = started.there.get(part.number)
-                found = await is_there(draft.descriptor, part.offset, part.size, said)
+                found = await is_there(staged.descriptor, part.offset, part.size, said)
                 if not found:
-                    await fetch_part(self.client, source, etag, draft.descriptor, part)
+                    await fetch_part(self.client, source, etag, staged.descriptor, part)
                 counted += part.size
                 self.meter.moved(part.size)
-                if not found and journal is not None and draft.path:
+                if not found and journal is not None and staged.path:
                     crc = UNSUMMED
                     if journal.lasts:
-                        crc = await in_thread(crc32_of, draft.descriptor, part.offset, part.size)
+                        crc = await in_thread(crc32_of, staged.descriptor, part.offset, part.size)
                     journal.part(target, started.at, part.number, crc)
 
             await self.scheduler.share([partial(fetch, part) for part in started.parts])
-            return await self.publish(draft, source, etag, size, started)
+            return await self.publish(staged, source, etag, size, started)
         except ObjectChanged:
             self.meter.moved(-counted)  # it all begins anew
             raise
         except BaseException as error:
             if is_kept(journal, error):
-                draft.leave()
+                staged.leave()
             raise
         finally:
-            draft.discard()
+            staged.discard()
 
     async def _upload(self, source: str, target: ObjectURL) -> Versions:
         async with opened(source) as file:
@@ -334,29 +340,31 @@ class Copier:
             return Versions()
         async with (
             opened(source) as file,
-            drafted(target, self.folders, mtime_nsec) as draft,
+            staged_file(target, self.folders, mtime_nsec) as staged,
         ):
             offset = 0
-            while count := await in_thread(copy_some, file.descriptor, draft.descriptor, offset):
+            while count := await in_thread(copy_some, file.descriptor, staged.descriptor, offset):
                 offset += count
                 self.meter.moved(count)
             file.check()
             if self.safety.verify != "size":
-                sums = [await md5_of(end.descriptor, file.size) for end in (file, draft)]
+                sums = [await md5_of(end.descriptor, file.size) for end in (file, staged)]
                 if sums[0] != sums[1]:
                     raise ReadError("the copy has another content", url=target)
-            return Versions(file.version, await in_thread(draft.publish))
+            return Versions(file.version, await in_thread(staged.publish))
 
 
 @asynccontextmanager
-async def drafted(target: str, folders: FolderSync | None, mtime_nsec: int) -> AsyncIterator[Draft]:
-    """Create a draft, which is discarded unless it gets published."""
-    draft = Draft(target, folders, mtime_nsec=mtime_nsec)
+async def staged_file(
+    target: str, folders: FolderSync | None, mtime_nsec: int
+) -> AsyncIterator[StagedFile]:
+    """Create a staged file, which is discarded unless it gets published."""
+    staged = StagedFile(target, folders, mtime_nsec=mtime_nsec)
     try:
-        await in_thread(draft.open)
-        yield draft
+        await in_thread(staged.open)
+        yield staged
     finally:
-        draft.discard()
+        staged.discard()
 
 
 def is_same_file(source: str, target: str) -> bool:

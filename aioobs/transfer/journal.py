@@ -4,14 +4,14 @@ A journal is lines of JSON that are only ever added, one for each thing that has
 
     {"journal": 1, "source": ..., "target": ..., "boot": ..., "durable": ..., "time": ...}
     {"done": name, "from": version, "is": version}
-    {"begun": name, "from": version, "at": upload or draft, "part_size": bytes}
-    {"part": name, "at": upload or draft, "number": 1, "is": ETag or CRC-32}
+    {"begun": name, "from": version, "at": upload or staged file, "part_size": bytes}
+    {"part": name, "at": upload or staged file, "number": 1, "is": ETag or CRC-32}
     {"failed": name, "why": ...}
 
 A line claims something and proves nothing.  What is done counts if source and target are both
 still of the versions that the line names; parts count if the store still has them, or if their
-bytes in the draft still have their sum.  So a journal that was torn, is old or tells lies costs
-time, and nothing else.
+bytes in the staged file still have their sum.  So a journal that was torn, is old or tells lies
+costs time, and nothing else.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = ["UNSUMMED", "Begun", "Journal", "journal_at"]
 
 FORMAT = 1
 BEGINNING = b'{"journal": '
-UNSUMMED = "written"  # a part of a draft of which no sum was made
+UNSUMMED = "written"  # a part of a staged file of which no sum was made
 
 log: logging.Logger = logging.getLogger("aioobs.transfer")
 
@@ -55,7 +55,7 @@ class Begun(NamedTuple):
     version: str
     """Of the source."""
     at: str
-    """The id of the upload, or the path of the draft."""
+    """The id of the upload, or the path of the staged file."""
     part_size: int
     parts: dict[int, str]
     """Of those that were moved, by number, the ETag or the sum, or `UNSUMMED`."""

@@ -1,7 +1,7 @@
 """Big files that several processes move together, each of them some of the parts.
 
-Whoever has the job begins and ends the file: the upload, or the draft on this machine.  Where a
-process that moves a piece dies, nothing is left but a piece to be moved again.
+Whoever has the job begins and ends the file: the upload, or the staged file on this machine.
+Where a process that moves a piece dies, nothing is left but a piece to be moved again.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aioobs.errors import ObjectChanged, SourceError
 from aioobs.s3.body import FilePart
-from aioobs.store.draft import Draft, make_folder
+from aioobs.store.folders import make_folder
 from aioobs.store.source import opened
+from aioobs.store.staged_file import StagedFile
 from aioobs.store.upload import abort_upload
 from aioobs.threads import in_thread
 from aioobs.transfer.automatic import journal_for
@@ -29,7 +30,7 @@ from aioobs.transfer.resume import (
     is_kept,
     is_refusal,
     is_there,
-    start_draft,
+    start_staged,
     start_upload,
 )
 from aioobs.url import ObjectURL
@@ -57,12 +58,12 @@ class Piece(NamedTuple):
     parts: tuple[Part, ...]
     upload_id: str = ""
     """The upload that they belong to."""
-    draft: str = ""
+    staged: str = ""
     """The local file that they are written to."""
     version: str = ""
     """What a local source was known by when the upload began."""
     sums: Mapping[int, str] | None = None
-    """Of parts that an earlier run has written to the draft; none are wanted without a journal."""
+    """Of parts that an earlier run has written; none are wanted without a journal."""
 
     @property
     def size(self) -> int:
@@ -224,34 +225,34 @@ class Upload(BigFile):
 
 
 class Download(BigFile):
-    """A local file, written as a draft by several processes of this machine."""
+    """A local file, written as a staged file by several processes of this machine."""
 
-    _draft: Draft | None = None
+    _staged: StagedFile | None = None
 
     async def _begin(self) -> list[Piece] | None:
-        """Create the draft, or go on with one."""
+        """Create the staged file, or go on with one."""
         job, target, size = self.job, str(self.job.target), self.job.size or 0
         source, journal = as_object(job.source), self._journal
         await in_thread(make_folder, os.path.dirname(target), self._copier.folders)
-        self._draft = Draft(target, self._copier.folders, mtime_nsec=job.mtime_nsec)
-        self._started = started = await start_draft(
-            self._client, journal, source, self._draft, job.etag, size
+        self._staged = StagedFile(target, self._copier.folders, mtime_nsec=job.mtime_nsec)
+        self._started = started = await start_staged(
+            self._client, journal, source, self._staged, job.etag, size
         )
-        if not self._draft.path:
+        if not self._staged.path:
             return None
-        path, sums, parts = self._draft.path, None, started.missing
+        path, sums, parts = self._staged.path, None, started.missing
         if journal is not None and journal.lasts:
             sums, parts = started.there, started.parts
         self.moved: int = size - sum(part.size for part in parts)
         share = pieces_of(parts, max(PIECE // started.parts[0].size, 1))
-        return [Piece(job, parts, draft=path, sums=sums) for parts in share]
+        return [Piece(job, parts, staged=path, sums=sums) for parts in share]
 
     async def finish(self) -> Versions:
         """Give the file its name."""
-        assert self._draft is not None
+        assert self._staged is not None
         job, source = self.job, as_object(self.job.source)
         return await self._copier.publish(
-            self._draft, source, job.etag, job.size or 0, self._started
+            self._staged, source, job.etag, job.size or 0, self._started
         )
 
     @property
@@ -260,9 +261,9 @@ class Download(BigFile):
         return isinstance(self.error, ObjectChanged)
 
     async def _give_up(self) -> None:
-        """Remove the draft."""
-        if self._draft is not None:
-            await in_thread(self._draft.leave if self.is_kept else self._draft.discard)
+        """Remove the staged file."""
+        if self._staged is not None:
+            await in_thread(self._staged.leave if self.is_kept else self._staged.discard)
 
 
 def pieces_of(parts: list[Part], count: int) -> Iterator[tuple[Part, ...]]:
@@ -282,7 +283,7 @@ async def move_piece(
 
     Return their ETags, or of those that came the sums.
     """
-    if piece.draft:
+    if piece.staged:
         return await fetch_piece(client, scheduler, meter, piece)
     source, target = piece.job.source, as_object(piece.job.target)
     etags: dict[int, str] = {}
@@ -317,14 +318,14 @@ async def move_piece(
 async def fetch_piece(
     client: Client, scheduler: Scheduler, meter: Meter, piece: Piece
 ) -> dict[int, str]:
-    """Write the parts of a piece to the draft; return their sums, as far as those are wanted."""
+    """Write the parts of a piece to the staged file; return their sums, if those are wanted."""
     source = as_object(piece.job.source)
     descriptor = -1
     sums: dict[int, str] = {}
 
-    def open_draft() -> None:  # which is to be closed even if nobody waits for it any more
+    def open_staged() -> None:  # which is to be closed even if nobody waits for it any more
         nonlocal descriptor
-        descriptor = os.open(piece.draft, os.O_RDWR)
+        descriptor = os.open(piece.staged, os.O_RDWR)
 
     async def one(part: Part) -> None:
         said = piece.sums.get(part.number) if piece.sums else None
@@ -338,7 +339,7 @@ async def fetch_piece(
                 sums[part.number] = await in_thread(crc32_of, descriptor, part.offset, part.size)
 
     try:
-        await in_thread(open_draft)
+        await in_thread(open_staged)
         await scheduler.share([partial(one, part) for part in piece.parts])
     finally:
         if descriptor >= 0:

@@ -21,14 +21,14 @@ from aioobs.s3.parts import MOST_PARTS, SMALLEST_PART, Part, cut, part_size_for
 from aioobs.store.upload import abort_upload, begin_upload
 from aioobs.threads import in_thread
 from aioobs.transfer.checksums import crc32_of, update_from
-from aioobs.transfer.content import can_tell, check_draft
+from aioobs.transfer.content import can_tell, check_staged
 from aioobs.transfer.journal import UNSUMMED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aioobs.s3.client import Client
-    from aioobs.store.draft import Draft
+    from aioobs.store.staged_file import StagedFile
     from aioobs.transfer.journal import Begun, Journal
     from aioobs.url import ObjectURL
 
@@ -39,7 +39,7 @@ __all__ = [
     "is_refusal",
     "is_there",
     "prove",
-    "start_draft",
+    "start_staged",
     "start_upload",
 ]
 
@@ -47,14 +47,14 @@ log: logging.Logger = logging.getLogger("aioobs.transfer")
 
 
 class Started(NamedTuple):
-    """An upload, or a draft, of which some parts may be there already."""
+    """An upload, or a staged file, of which some parts may be there already."""
 
     at: str
-    """The id of the upload, or the path of the draft."""
+    """The id of the upload, or the path of the staged file."""
     parts: list[Part]
     """All of them."""
     there: dict[int, str]
-    """By number, the ETags of those that the store has, or what a draft was said to have."""
+    """By number, the ETags of those that the store has, or what a staged file was said to have."""
     etag: str = ""
     """Of the object, if it is whole already."""
 
@@ -65,7 +65,7 @@ class Started(NamedTuple):
 
     @property
     def is_unproved(self) -> bool:
-        """Whether nobody can tell of the parts of a draft, but only of the whole, what they are."""
+        """Whether parts of a staged file have no sums, so that only the whole can be checked."""
         return UNSUMMED in self.there.values()
 
     @property
@@ -164,59 +164,61 @@ async def found_object(
     return Started(begun.at, parts, begun.parts, info.etag)
 
 
-async def start_draft(
+async def start_staged(
     client: Client,
     journal: Journal | None,
     source: ObjectURL,
-    draft: Draft,
+    staged: StagedFile,
     version: str,
     size: int,
 ) -> Started:
-    """Open the draft of this version of an object that the journal has, or a new one.
+    """Open the staged file of this version of an object that the journal has, or a new one.
 
     Whether its parts still have their sums nobody has looked yet.
     """
-    target = draft.target
+    target = staged.target
     begun = journal.begun(target, version) if journal is not None else None
     if begun is not None and begun.part_size >= SMALLEST_PART:
         found = Started(begun.at, cut(size, begun.part_size), dict(begun.parts))
         if found.is_unproved and not await can_tell(client, source, version):
-            await in_thread(discard, draft, begun.at)
-        elif await in_thread(draft.reopen, begun.at, size):
+            await in_thread(discard, staged, begun.at)
+        elif await in_thread(staged.reopen, begun.at, size):
             log.info("going on with %s", target)
             return found
     elif journal is not None and (stale := journal.outdated(target, version)):
-        await in_thread(discard, draft, stale)
-    await in_thread(draft.open)
+        await in_thread(discard, staged, stale)
+    await in_thread(staged.open)
     part_size = part_size_for(size, client.config.part_size)
-    if journal is not None and draft.path:
-        draft.claim()
-        at = await in_thread(os.path.abspath, draft.path)
+    if journal is not None and staged.path:
+        staged.claim()
+        at = await in_thread(os.path.abspath, staged.path)
         journal.begin(target, version, at, part_size)
         return Started(at, cut(size, part_size), {})
-    return Started(draft.path, cut(size, part_size), {})
+    return Started(staged.path, cut(size, part_size), {})
 
 
-async def prove(client: Client, source: ObjectURL, etag: str, draft: Draft, size: int) -> None:
-    """Check a draft with parts of which nothing is known but that they were written.
+async def prove(
+    client: Client, source: ObjectURL, etag: str, staged: StagedFile, size: int
+) -> None:
+    """Check a staged file with parts of which nothing is known but that they were written.
 
     Raises:
         ObjectChanged: it is not, or cannot be told to be, of this version.
     """
     with suppress(ReadError):
-        if await check_draft(client, source, etag, draft, size):
+        if await check_staged(client, source, etag, staged, size):
             return
-    raise ObjectChanged("what a killed process has left is of no use", url=str(draft.target))
+    raise ObjectChanged("what a killed process has left is of no use", url=str(staged.target))
 
 
-def discard(draft: Draft, path: str) -> None:
-    """Remove the draft of another version."""
-    if draft.reopen(path):
-        draft.discard()
+def discard(staged: StagedFile, path: str) -> None:
+    """Remove the staged file of another version."""
+    if staged.reopen(path):
+        staged.discard()
 
 
 async def is_there(descriptor: int, offset: int, size: int, said: str | None) -> bool:
-    """Tell whether a part of a draft has the sum that it is said to have, if it has one."""
+    """Tell whether a part of a staged file has the sum that it is said to have, if it has one."""
     if said == UNSUMMED:
         return True
     return bool(said) and await in_thread(crc32_of, descriptor, offset, size) == said

@@ -15,9 +15,10 @@ from aioobs.errors import NotFound, ObjectChanged
 from aioobs.s3.client import exchange_of
 from aioobs.s3.objects import MD5
 from aioobs.s3.queued_requests import QueuedCopy, QueuedGet, QueuedPut
-from aioobs.store.draft import Draft, make_folder
+from aioobs.store.folders import make_folder
 from aioobs.store.local import local_errors
 from aioobs.store.source import READING, check_regular
+from aioobs.store.staged_file import StagedFile
 from aioobs.transfer.batched_calls import BatchedCall, BatchedCalls
 from aioobs.transfer.failures import told
 from aioobs.transfer.job import Versions
@@ -279,19 +280,19 @@ def write_small(
     if md5 and md5_of(body).hex() != md5:
         return None
     folder = os.path.dirname(target)
-    draft = Draft(target, alone=folder in new_folders, mtime_nsec=mtime_nsec)
+    staged = StagedFile(target, alone=folder in new_folders, mtime_nsec=mtime_nsec)
     try:
         try:
-            draft.open()
+            staged.open()
         except (FileNotFoundError, NotADirectoryError):
             if make_folder(folder):
                 if len(new_folders) >= MOST_FOLDERS:
                     new_folders.clear()
                 new_folders.add(folder)
-            draft.open()
+            staged.open()
         for view in body:
             while view:
-                view = view[os.write(draft.descriptor, view) :]
-        return draft.publish()
+                view = view[os.write(staged.descriptor, view) :]
+        return staged.publish()
     finally:
-        draft.discard()
+        staged.discard()

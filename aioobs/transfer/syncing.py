@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aioobs.errors import TransferFailed
 from aioobs.report import SyncReport
-from aioobs.store.draft import make_folder
+from aioobs.store.folders import make_folder
 from aioobs.threads import in_thread
 from aioobs.transfer.deletions import delete_extras
 from aioobs.transfer.engine import perform

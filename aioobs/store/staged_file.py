@@ -1,4 +1,4 @@
-"""Local files that appear whole or not at all, and fsync of files and folders."""
+"""Local files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ import os
 import re
 import stat as modes
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from aioobs.store.entry import version_of
 
-__all__ = ["Draft", "FolderSync", "make_folder"]
+if TYPE_CHECKING:
+    from aioobs.store.folders import FolderSync
+
+__all__ = ["StagedFile"]
 
 NAME = re.compile(r"\.aioobs-[0-9a-f]{16}\.part")
-IN_THE_WAY = "a file stands where a folder is wanted"
 
 
-class Draft:
+class StagedFile:
     """A new local file that gets its name only when it is whole.
 
     It lies in the folder of its target under a name that cannot be guessed, and takes the
@@ -164,55 +167,3 @@ class Draft:
         if self.descriptor >= 0:
             descriptor, self.descriptor = self.descriptor, -1
             os.close(descriptor)
-
-
-def make_folder(path: str, folders: FolderSync | None = None) -> bool:
-    """Create a folder and those above it; return whether it was not there before.
-
-    Raises:
-        NotADirectoryError: there is a file in the place of one of them.
-    """
-    path = path or "."
-    if folders is not None:
-        new = path
-        while not os.path.lexists(new):
-            new = os.path.dirname(new) or "."
-            folders.add(new)
-    try:
-        os.makedirs(path)
-    except FileExistsError as error:
-        if not os.path.isdir(path):
-            raise NotADirectoryError(errno.ENOTDIR, IN_THE_WAY, path) from error
-        return False
-    except NotADirectoryError as error:
-        raise NotADirectoryError(errno.ENOTDIR, IN_THE_WAY, path) from error
-    return True
-
-
-class FolderSync:
-    """Folders in which something was named, and the names are still to reach the disk.
-
-    A copy of many files into one folder has it written once, at its end.
-    """
-
-    def __init__(self) -> None:
-        self._folders: set[str] = set()
-
-    def add(self, folder: str) -> None:
-        """Remember a folder."""
-        self._folders.add(folder or ".")
-
-    def finish(self) -> None:
-        """Have the names on the disk when this returns."""
-        while self._folders:
-            folder = self._folders.pop()
-            descriptor = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            except OSError as error:
-                # What some network file systems answer: their names last, or there is no way.
-                if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
-                    self.add(folder)
-                    raise
-            finally:
-                os.close(descriptor)
