@@ -18,7 +18,7 @@ from aioobs.threads import in_thread
 from aioobs.transfer.engine import CopyOptions, copy_jobs, move
 from aioobs.transfer.filter import Filter
 from aioobs.transfer.job import Job, Safety
-from aioobs.transfer.jobs import is_folder, listed, look
+from aioobs.transfer.jobs import is_folder, jobs_below, with_size
 from aioobs.transfer.removal import SourceRemoval
 from aioobs.transfer.targets import same_place
 from aioobs.url import ObjectURL, parse
@@ -232,7 +232,7 @@ class Copy:
                 if self.wanted.passes(last_name(source)):
                     yield Job(source, target, size=None)
                 continue
-            async for job in listed(client, source, target, None):
+            async for job in jobs_below(client, source, target, None):
                 if self.wanted.passes(name_below(job.source, source)):
                     if removal is not None:
                         await removal.remove_some()
@@ -251,7 +251,7 @@ class Copy:
             try:
                 if job.error is not None:
                     raise job.error
-                found = await look(current_client(), job) if job.size is None else job
+                found = await with_size(current_client(), job) if job.size is None else job
             except OSError as error:
                 if not self._excuses(error):
                     failures.append(error)

@@ -16,7 +16,7 @@ from aioobs.errors import (
     ResponseError,
 )
 from aioobs.s3.body import size_of
-from aioobs.s3.reading import is_stored, look
+from aioobs.s3.reading import find, is_stored
 from aioobs.s3.replies import acknowledged
 from aioobs.s3.request import Request
 from aioobs.s3.retry import Budget
@@ -68,7 +68,7 @@ async def append(exchange: Exchange, bucket: str, key: str, body: Body, position
 
 async def is_there(exchange: Exchange, bucket: str, key: str, body: Body, position: int) -> bool:
     """Tell whether *body* has been added at *position*."""
-    info = await look(exchange, bucket, key)
+    info = await find(exchange, bucket, key)
     if info is None or info.size < position + size_of(body):
         return False
     return await is_stored(exchange, bucket, key, body, start=position)

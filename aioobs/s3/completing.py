@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from aioobs.errors import NotFound, ObsError, ProtocolError, ResponseError
 from aioobs.s3 import xml
 from aioobs.s3.objects import multipart_etag
-from aioobs.s3.reading import head, look
+from aioobs.s3.reading import find, head
 from aioobs.s3.replies import acknowledged
 from aioobs.s3.request import Request
 from aioobs.s3.retry import Budget
@@ -77,7 +77,7 @@ class Completion:
             # Of an upload that is gone Ceph says that it is being completed, for ever.
             if not (is_failure(error) and await self._seems_gone()):
                 raise
-            found = await look(self._exchange, bucket, key)
+            found = await find(self._exchange, bucket, key)
             if found is None:
                 raise gone(self._request, error) from error
             self._check(found, strict=True)

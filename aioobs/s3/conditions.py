@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aioobs.errors import AlreadyExists, ConfigError, NotFound, ObjectChanged, ObsError
-from aioobs.s3.reading import look
+from aioobs.s3.reading import find
 from aioobs.s3.xml import unquote_etag
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Conditions:
         the store's refusal may mean that it was carried out before.
         """
         kind = (request.method, condition.header)
-        info = await look(self._exchange, request.bucket, request.key)
+        info = await find(self._exchange, request.bucket, request.key)
         if not condition.holds(info):
             raise condition.broken(request, info)
         if kind in self._unknown:
@@ -144,7 +144,7 @@ class Conditions:
         if not (is_refused(refusal) or is_unknown(refusal, condition.header)):
             raise refusal
         budget.made -= 1  # this answer is not one of those that were lost
-        info = await look(self._exchange, request.bucket, request.key)
+        info = await find(self._exchange, request.bucket, request.key)
         if budget.made and info and await is_ours(info):
             return info.etag
         if not condition.holds(info) or is_conflict(refusal):

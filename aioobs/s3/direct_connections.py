@@ -56,7 +56,7 @@ class BufferedReply:
         self.received = len(data)
         return data
 
-    async def pour(self, sink: Sink) -> None:
+    async def read_into(self, sink: Sink) -> None:
         """Write the body into *sink*."""
         for chunk in self._body:
             await sink.write(chunk)

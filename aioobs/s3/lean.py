@@ -129,7 +129,7 @@ class LeanReply:
                 break
         return b"".join(parts)
 
-    async def pour(self, sink: Sink) -> None:
+    async def read_into(self, sink: Sink) -> None:
         """Write the body into *sink*."""
         before = sink.received
         try:

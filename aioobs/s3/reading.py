@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aioobs.s3.exchange import Begun, Exchange
     from aioobs.s3.transport import Reply
 
-__all__ = ["head", "is_made_of", "is_stored", "look", "read_into"]
+__all__ = ["find", "head", "is_made_of", "is_stored", "read_into"]
 
 PROGRESS = 64 * 1024  # bytes that an attempt must have brought for those before it to be forgotten
 
@@ -47,7 +47,7 @@ async def head(
     return await exchange.call(request, receive)
 
 
-async def look(exchange: Exchange, bucket: str, key: str) -> ObjectInfo | None:
+async def find(exchange: Exchange, bucket: str, key: str) -> ObjectInfo | None:
     """Return what the store says of an object; `None`: there is none."""
     try:
         return await head(exchange, bucket, key)
@@ -124,7 +124,7 @@ class Reading:
         before = self.received
         size, length = self._wanted.check(reply, before)
         try:
-            await reply.pour(self._sink)
+            await reply.read_into(self._sink)
             if length is not None and self.received - before != length:
                 raise ReadError(f"{length} bytes were announced, {self.received - before} came")
         except BaseException:

@@ -227,7 +227,7 @@ class Reply(Protocol):
             ReadError: it breaks off.
         """
 
-    async def pour(self, sink: Sink) -> None:
+    async def read_into(self, sink: Sink) -> None:
         """Write the whole body into *sink* as it arrives.
 
         Raises:
@@ -277,7 +277,7 @@ class SessionReply:
                     break
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    async def pour(self, sink: Sink) -> None:
+    async def read_into(self, sink: Sink) -> None:
         """Write the body into *sink*."""
         async for chunk in self.chunks():
             await sink.write(chunk)

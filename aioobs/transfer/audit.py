@@ -16,7 +16,7 @@ from aioobs.threads import in_thread
 from aioobs.transfer.content import Place, agrees, are_same, has_same_bytes, is_digest
 from aioobs.transfer.failures import concerns_all
 from aioobs.transfer.job import Job
-from aioobs.transfer.jobs import is_folder, look, unencodable
+from aioobs.transfer.jobs import is_folder, unencodable, with_size
 from aioobs.transfer.merge import Side, pairs
 from aioobs.transfer.scheduler import Scheduler
 from aioobs.transfer.targets import place_below
@@ -125,7 +125,7 @@ class View:
     async def files(self) -> None:
         """Have two files by themselves compared."""
         source, target = self._roots
-        await look(self._client, Job(source, target))  # or else there is nothing
+        await with_size(self._client, Job(source, target))  # or else there is nothing
         first, second = await self._look_at(source), await self._look_at(target)
         if first or second:
             self.scheduler.add(partial(self._compare, first, second))

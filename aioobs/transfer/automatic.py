@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from aioobs.store.staged_file import StagedFile
 from aioobs.threads import in_thread, to_its_end
-from aioobs.transfer.journal import Journal, named
+from aioobs.transfer.journal import Journal, canonical_name
 from aioobs.transfer.journal_storage import LocalStorage
 from aioobs.transfer.resume import discard
 
@@ -63,7 +63,7 @@ async def journal_for(
 
 async def begun(client: Client, source: ObjectURL | str, target: ObjectURL | str) -> Journal | None:
     """Open a file's own journal, if that can be done."""
-    names = (client.config.origin, named(source), named(target))
+    names = (client.config.origin, canonical_name(source), canonical_name(target))
     try:
         folder = await in_thread(own_folder)
         await forget_old(folder)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 from aioobs.errors import ConfigError
 from aioobs.s3.client import Client
 from aioobs.transfer.copier import Copier
-from aioobs.transfer.failures import told
+from aioobs.transfer.failures import failure_of
 from aioobs.transfer.job import DEFAULT_SAFETY, Job, Safety, Versions
 from aioobs.transfer.pieces import Piece, move_piece
 from aioobs.transfer.progress import Meter
@@ -63,7 +63,7 @@ async def do_batch(
         try:
             results[number] = await move_piece(client, scheduler, meter, piece, safety)
         except OSError as error:
-            results[number] = told(error, piece.job)
+            results[number] = failure_of(error, piece.job)
 
     def ended(number: int, _: Job, outcome: Versions | OSError) -> None:
         results[number] = outcome

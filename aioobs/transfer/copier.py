@@ -17,9 +17,9 @@ from aioobs.threads import in_thread
 from aioobs.transfer.automatic import journal_for
 from aioobs.transfer.checksums import crc32_of, md5_of
 from aioobs.transfer.content import check_copy, check_staged
-from aioobs.transfer.failures import told
+from aioobs.transfer.failures import failure_of
 from aioobs.transfer.job import DEFAULT_SAFETY, Safety, Versions
-from aioobs.transfer.jobs import look
+from aioobs.transfer.jobs import with_size
 from aioobs.transfer.journal import UNSUMMED
 from aioobs.transfer.multipart import (
     COPIED_PART,
@@ -98,13 +98,13 @@ class Copier:
             if job.error is not None:
                 raise job.error
             if job.size is None:
-                job = await look(self.client, job)
+                job = await with_size(self.client, job)
                 self.meter.grew(job.size or 0)
                 if self._small.take(job) and await self._small.add(job, ended, wait=False):
                     return
             versions = await self.copy(job)
         except OSError as error:
-            ended(job, told(error, job))
+            ended(job, failure_of(error, job))
         else:
             ended(job, versions)
 
@@ -133,7 +133,7 @@ class Copier:
             try:
                 return await copy(job)
             except ObjectChanged as error:  # since it was listed, or while it was being read
-                size, changed, job = job.size or 0, error, await look(self.client, job)
+                size, changed, job = job.size or 0, error, await with_size(self.client, job)
                 self.meter.grew((job.size or 0) - size)
         raise changed
 
@@ -304,7 +304,7 @@ class Copier:
             if not target.parent.folder:
                 raise
             # Stores on top of a file system may lack the folder, not the object.
-            await look(self.client, job)
+            await with_size(self.client, job)
             await self.client.put_object(target.bucket, target.parent.folder, b"")
             etag = await copy()
         self.meter.moved(job.size or 0)

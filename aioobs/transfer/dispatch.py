@@ -16,9 +16,9 @@ from aioobs.errors import WorkerLost
 from aioobs.tasks import ungrouped
 from aioobs.threads import in_thread, to_its_end
 from aioobs.transfer.batches import Outcome, run_batch, weight
-from aioobs.transfer.failures import told
+from aioobs.transfer.failures import failure_of
 from aioobs.transfer.job import Job, Versions
-from aioobs.transfer.jobs import look, looked
+from aioobs.transfer.jobs import with_size, with_sizes
 from aioobs.transfer.pieces import Piece, big_file_of, is_big
 
 if TYPE_CHECKING:
@@ -109,9 +109,9 @@ class Dispatch:
 
     async def _prepared(self, queue: JobQueue) -> AsyncGenerator[Entry, None]:
         """Yield what can be handed out: files of known size, big ones in pieces."""
-        async for job in looked(self._run.client, queue, self._run.meter.grew):
+        async for job in with_sizes(self._run.client, queue, self._run.meter.grew):
             if job.error is not None:
-                self._run.ended(job, told(job.error, job))
+                self._run.ended(job, failure_of(job.error, job))
             elif not is_big(job, self._run.client, shared=self._shared):
                 yield job, None
             else:
@@ -120,7 +120,7 @@ class Dispatch:
                 try:
                     pieces = await file.begin()
                 except OSError as error:
-                    file.error, pieces = told(error, job), []
+                    file.error, pieces = failure_of(error, job), []
                 self._run.meter.moved(file.moved)
                 if pieces is None:
                     self._big_files.discard(file)
@@ -182,15 +182,15 @@ class Dispatch:
             if file.error is None:
                 return await file.finish()
         except OSError as error:
-            file.error = told(error, job)
+            file.error = failure_of(error, job)
         if not file.begins_anew:
             return file.error
         run.meter.moved(-file.moved)
         await file.give_up()
         try:
-            return await run.copier.copy(await look(run.client, job))
+            return await run.copier.copy(await with_size(run.client, job))
         except OSError as error:
-            return told(error, job)
+            return failure_of(error, job)
 
 
 def lost_with(item: Item, lost: WorkerLost) -> WorkerLost:

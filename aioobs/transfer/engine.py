@@ -13,7 +13,7 @@ from aioobs.store.local import LocalStore, local_errors
 from aioobs.store.remote import RemoteStore, file_url
 from aioobs.threads import in_thread
 from aioobs.transfer.job import Job, Safety
-from aioobs.transfer.jobs import is_folder, listed, look
+from aioobs.transfer.jobs import is_folder, jobs_below, with_size
 from aioobs.transfer.journal import journal_at
 from aioobs.transfer.removal import SourceRemoval
 from aioobs.transfer.run import JobQueue, Run
@@ -89,7 +89,7 @@ async def copy_file(
     """
     if not isinstance(target, str):
         file_url(str(target))
-    job = await look(client, Job(source, target))
+    job = await with_size(client, Job(source, target))
 
     async def jobs() -> AsyncIterator[Job]:
         yield job
@@ -133,11 +133,11 @@ async def planned(
     if not folder:
         if not isinstance(target, str):
             file_url(str(target))
-        yield await look(client, Job(source, target))
+        yield await with_size(client, Job(source, target))
         return
     if same_place(source, target):
         raise ConfigError(f"a folder cannot be copied into itself: {source} to {target}")
-    async for job in listed(client, source, target, file_list):
+    async for job in jobs_below(client, source, target, file_list):
         yield job
 
 
@@ -219,7 +219,7 @@ async def move(client: Client, source: ObjectURL | str, target: ObjectURL | str)
     if folder:
         removal = SourceRemoval(client, [source])
         run = Run(client, PARTS_AT_ONCE, None, removal.add)
-        await run.do(listed(client, source, target, None))
+        await run.do(jobs_below(client, source, target, None))
         run.raise_failures(source)
         await remove_source(removal, source)
     else:

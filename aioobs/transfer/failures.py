@@ -9,7 +9,7 @@ from aioobs.errors import ConfigError, ConnectionFailed, ObsError
 if TYPE_CHECKING:
     from aioobs.transfer.job import Job
 
-__all__ = ["concerns_all", "naming", "told"]
+__all__ = ["concerns_all", "failure_of", "with_names"]
 
 
 def concerns_all(error: OSError) -> bool:
@@ -30,7 +30,7 @@ def concerns_all(error: OSError) -> bool:
     )
 
 
-def naming(error: OSError, job: Job) -> OSError:
+def with_names(error: OSError, job: Job) -> OSError:
     """Return the error with the names of the file that was not copied."""
     source, target = str(job.source), str(job.target)
     error.add_note(f"while copying {source} to {target}")
@@ -44,8 +44,8 @@ def naming(error: OSError, job: Job) -> OSError:
     return error
 
 
-def told(error: OSError, job: Job) -> OSError:
+def failure_of(error: OSError, job: Job) -> OSError:
     """Return the error with the names of its file; raise it if it ends the whole copy."""
     if concerns_all(error):
         raise error
-    return naming(error, job)
+    return with_names(error, job)

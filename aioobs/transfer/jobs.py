@@ -27,11 +27,11 @@ __all__ = [
     "check_version",
     "is_folder",
     "job_of",
-    "listed",
-    "look",
-    "looked",
+    "jobs_below",
     "take",
     "unencodable",
+    "with_size",
+    "with_sizes",
 ]
 
 TREE_BATCH = 500
@@ -47,7 +47,7 @@ async def is_folder(client: Client, source: ObjectURL | str) -> bool:
     return await RemoteStore(client).is_directory(str(source))
 
 
-async def look(client: Client, job: Job) -> Job:
+async def with_size(client: Client, job: Job) -> Job:
     """Return the job with the size of its source.
 
     Raises:
@@ -86,14 +86,14 @@ async def check_version(client: Client, source: ObjectURL, etag: str) -> None:
         raise ObjectChanged("the source was replaced while it was being copied", url=str(source))
 
 
-async def looked(
+async def with_sizes(
     client: Client, jobs: AsyncIterator[Job], grew: Callable[[int], None] = lambda _: None
 ) -> AsyncIterator[Job]:
     """Yield the jobs, all with the size of their source or an error; *grew* is told those sizes."""
 
     async def one(job: Job) -> Job:
         try:
-            found = await look(client, job)
+            found = await with_size(client, job)
         except OSError as error:
             return job._replace(error=error)
         grew(found.size or 0)
@@ -113,7 +113,7 @@ async def looked(
         yield found
 
 
-async def listed(
+async def jobs_below(
     client: Client,
     source: ObjectURL | str,
     target: ObjectURL | str,
@@ -121,7 +121,7 @@ async def listed(
 ) -> AsyncIterator[Job]:
     """Yield a job for each file and empty folder of the source, and for an empty source itself."""
     if file_list is not None:
-        jobs = named(source, target, file_list)
+        jobs = jobs_named(source, target, file_list)
     elif isinstance(source, str):
         jobs = local_tree(source, target)
     else:
@@ -139,7 +139,7 @@ async def listed(
         yield Job(source, target, is_directory=True)
 
 
-async def named(
+async def jobs_named(
     source: ObjectURL | str, target: ObjectURL | str, names: Sequence[str]
 ) -> AsyncIterator[Job]:
     """Yield a job for each of *names*, which are looked at when their turn comes."""

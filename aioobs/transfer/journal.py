@@ -104,8 +104,8 @@ class Journal:
         self._target = target
         self._header = {
             "journal": FORMAT,
-            "source": named(source),
-            "target": named(target),
+            "source": canonical_name(source),
+            "target": canonical_name(target),
             "boot": boot(),
             "durable": durable,
         }
@@ -298,7 +298,7 @@ class Journal:
             pass
 
 
-def named(place: ObjectURL | str) -> str:
+def canonical_name(place: ObjectURL | str) -> str:
     """Return the same for all ways to name a place."""
     if isinstance(place, str):
         return os.path.abspath(place)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aioobs.errors import NameConflict, TransferFailed
 from aioobs.transfer.copier import Copier
 from aioobs.transfer.job import DEFAULT_SAFETY, Safety
-from aioobs.transfer.jobs import looked
+from aioobs.transfer.jobs import with_sizes
 from aioobs.transfer.progress import Meter, ReportFailed
 from aioobs.transfer.scheduler import Scheduler
 
@@ -36,7 +36,7 @@ class JobQueue:
     """The jobs of a copy that are still to be done, of which several take at the same time."""
 
     def __init__(self, jobs: AsyncIterator[Job], run: Run) -> None:
-        self._jobs = jobs if run.journal is None else looked(run.client, jobs)
+        self._jobs = jobs if run.journal is None else with_sizes(run.client, jobs)
         self._run = run
         self._one_at_a_time = asyncio.Lock()
 

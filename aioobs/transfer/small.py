@@ -20,7 +20,7 @@ from aioobs.store.local import local_errors
 from aioobs.store.source import READING, check_regular
 from aioobs.store.staged_file import StagedFile
 from aioobs.transfer.batched_calls import BatchedCall, BatchedCalls
-from aioobs.transfer.failures import told
+from aioobs.transfer.failures import failure_of
 from aioobs.transfer.job import Versions
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class File:
         if not isinstance(error, OSError):
             raise error
         self.files.release(self.held)
-        self.ended(self.job, told(error, self.job))
+        self.ended(self.job, failure_of(error, self.job))
         self.files.scheduler.end()
 
 

@@ -53,7 +53,7 @@ def walk_tree(root: str) -> Iterator[Found]:
                 empty = True
                 for entry in scan:
                     empty = False
-                    found = look(entry, folder)
+                    found = classified(entry, folder)
                     if isinstance(found, Folder):
                         pending.append(found)
                     elif found is not None:
@@ -91,7 +91,7 @@ def entries_of(root: str, folder: Folder, order: Order) -> Iterator[Found | Fold
     if folder.below and not entries:
         yield Found(folder.below.rstrip("/"), 0, is_directory=True, is_linked=folder.is_linked)
     for entry in entries:
-        if (found := look(entry, folder)) is not None:
+        if (found := classified(entry, folder)) is not None:
             yield found
 
 
@@ -117,7 +117,7 @@ class Folder(NamedTuple):
     is_linked: bool = False
 
 
-def look(entry: os.DirEntry[str], folder: Folder) -> Found | Folder | None:
+def classified(entry: os.DirEntry[str], folder: Folder) -> Found | Folder | None:
     """Return what an entry is; `None`: nothing that is copied."""
     name = folder.below + entry.name
     try:
