@@ -7,32 +7,18 @@ import logging
 import os
 from typing import TYPE_CHECKING, Self
 
-from aioobs.errors import AccessDenied, ConfigError, NotFound, OperationTimeout, SourceError
-from aioobs.session import current_client
-from aioobs.store.local import local_errors
-from aioobs.threads import in_thread
-from aioobs.transfer import engine
-from aioobs.transfer.jobs import job_of, take
+from aioobs.errors import ConfigError, OperationTimeout
+from aioobs.transfer.mirror import PAUSE, Mirror
 from aioobs.transfer.targets import same_place
-from aioobs.transfer.tree import Found, walk_tree
-from aioobs.url import ObjectURL, Path, parse
+from aioobs.url import Path, parse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Iterator
+    from collections.abc import Awaitable
     from types import TracebackType
-
-    from aioobs.s3.client import Client
-    from aioobs.transfer.job import Job
-    from aioobs.transfer.progress import Progress
 
 __all__ = ["BackgroundCopy", "background_sync_copy", "finish_all"]
 
-BATCH = 500  # files to one trip into a worker thread
-LOOKS = 4  # at a file that may still be written to, before it is left to the next round
-BETWEEN_LOOKS = 0.5  # seconds
 PATIENCE = 120.0  # seconds without any progress, after which the last round is given up
-
-Look = tuple[int, int]  # size, and nanoseconds of the last change
 
 log: logging.Logger = logging.getLogger("aioobs.background")
 
@@ -75,7 +61,7 @@ def background_sync_copy(
     target = os.path.abspath(target) if isinstance(target, str) else target
     if same_place(source, target):
         raise ConfigError(f"a folder cannot be copied into itself: {source} to {target}")
-    mirror = Mirror(source, target, threads, min(BETWEEN_LOOKS, seconds / 2))
+    mirror = Mirror(source, target, threads, pause=min(PAUSE, seconds / 2))
     return BackgroundCopy(mirror, seconds)
 
 
@@ -194,7 +180,7 @@ class BackgroundCopy:
         """Wait for *work* as long as something moves."""
         try:
             async with asyncio.timeout(PATIENCE) as limit:
-                self._mirror.limit = limit
+                self._mirror.on_progress = lambda: put_off(limit)
                 await work
         except TimeoutError as error:
             if not limit.expired():
@@ -223,6 +209,12 @@ class BackgroundCopy:
         self._rounds += 1
 
 
+def put_off(limit: asyncio.Timeout) -> None:
+    """Let a time limit begin anew."""
+    if not limit.expired():
+        limit.reschedule(asyncio.get_running_loop().time() + PATIENCE)
+
+
 # A loop knows its tasks only weakly, and the caller may forget the handle.
 tasks: set[asyncio.Task[None]] = set()
 
@@ -232,165 +224,3 @@ async def finish_all(copies: list[BackgroundCopy]) -> None:
     async with asyncio.TaskGroup() as group:
         for copy in copies:
             group.create_task(copy.finish())
-
-
-class Mirror:
-    """A local folder and its copy, and how each file was when it was copied."""
-
-    def __init__(
-        self, source: str, target: ObjectURL | str, workers: int, between_looks: float
-    ) -> None:
-        self.source = source
-        self.target = target
-        self.limit: asyncio.Timeout | None = None
-        """Put off whenever something moves."""
-        self._workers = workers
-        self._between_looks = between_looks
-        self._copied: dict[str, Look] = {}
-        self._compared = False
-        self._unfinished: set[str] = set()
-        self._moved = (0, 0)
-
-    def __str__(self) -> str:
-        return f"{self.source} to {self.target}"
-
-    async def refresh(self, *, last: bool) -> None:
-        """Copy what has changed, in the *last* round also what is still being written to."""
-        changed = await self._changed()
-        client = current_client()
-        await self._leave_out_stored(client, changed)
-        if not last:
-            await self._leave_out_unfinished(changed)
-
-        start = len(os.path.join(self.source, ""))
-
-        def copied(job: Job) -> None:
-            name = str(job.source)[start:]
-            found = changed[f"{name}/" if job.is_directory else name]
-            self._copied[name_of(found)] = look_of(found)
-
-        def excused(error: OSError) -> bool:
-            # It has vanished since it was found, or it is written to at this moment.
-            gone = isinstance(error, NotFound) and error.resp is None
-            return gone or (isinstance(error, SourceError) and not last)
-
-        await engine.copy_jobs(
-            client,
-            self.source,
-            self.target,
-            self._jobs(changed),
-            engine.CopyOptions(threads=self._workers, progress=self._watch),
-            copied=copied,
-            excused=excused,
-        )
-
-    async def _changed(self) -> dict[str, Found]:
-        """Return what is not as it was when it was copied, and forget what has gone."""
-        unchanged: dict[str, Look] = {}
-        changed: dict[str, Found] = {}
-        tree = walk_tree(self.source)
-        with local_errors(self.source):
-            while await in_thread(compare, tree, self._copied, unchanged, changed):
-                self._put_off()
-        if any(found.error for found in changed.values()):
-            self._copied |= unchanged  # what was not seen need not have gone
-        else:
-            self._copied = unchanged
-        return changed
-
-    async def _leave_out_stored(self, client: Client, changed: dict[str, Found]) -> None:
-        """Take for copied what the store has, from an earlier run of the program."""
-        target = self.target
-        if self._compared or not changed or isinstance(target, str):
-            return
-        start = len(target.folder)
-        try:
-            async for page in client.list_pages(target.bucket, target.folder):
-                self._put_off()
-                for item in page.objects:
-                    found = changed.get(item.key[start:])
-                    if found is None or found.error is not None or found.size != item.size:
-                        continue
-                    if found.mtime_nsec < item.mtime_nsec:
-                        self._copied[name_of(found)] = look_of(found)
-                        del changed[name_of(found)]
-        except AccessDenied:
-            log.info("%s cannot be listed: everything is sent", target)
-        self._compared = True
-
-    async def _leave_out_unfinished(self, changed: dict[str, Found]) -> None:
-        """Drop the files that are being written to: no two looks at them agree.
-
-        One that was in the round before as well is sent all the same, for it may be a log.  It
-        arrives as it was at one moment, or is refused because it changed while it was sent.
-        """
-        names = [name for name, found in changed.items() if not (found.is_directory or found.error)]
-        for _ in range(LOOKS):
-            if not names:
-                return
-            await asyncio.sleep(self._between_looks)
-            moving: list[str] = []
-            for start in range(0, len(names), BATCH):
-                batch = names[start : start + BATCH]
-                moving += await in_thread(look_again, self.source, batch, changed)
-            names = moving
-        for name in names:
-            if name not in self._unfinished:
-                del changed[name]
-        self._unfinished = set(names)
-
-    async def _jobs(self, changed: dict[str, Found]) -> AsyncIterator[Job]:
-        for found in changed.values():
-            yield job_of(self.source, self.target, found)
-
-    def _watch(self, progress: Progress) -> None:
-        moved = (progress.bytes, progress.files - progress.failed)
-        if moved != self._moved:
-            self._moved = moved
-            self._put_off()
-
-    def _put_off(self) -> None:
-        if self.limit is not None and not self.limit.expired():
-            self.limit.reschedule(asyncio.get_running_loop().time() + PATIENCE)
-
-
-def look_of(found: Found) -> Look:
-    return found.size, found.mtime_nsec
-
-
-def name_of(found: Found) -> str:
-    """Return what is below the folder's key, which of an empty folder ends with a slash."""
-    return f"{found.name}/" if found.is_directory else found.name
-
-
-def compare(
-    tree: Iterator[Found],
-    copied: dict[str, Look],
-    unchanged: dict[str, Look],
-    changed: dict[str, Found],
-) -> bool:
-    """Sort the next things of a tree into the last two; tell whether there were any."""
-    batch = take(tree, BATCH)
-    for found in batch:
-        name, look = name_of(found), look_of(found)
-        if found.error is None and copied.get(name) == look:
-            unchanged[name] = look
-        else:
-            changed[name] = found
-    return bool(batch)
-
-
-def look_again(source: str, names: list[str], changed: dict[str, Found]) -> list[str]:
-    """Note how the files are now, and return the names of those that were otherwise before."""
-    moving = []
-    for name in names:
-        try:
-            info = os.stat(os.path.join(source, name))
-        except OSError:  # the next round will see what has become of it
-            del changed[name]
-            continue
-        found = changed[name]
-        changed[name] = found._replace(size=info.st_size, mtime_nsec=info.st_mtime_ns)
-        if look_of(changed[name]) != look_of(found):
-            moving.append(name)
-    return moving

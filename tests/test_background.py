@@ -38,7 +38,7 @@ MIB = 1 << 20
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Look at files more often, and give up sooner."""
-    monkeypatch.setattr(background, "BETWEEN_LOOKS", 0.05)
+    monkeypatch.setattr(background, "PAUSE", 0.05)
     aioobs.file.set_auth(retry=2, retry_wait=0.01)
     yield
     aioobs.file.set_auth(retry=10, retry_wait=0.1)
