@@ -95,16 +95,18 @@ async def audit(
     found: Callable[[Finding], object],
 ) -> VerifyReport:
     """Compare what is at two places; see `aioobs.verify`."""
-    view = View(client, source, target, read, threads, found)
-    await view.scheduler.run(view.trees() if await is_folder(client, source) else view.files())
-    return view.report
+    audited = Audit(client, source, target, read, threads, found)
+    await audited.scheduler.run(
+        audited.trees() if await is_folder(client, source) else audited.files()
+    )
+    return audited.report
 
 
-# What there is
+# Which files there are
 
 
-class View:
-    """Two places, looked at together."""
+class Audit:
+    """Two places, of which each pair of files is compared."""
 
     def __init__(
         self,
@@ -123,15 +125,15 @@ class View:
         self._found = found
 
     async def files(self) -> None:
-        """Have two files by themselves compared."""
+        """Add a comparison of two files by themselves."""
         source, target = self._roots
         await with_size(self._client, Job(source, target))  # or else there is nothing
-        first, second = await self._look_at(source), await self._look_at(target)
+        first, second = await self._file_at(source), await self._file_at(target)
         if first or second:
             self.scheduler.add(partial(self._compare, first, second))
 
     async def trees(self) -> None:
-        """Have all files below two folders compared, as both are listed.
+        """Add comparisons of all files below two folders, while both are listed.
 
         What was told cannot be taken back, so nothing begins anew where a store lists in an order
         of its own.  But what seems to be on one side alone is believed only if both were in order,
@@ -153,8 +155,8 @@ class View:
                     elif is_in_order and len(waiting) < MOST_WAITING:
                         waiting.append((first, second))
                     else:
-                        await self._add(self._find, first, second)
-        task = self._compare if left.is_in_order and right.is_in_order else self._find
+                        await self._add(self._find_and_compare, first, second)
+        task = self._compare if left.is_in_order and right.is_in_order else self._find_and_compare
         for first, second in waiting:
             await self._add(task, first, second)
 
@@ -162,27 +164,27 @@ class View:
         await self.scheduler.wait_for_room()
         self.scheduler.add(partial(task, first, second))
 
-    async def _find(self, first: Item | None, second: Item | None) -> None:
-        """Compare a file with its like, if there is one after all."""
+    async def _find_and_compare(self, first: Item | None, second: Item | None) -> None:
+        """Compare a file with the one of the same name, if that is there after all."""
         try:
             if second is None:
                 assert first is not None
-                second = await self._look_below(self._roots[1], first.name)
-            elif await self._look_below(self._roots[0], second.name) is not None:
-                return  # that one has its own turn
+                second = await self._file_below(self._roots[1], first.name)
+            elif await self._file_below(self._roots[0], second.name) is not None:
+                return  # it is compared when that one is
         except OSError as error:
             if concerns_all(error):
                 raise
             item = first or second
             assert item is not None
-            self._tell(Finding(item.name, "unchecked", str(error)))
+            self._report(Finding(item.name, "unchecked", str(error)))
         else:
             await self._compare(first, second)
 
     async def _compare(self, first: Item | None, second: Item | None) -> None:
-        self._tell(await compared(self._client, self.scheduler, first, second, self._read))
+        self._report(await compared(self._client, self.scheduler, first, second, self._read))
 
-    def _tell(self, finding: Finding) -> None:
+    def _report(self, finding: Finding) -> None:
         self.report.add(finding)
         self._found(finding)
 
@@ -194,24 +196,24 @@ class View:
         place = os.path.join(root, name) if isinstance(root, str) else root / name
         return Item(name, place, found.size, found.etag, found.error)
 
-    async def _look_at(self, place: ObjectURL | str) -> Item | None:
+    async def _file_at(self, place: ObjectURL | str) -> Item | None:
         """Return a file by itself, if it is there."""
         if isinstance(place, str):
-            return await look_locally("", place)
+            return await local_file("", place)
         try:
             info = await self._client.head_object(place.bucket, place.key)
         except NotFound:
             return None
         return Item("", place, info.size, info.etag)
 
-    async def _look_below(self, root: ObjectURL | str, name: str) -> Item | None:
+    async def _file_below(self, root: ObjectURL | str, name: str) -> Item | None:
         """Return a file in a folder, if it is there."""
         try:
             url = place_below(root, name)
         except UnsafeKey:
             return None
         if isinstance(url, str):
-            return await look_locally(name, url)
+            return await local_file(name, url)
         if unencodable(name):
             return None
         page = await self._client.list_objects(url.bucket, url.key, delimiter="/", limit=1)
@@ -219,7 +221,7 @@ class View:
         return next((Item(name, url, one.size, one.etag) for one in found), None)
 
 
-async def look_locally(name: str, path: str) -> Item | None:
+async def local_file(name: str, path: str) -> Item | None:
     try:
         info = await in_thread(os.stat, path)
     except (FileNotFoundError, NotADirectoryError):
@@ -227,7 +229,7 @@ async def look_locally(name: str, path: str) -> Item | None:
     return Item(name, path, info.st_size) if modes.S_ISREG(info.st_mode) else None
 
 
-# What it is
+# Whether two files are the same
 
 
 async def compared(

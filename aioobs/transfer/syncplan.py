@@ -96,8 +96,8 @@ async def plan_tree(
     await check_places(client, source, target)
     folds = await in_thread(folding, target) if isinstance(target, str) else None
     for order in ORDERS:
-        view = View(client, source, target, by, checks, delete=delete)
-        jobs = view.jobs(order, wanted)
+        comparison = TreeComparison(client, source, target, by, checks, delete=delete)
+        jobs = comparison.jobs(order, wanted)
         if isinstance(target, str) and not isinstance(source, str):
             jobs = split_conflicts(jobs)
         if folds is not None and any(folds):
@@ -116,11 +116,11 @@ async def plan_tree(
             source,
             target,
             changed,
-            view.deletions,
+            comparison.deletions,
             size,
-            unchanged + view.unchanged,
-            view.extras,
-            frozenset(view.blocked),
+            unchanged + comparison.unchanged,
+            comparison.extras,
+            frozenset(comparison.blocked),
         )
     raise AssertionError("the last order is none")
 
@@ -145,8 +145,8 @@ async def check_places(client: Client, source: ObjectURL | str, target: ObjectUR
             raise NotFound("there is no such folder", url=str(source))
 
 
-class View:
-    """Two trees, looked at in one order of their names."""
+class TreeComparison:
+    """Two trees, read and compared in one order of their names."""
 
     def __init__(
         self,
