@@ -70,6 +70,25 @@ class Holding:
         return stored(b"content")(received)
 
 
+@contextlib.contextmanager
+def running(command: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run a program that finds the project; neither it nor a child of it outlives the block."""
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
 class Programs:
     """Runs programs that find the project and the test's store."""
 
@@ -88,20 +107,9 @@ class Programs:
         command = [sys.executable, "-u", "-W", "error"]
         # Newer Pythons warn of any fork while a thread runs.
         command += ["-W", "ignore:This process:DeprecationWarning", str(path)]
-        with subprocess.Popen(
-            [*command, self.bucket, str(self.folder), *arguments],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        ) as process:
-            try:
-                yield process
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+        command += [self.bucket, str(self.folder), *arguments]
+        with running(command, self.folder) as process:
+            yield process
 
     def run(self, program: str, *arguments: str, imports: str = IMPORT) -> list[str]:
         """Return the lines of a program, which has to end well and to complain of nothing."""

@@ -97,6 +97,14 @@ def web(tmp_path: Path) -> Iterator[str]:
         thread.join()
 
 
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> Session:
+    """Let the verbs begin with nothing set, and forget what a test has set."""
+    session = Session()
+    monkeypatch.setattr("aioobs.session.session", session)
+    return session
+
+
 class TestCredentials:
     """Keys that are wrong, half or missing."""
 
@@ -211,14 +219,9 @@ class TestPlaces:
         assert obs_bucket in str(caught.value)
 
 
+@pytest.mark.usefixtures("session")
 class TestEndpoints:
     """Endpoints that are down, are something else, or speak otherwise."""
-
-    @pytest.fixture(autouse=True)
-    def session(self, monkeypatch: pytest.MonkeyPatch) -> Session:
-        session = Session()
-        monkeypatch.setattr("aioobs.session.session", session)
-        return session
 
     async def test_no_endpoint(self) -> None:
         async with connect("") as client:
@@ -338,14 +341,9 @@ class TestEndpoints:
                     await client.get_object("bucket", "k")
 
 
+@pytest.mark.usefixtures("session")
 class TestSettings:
     """`set_auth` and the variables, as people get them wrong."""
-
-    @pytest.fixture(autouse=True)
-    def session(self, monkeypatch: pytest.MonkeyPatch) -> Session:
-        session = Session()
-        monkeypatch.setattr("aioobs.session.session", session)
-        return session
 
     def test_an_unknown_timeout(self) -> None:
         with pytest.raises(

@@ -228,70 +228,72 @@ def folding(monkeypatch: pytest.MonkeyPatch, root: Path, fold: Callable[[str], s
     monkeypatch.setattr(os, "replace", lambda one, two: replace(folded(one), folded(two)))
 
 
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
+    """Record what is synced, as ("sync", its path, ""), and renamed: ("rename", from, to)."""
+    found: list[tuple[str, str, str]] = []
+    sync, replace = os.fsync, os.replace
+
+    def recorded_sync(descriptor: int) -> None:
+        found.append(("sync", os.readlink(f"/proc/self/fd/{descriptor}"), ""))
+        sync(descriptor)
+
+    def recorded_replace(one: str, two: str) -> None:
+        found.append(("rename", one, two))
+        replace(one, two)
+
+    monkeypatch.setattr(os, "fsync", recorded_sync)
+    monkeypatch.setattr(os, "replace", recorded_replace)
+    return found
+
+
 class TestDurable:
     """What is on the disk when a staged file has been published."""
 
     def test_the_file_is_there_before_its_name_and_the_name_at_the_end(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, events: list[tuple[str, str, str]]
     ) -> None:
-        seen: list[str] = []
-        sync, replace = os.fsync, os.replace
-
-        def fsync(descriptor: int) -> None:
-            seen.append(os.readlink(f"/proc/self/fd/{descriptor}"))
-            sync(descriptor)
-
-        def renamed(one: str, two: str) -> None:
-            seen.append("renamed")
-            replace(one, two)
-
-        monkeypatch.setattr(os, "fsync", fsync)
-        monkeypatch.setattr(os, "replace", renamed)
         folders = FolderSync()
         make_folder(str(tmp_path / "a" / "b"), folders)
         for name in ("one", "two"):
             staged = StagedFile(str(tmp_path / "a" / "b" / name), folders)
             staged.open()
             os.write(staged.descriptor, b"content")
-            seen.append("written")
+            path = staged.path
+            assert events == []
             staged.publish()
-        assert [name if ".part" not in name else "file" for name in seen] == (
-            ["written", "file", "renamed"] * 2
-        )
-        seen.clear()
+            assert events == [("sync", path, ""), ("rename", path, staged.target)]
+            events.clear()
         folders.finish()
-        assert sorted(seen) == [str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a" / "b")]
+        expected = [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
+        assert sorted(events) == [("sync", str(folder), "") for folder in expected]
 
     @pytest.mark.parametrize("size", [10, 3 * MIB, 17 * MIB], ids=["small", "medium", "big"])
     @pytest.mark.parametrize("executor", [False, True])
     async def test_a_durable_copy_has_each_file_on_the_disk_before_its_name_and_then_the_names(
-        self, obs_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int,
+        self,
+        obs_bucket: str,
+        tmp_path: Path,
+        events: list[tuple[str, str, str]],
+        size: int,
         executor: bool,
-    ) -> None:  # fmt: skip
+    ) -> None:
         for name in ("d/one", "d/e/two"):
             await aioobs.file.write(f"{obs_bucket}/{name}", "x" * size)
-        seen: list[str] = []
-        sync, replace = os.fsync, os.replace
-
-        def fsync(descriptor: int) -> None:
-            seen.append(os.readlink(f"/proc/self/fd/{descriptor}"))
-            sync(descriptor)
-
-        def renamed(one: str, two: str) -> None:
-            assert one in seen
-            seen.append(two)
-            replace(one, two)
-
-        monkeypatch.setattr(os, "fsync", fsync)
-        monkeypatch.setattr(os, "replace", renamed)
         target = tmp_path / "dst"
         with ThreadPoolExecutor(1) as pool:
             await aioobs.file.copy_parallel(
                 obs_bucket, target, durable=True, executor=pool if executor else None
             )
-        named = max(seen.index(str(target / "d" / "one")), seen.index(str(target / "d/e/two")))
-        folders = {str(tmp_path), str(target), str(target / "d"), str(target / "d" / "e")}
-        assert set(seen[named + 1 :]) == folders
+        renames = [number for number, event in enumerate(events) if event[0] == "rename"]
+        assert {events[number][2] for number in renames} == {
+            str(target / "d" / "one"),
+            str(target / "d" / "e" / "two"),
+        }
+        for number in renames:
+            assert ("sync", events[number][1], "") in events[:number]
+        folders = {tmp_path, target, target / "d", target / "d" / "e"}
+        assert {path for _, path, _ in events[renames[-1] + 1 :]} == set(map(str, folders))
         assert (target / "d" / "e" / "two").stat().st_size == size
 
     async def test_nothing_waits_for_the_disk_unless_it_is_wanted(

@@ -9,7 +9,7 @@ import hmac
 import pickle
 import threading
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from unittest import mock
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -87,9 +87,27 @@ clocks = st.floats(min_value=0, max_value=4_000_000_000)
 methods = st.sampled_from(["GET", "PUT", "HEAD", "POST", "DELETE"])
 
 
+class Signed(NamedTuple):
+    """What is signed, by whom and when."""
+
+    target: Target
+    headers: dict[str, str]
+    credentials: Credentials
+    now: float
+
+
 def target_of(method: str, key: str, query: str, host: str = "127.0.0.1:9000") -> Target:
     path = f"/bucket/{quote_path(key)}"
     return Target(method, host, path, query, path)
+
+
+def requests(
+    queries: st.SearchStrategy[dict[str, str]], headers: st.SearchStrategy[dict[str, str]]
+) -> st.SearchStrategy[Signed]:
+    """Return requests of any method, for any key, with such queries and headers."""
+    encoded = queries.map(lambda query: encode_query(query.items()))
+    targets = st.builds(target_of, methods, odd_keys, encoded)
+    return st.builds(Signed, targets, headers, credentials, clocks)
 
 
 def botocore_request(
@@ -124,18 +142,11 @@ def botocore_credentials(credentials: Credentials) -> BotocoreCredentials:
 
 
 @settings(max_examples=200, deadline=None)
-@given(methods, odd_keys, queries, headers_v4, credentials, clocks)
-def test_v4_headers_are_those_of_botocore(
-    method: str,
-    key: str,
-    query: dict[str, str],
-    headers: dict[str, str],
-    credentials: Credentials,
-    now: float,
-) -> None:
+@given(requests(queries, headers_v4))
+def test_v4_headers_are_those_of_botocore(signed: Signed) -> None:
     from botocore.auth import S3SigV4Auth
 
-    target = target_of(method, key, encode_query(query.items()))
+    target, headers, credentials, now = signed
     auth = S3SigV4Auth(botocore_credentials(credentials), "s3", "cn-north-4")
     theirs = botocore_signed(auth, target, headers, now)
     ours = SigV4("cn-north-4").sign(target, headers, EMPTY, credentials, now)
@@ -145,19 +156,11 @@ def test_v4_headers_are_those_of_botocore(
 
 
 @settings(max_examples=200, deadline=None)
-@given(methods, odd_keys, queries, headers_v4, credentials, clocks, st.integers(1, 604_800))
-def test_v4_urls_are_those_of_botocore(
-    method: str,
-    key: str,
-    query: dict[str, str],
-    headers: dict[str, str],
-    credentials: Credentials,
-    now: float,
-    expires: int,
-) -> None:
+@given(requests(queries, headers_v4), st.integers(1, 604_800))
+def test_v4_urls_are_those_of_botocore(signed: Signed, expires: int) -> None:
     from botocore.auth import S3SigV4QueryAuth
 
-    target = target_of(method, key, encode_query(query.items()))
+    target, headers, credentials, now = signed
     auth = S3SigV4QueryAuth(botocore_credentials(credentials), "s3", "cn-north-4", expires)
     theirs = str(botocore_signed(auth, target, headers, now).url).partition("?")[2]
     ours = SigV4("cn-north-4").presign(target, headers, expires, credentials, now)
@@ -182,18 +185,11 @@ headers_v2 = st.dictionaries(
 
 
 @settings(max_examples=200, deadline=None)
-@given(methods, odd_keys, queries_v2, headers_v2, credentials, clocks)
-def test_v2_headers_are_those_of_botocore(
-    method: str,
-    key: str,
-    query: dict[str, str],
-    headers: dict[str, str],
-    credentials: Credentials,
-    now: float,
-) -> None:
+@given(requests(queries_v2, headers_v2))
+def test_v2_headers_are_those_of_botocore(signed: Signed) -> None:
     from botocore.auth import HmacV1Auth
 
-    target = target_of(method, key, encode_query(query.items()))
+    target, headers, credentials, now = signed
     theirs = botocore_signed(HmacV1Auth(botocore_credentials(credentials)), target, headers, now)
     ours = SigV2().sign(target, headers, UNSIGNED_PAYLOAD, credentials, now)
     assert ours == {
@@ -202,19 +198,11 @@ def test_v2_headers_are_those_of_botocore(
 
 
 @settings(max_examples=200, deadline=None)
-@given(methods, odd_keys, queries_v2, headers_v2, credentials, clocks, st.integers(1, 10**8))
-def test_v2_urls_are_those_of_botocore(
-    method: str,
-    key: str,
-    query: dict[str, str],
-    headers: dict[str, str],
-    credentials: Credentials,
-    now: float,
-    expires: int,
-) -> None:
+@given(requests(queries_v2, headers_v2), st.integers(1, 10**8))
+def test_v2_urls_are_those_of_botocore(signed: Signed, expires: int) -> None:
     from botocore.auth import HmacV1QueryAuth
 
-    target = target_of(method, key, encode_query(query.items()))
+    target, headers, credentials, now = signed
     auth = HmacV1QueryAuth(botocore_credentials(credentials), expires)
     theirs = str(botocore_signed(auth, target, headers, now).url).partition("?")[2]
     ours = SigV2().presign(target, headers, expires, credentials, now)

@@ -8,9 +8,7 @@ import contextlib
 import contextvars
 import gc
 import inspect
-import os
 import signal
-import subprocess
 import sys
 import threading
 import weakref
@@ -19,10 +17,12 @@ from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
+from programs import running
 
 from aioobs.sync._loop import LoopThread, finish, iterate, run
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import AsyncIterator, Callable, Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,20 +75,9 @@ class Countdown:
 def python(script: str, *, loop: str = "uvloop") -> Iterator[subprocess.Popen[str]]:
     """Run a script that finds the project; neither it nor a child of it outlives the test."""
     first = "" if loop == "uvloop" else "import sys; sys.modules['uvloop'] = None\n"
-    with subprocess.Popen(
-        [sys.executable, "-u", "-X", "dev", "-c", first + dedent(script)],
-        cwd=ROOT,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        start_new_session=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+    command = [sys.executable, "-u", "-X", "dev", "-c", first + dedent(script)]
+    with running(command, ROOT) as process:
+        yield process
 
 
 def completed(script: str, *, loop: str = "uvloop") -> tuple[str, str, int]:
