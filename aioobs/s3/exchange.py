@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, TypeVar
 from aioobs.calling_thread import caller, on_loop
 from aioobs.errors import NotFound, ObsError, OperationTimeout
 from aioobs.s3.access import Access
+from aioobs.s3.call_in_progress import CallInProgress
 from aioobs.s3.direct_connections import BufferedReply, PartialReply, PollTimeout
 from aioobs.s3.idle_timeout import IdleTimeout
 from aioobs.s3.loop_connections import LoopConnections
-from aioobs.s3.observer import CallInProgress, Observer
+from aioobs.s3.observer import Observer
 from aioobs.s3.replies import acknowledged, take
 from aioobs.s3.retry import Budget, asks_to_slow_down
 
