@@ -129,7 +129,7 @@ class ObjectReader:
     def _request(self, length: int) -> None:
         block = Block(self._stop, min(self._stop + length, self._info.size))
         block.task = asyncio.create_task(self._fetch(block))
-        block.task.add_done_callback(look_at)
+        block.task.add_done_callback(retrieve_failure)
         self._blocks.append(block)
 
     async def _fetch(self, block: Block) -> None:
@@ -235,7 +235,7 @@ class ObjectReader:
         """Do nothing."""
 
     async def aclose(self) -> None:
-        """Let go of what was read ahead."""
+        """Drop what was read ahead."""
         await self._drop()
 
     async def abort(self) -> None:
@@ -257,7 +257,7 @@ async def give_up(blocks: list[Block]) -> None:
         await settled(asyncio.gather(*tasks, return_exceptions=True))
 
 
-def look_at(task: asyncio.Task[None]) -> None:
-    """Look at the failure of a block that nobody comes to read, or else it is logged."""
+def retrieve_failure(task: asyncio.Task[None]) -> None:
+    """Retrieve the failure of a block that nobody comes to read, or else asyncio logs it."""
     if not task.cancelled():
         task.exception()

@@ -73,7 +73,7 @@ class ConcurrencyLimit:
         self._leave()
 
     def slow_down(self, since: int) -> None:
-        """Do as a store says that has refused what was sent in a slot of the round *since*."""
+        """Halve the slots, as the store has refused what was sent in one of the round *since*."""
         self._refused += 1
         if since == self._round:
             self._round += 1

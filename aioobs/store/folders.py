@@ -47,7 +47,7 @@ class FolderSync:
         self._folders.add(folder or ".")
 
     def finish(self) -> None:
-        """Have the names on the disk when this returns."""
+        """Sync the remembered folders to the disk."""
         while self._folders:
             folder = self._folders.pop()
             descriptor = os.open(folder, os.O_RDONLY)

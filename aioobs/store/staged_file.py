@@ -60,7 +60,7 @@ class StagedFile:
     def open(self) -> None:
         """Create it, empty."""
         if not self._alone:
-            self._look()
+            self._inspect_target()
         if self._mode is not None and self._is_special:
             if not (modes.S_ISCHR(self._mode) or modes.S_ISBLK(self._mode)):
                 raise OSError(errno.EINVAL, "neither a file nor a device", self.target)
@@ -82,7 +82,7 @@ class StagedFile:
 
         Return whether it is.
         """
-        self._look()
+        self._inspect_target()
         folder, name = os.path.split(path)
         here = os.path.dirname(os.path.abspath(self.target))
         if folder != here or not NAME.fullmatch(name) or self._is_special:
@@ -114,7 +114,7 @@ class StagedFile:
     def _is_special(self) -> bool:
         return self._mode is not None and not modes.S_ISREG(self._mode)
 
-    def _look(self) -> None:
+    def _inspect_target(self) -> None:
         """See what it is to replace."""
         with suppress(FileNotFoundError):
             mode = os.lstat(self.target).st_mode

@@ -127,7 +127,7 @@ class StagedFiles:
         self._paths: list[str] = []
 
     def read(self, lines: Iterable[bytes]) -> None:
-        """Take what was written."""
+        """Parse what was written."""
         for line in lines:
             with suppress(ValueError):
                 match json.loads(line):

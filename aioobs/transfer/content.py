@@ -233,7 +233,7 @@ class DigestSink(DirectSink):
         self._buffer = memoryview(b"")
 
     async def write(self, chunk: bytes) -> None:
-        """Take the next bytes."""
+        """Hash the next bytes."""
         await in_thread(self._hash.update, chunk)
         self.received += len(chunk)
 
@@ -244,7 +244,7 @@ class DigestSink(DirectSink):
         return self._buffer[:size]
 
     def took(self, count: int) -> None:
-        """Take what is in the buffer."""
+        """Hash what is in the buffer."""
         self._hash.update(self._buffer[:count])
         self.received += count
 

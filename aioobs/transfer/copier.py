@@ -74,7 +74,7 @@ class Copier:
         self._small = SmallFiles(client, scheduler, meter, self._add_by_itself, safety)
 
     async def add(self, job: Job, ended: Ended) -> None:
-        """Have a file copied, once there is room in the queue; *ended* is told how that went."""
+        """Queue a file to be copied, once there is room; *ended* is called with what came of it."""
         await self.scheduler.wait_for_room()
         if self._small.take(job):
             await self._small.add(job, ended)
@@ -82,12 +82,12 @@ class Copier:
             self._add_by_itself(job, ended)
 
     async def settle(self) -> None:
-        """Have the names of what was copied on the disk, if that is wanted."""
+        """Sync the folders of what was copied to the disk, if that is wanted."""
         if self.folders is not None:
             await in_thread(self.folders.finish)
 
     async def aclose(self) -> None:
-        """Let go of everything, whether or not it is done."""
+        """Stop, whether or not everything is done."""
         await self._small.aclose()
 
     def _add_by_itself(self, job: Job, ended: Ended) -> None:

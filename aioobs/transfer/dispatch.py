@@ -81,7 +81,7 @@ class Dispatch:
                 raise outcome.error
 
     async def close(self) -> None:
-        """Leave nothing half done; nobody serves any more."""
+        """Give up the big files that were begun and not ended; no `serve` may be running."""
         await to_its_end(self._close())
 
     async def _close(self) -> None:

@@ -203,7 +203,7 @@ class Journal:
     # Reading
 
     def _read(self, lines: Iterable[bytes]) -> None:
-        """Take what another run has written; called in a worker thread."""
+        """Parse what another run has written; called in a worker thread."""
         for line in lines:
             try:
                 found = json.loads(line)
@@ -273,7 +273,7 @@ class Journal:
     # Writing
 
     def _write(self, **fields: object) -> None:
-        """Have a line written, with the next ones that come up while others are."""
+        """Queue a line; those that come while others are written are written together."""
         self._waiting.append(json.dumps(fields) + "\n")
         if self._writing is None:
             self._writing = asyncio.create_task(self._keep_writing())

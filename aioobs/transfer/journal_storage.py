@@ -153,7 +153,7 @@ class RemoteStorage:
         return str(self._folder)
 
     async def open(self, read: Read) -> None:
-        """Have all lines read, run by run.
+        """Lock the folder, and have all lines read, run by run.
 
         Raises:
             ConfigError: another run is writing there.
@@ -199,7 +199,7 @@ class RemoteStorage:
         return keys, {key: (now - then) / 1e9 for key, then in locks.items()}
 
     async def _yield_to(self, key: str) -> None:
-        """Leave the folder to another run, unless it also waits and has begun later."""
+        """Raise if another run has the folder, and not if it also waits and has begun later."""
         try:
             words = (await self._client.get_object(self._folder.bucket, key)).decode("ascii")
         except NotFound:  # it has ended
@@ -238,7 +238,7 @@ class RemoteStorage:
         await self._client.put_object(target.bucket, target.key, "".join(lines).encode("ascii"))
 
     async def aclose(self) -> None:
-        """Leave it to others."""
+        """Unlock the folder."""
         if self._locking is not None:
             self._locking.cancel()
             await asyncio.wait([self._locking])

@@ -148,7 +148,7 @@ def full_name(found: Found) -> str:
 
 
 def merge(left: Side, right: Side) -> list[Pair]:
-    """Take what can be told of what both sides have read."""
+    """Take off, and return, the pairs that are certain by what both sides have read."""
     merged: list[Pair] = []
     one = other = 0
     first, second, keys, others = left.found, right.found, left.keys, right.keys

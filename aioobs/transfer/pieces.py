@@ -114,14 +114,14 @@ class BigFile(ABC):
 
     @abstractmethod
     async def _begin(self) -> list[Piece] | None:
-        """Do so, with a journal if there is one."""
+        """Do what `begin` says, with a journal if there is one."""
 
     @abstractmethod
     async def finish(self) -> Versions:
         """Publish the file."""
 
     async def give_up(self) -> None:
-        """Leave nothing of it but for a journal; may be called at any time, also again."""
+        """Remove what was begun, unless a journal keeps it; can be called at any time and again."""
         try:
             await self._give_up()
         finally:
@@ -129,7 +129,7 @@ class BigFile(ABC):
 
     @abstractmethod
     async def _give_up(self) -> None:
-        """Do so, while the journal is still open."""
+        """Do what `give_up` says, while the journal is still open."""
 
     @property
     @abstractmethod
@@ -142,7 +142,7 @@ class BigFile(ABC):
         return is_kept(self._journal, self.error)
 
     def returned(self, piece: Piece, result: Mapping[int, str] | OSError) -> None:
-        """Take what came of a piece."""
+        """Record what came of a piece."""
         self.under_way -= 1
         if isinstance(result, OSError):
             self.error = self.error or result
@@ -200,7 +200,7 @@ class Upload(BigFile):
         return [Piece(job, parts, upload_id, version=version) for parts in share]
 
     async def finish(self) -> Versions:
-        """Have the store make the object."""
+        """Complete the upload."""
         target, upload_id = as_object(self.job.target), self._started.at
         if not isinstance(self.job.source, str):
             await check_version(self._client, self.job.source, self._version)

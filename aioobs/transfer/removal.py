@@ -44,7 +44,7 @@ class SourceRemoval:
         """Why something that was copied could not be removed."""
 
     def add(self, job: Job) -> None:
-        """Take what has been copied."""
+        """Record what has been copied."""
         source, size = job.source, job.size or 0
         if not job.is_directory and source in self._folders:
             self._folders.remove(source)  # it is a file

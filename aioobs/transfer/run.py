@@ -92,7 +92,7 @@ class Run:
         await self.settle()
 
     async def settle(self) -> None:
-        """Have all of it on the disk if that is wanted, and say what could not be checked."""
+        """Sync all of it to the disk, if that is wanted, and warn of what could not be checked."""
         await self.copier.settle()
         if self._unchecked:
             log.warning(

@@ -86,7 +86,7 @@ class SmallFiles:
         return not self.checks and not job.source.is_same(job.target)
 
     async def add(self, job: Job, ended: Ended, *, wait: bool = True) -> bool:
-        """Have a file copied, once there is memory for it, or without *wait* only if there is."""
+        """Queue a file to be copied, once there is memory, or without *wait* only if there is."""
         source, target, size = job.source, job.target, job.size or 0
         if not isinstance(source, str) and not isinstance(target, str):
             self.scheduler.begin()

@@ -251,14 +251,14 @@ class TreeComparison:
         self._held.append((name, is_extra))
 
     def _leave_folders(self, name: str, *, in_source: bool) -> None:
-        """Take the folders of the target that are behind us, and had nothing of the source."""
+        """Record the folders of the target that have been passed, and had nothing of the source."""
         while self._folders and not (name and name.startswith(self._folders[-1])):
             self._extra(self._folders.pop())
         if in_source:
             self._folders.clear()
 
     def _only_in_target(self, found: Found) -> list[Job]:
-        """Take what is to go; what cannot be read is a job that fails, so that nothing goes."""
+        """Record what is to go; what cannot be read is a job that fails, so that nothing goes."""
         is_dead_link = isinstance(found.error, FileNotFoundError)
         if found.is_linked or (found.error is not None and found.error.errno == errno.ELOOP):
             self.extras += 1  # it may be elsewhere in truth, and is not ours to delete
