@@ -19,17 +19,16 @@ import pickle
 import socket
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from aioobs.errors import ConfigError
 from aioobs.loops import new_event_loop
 from aioobs.s3.client import Client
 from aioobs.tasks import Tasks, ungrouped
 from aioobs.threads import in_thread, settled, to_its_end
 from aioobs.transfer.batches import do_batch
 from aioobs.transfer.dispatch import BATCHES_AHEAD, Dispatch
+from aioobs.transfer.idle_cores import can_start_processes, idle_cores, wanted_processes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,10 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main", "take_with_processes"]
 
-VARIABLE = "AIOOBS_PROCESSES"
 PROGRAM = "from aioobs.transfer.workers import main; main()"
-INTERVAL = 1.0  # seconds from one look to the next
-BUSY = 0.75  # of a core, from which on this process is the bottleneck
+PARENT_INTERVAL = 1.0  # seconds from one look for the parent to the next
 MOST = 7  # processes
 PATIENCE = 5.0  # seconds to end in, before a process is killed
 HEADER = 8  # bytes of a frame that say how long it is
@@ -54,7 +51,7 @@ log: logging.Logger = logging.getLogger("aioobs.transfer")
 async def take_with_processes(run: Run, queue: JobQueue, *, threads: int) -> None:
     """Do the jobs of a queue here, and in worker processes once they pay."""
     processes = WorkerProcesses(run, queue, threads)
-    if not can_start():
+    if not can_start_processes():
         await run.take(queue)
         return
     with ungrouped():
@@ -76,7 +73,7 @@ class WorkerProcesses:
 
     async def join(self) -> None:
         """Wait until processes pay, start them, and have them work until the queue is empty."""
-        count = wanted()
+        count = wanted_processes()
         while not count:
             count = min(await idle_cores(), MOST)
         run = self._run
@@ -243,73 +240,5 @@ async def serve(connection: socket.socket, parent: int) -> None:
 async def outlived(parent: int, task: asyncio.Task[None]) -> None:
     """Cancel a task when the parent is gone but somebody still has its end of the socket."""
     while os.getppid() == parent:  # noqa: ASYNC110 - nobody tells
-        await asyncio.sleep(INTERVAL)
+        await asyncio.sleep(PARENT_INTERVAL)
     task.cancel()
-
-
-# Whether processes pay
-
-
-def can_start() -> bool:
-    """Tell whether processes can be started here, and may be."""
-    if sys.platform != "linux" or not sys.executable or getattr(sys, "frozen", False):
-        return False
-    # Whoever starts processes has decided how many there are.
-    multiprocessing = sys.modules.get("multiprocessing.process")
-    if multiprocessing is not None and multiprocessing.parent_process() is not None:
-        return False
-    count = wanted()
-    return usable_cores() >= 2 if count is None else count > 0
-
-
-def wanted() -> int | None:
-    """Return how many processes the environment wants; `None`: as many as pay.
-
-    Raises:
-        ConfigError: it does not say a number.
-    """
-    text = os.environ.get(VARIABLE, "").strip()
-    if not text:
-        return None
-    if text.isascii() and text.isdigit() and int(text) < 1000:
-        return int(text)
-    raise ConfigError(f"the environment variable {VARIABLE}={text!r} is not a number of processes")
-
-
-async def idle_cores() -> int:
-    """Watch for a while; return how many cores are idle if this process needs more than its own."""
-    began, used, idle = time.monotonic(), time.process_time(), idle_seconds()
-    await asyncio.sleep(INTERVAL)
-    passed = time.monotonic() - began
-    if time.process_time() - used < BUSY * passed:
-        return 0
-    free = (idle_seconds() - idle) / passed
-    return max(min(round(free), round(usable_cores()) - 1), 0)
-
-
-def idle_seconds() -> float:
-    """Return for how long the cores that this process may use have had nothing to do."""
-    mine = {f"cpu{number}" for number in os.sched_getaffinity(0)}
-    ticks = 0
-    try:
-        with open("/proc/stat", encoding="ascii") as file:
-            for line in file:
-                name, *times = line.split()
-                if name in mine:
-                    ticks += int(times[3]) + int(times[4])  # idle, and waiting for a disk
-    except (OSError, ValueError, IndexError):
-        return 0.0
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def usable_cores() -> float:
-    """Return how many cores this process may use, by its affinity and its control group."""
-    cores = float(len(os.sched_getaffinity(0)))
-    try:
-        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
-            quota, period = file.read().split()
-        if quota != "max":
-            cores = min(cores, int(quota) / int(period))
-    except (OSError, ValueError):
-        pass
-    return cores
