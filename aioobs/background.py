@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from aioobs.errors import ConfigError, OperationTimeout
 from aioobs.transfer.mirror import PAUSE, Mirror
-from aioobs.transfer.targets import same_place
+from aioobs.transfer.targets import contains
 from aioobs.url import Path, parse
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def background_sync_copy(
     # The program may change its working directory between two rounds.
     source = os.path.abspath(source)
     target = os.path.abspath(target) if isinstance(target, str) else target
-    if same_place(source, target):
+    if contains(source, target):
         raise ConfigError(f"a folder cannot be copied into itself: {source} to {target}")
     mirror = Mirror(source, target, threads, pause=min(PAUSE, seconds / 2))
     return BackgroundCopy(mirror, seconds)

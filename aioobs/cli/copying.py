@@ -20,7 +20,7 @@ from aioobs.transfer.filter import Filter
 from aioobs.transfer.job import Job, Safety
 from aioobs.transfer.jobs import is_folder, jobs_below, with_size
 from aioobs.transfer.removal import SourceRemoval
-from aioobs.transfer.targets import same_place
+from aioobs.transfer.targets import contains
 from aioobs.url import ObjectURL, parse
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ async def mv(given: argparse.Namespace, tally: Tally) -> int:
     tally.verb = "moved"
     found = await pairs(sources, target, given)
     for pair in found:
-        if pair.folder and same_place(pair.target, pair.source):
+        if pair.folder and contains(pair.target, pair.source):
             raise UsageError(f"{pair.source} lies in {pair.target}: a copy could replace it")
     if not (given.include or given.exclude or given.dry_run):
         renamed = [pair for pair in found if is_local(pair.source) and is_local(pair.target)]
@@ -155,7 +155,7 @@ def check(pair: Pair) -> None:
         same = False
     if not pair.folder and isinstance(target, ObjectURL) and (target.key or "/").endswith("/"):
         raise UsageError(f"{target} is the name of a folder, and {source} would be a file")
-    if same or (pair.folder and same_place(source, target)):
+    if same or (pair.folder and contains(source, target)):
         raise UsageError(f"{target} is, or lies in, the source {source}")
 
 

@@ -123,7 +123,7 @@ class ObjectWriter:
         async with self._lock:
             if self._failure or asyncio.get_running_loop().time() >= self._next_flush:
                 await self._publish()
-            elif self._late is None and self._object.is_news:
+            elif self._late is None and self._object.has_unpublished:
                 self._late = asyncio.create_task(self._flush_later())
 
     async def _flush_later(self) -> None:
@@ -137,7 +137,7 @@ class ObjectWriter:
 
     async def _publish(self) -> None:
         with self._all_or_nothing():
-            if self._object.is_news:
+            if self._object.has_unpublished:
                 await self._send()
                 self._next_flush = asyncio.get_running_loop().time() + self._interval
 

@@ -180,7 +180,7 @@ class Composition:
         self._upload: Upload | None = None
 
     @property
-    def is_news(self) -> bool:
+    def has_unpublished(self) -> bool:
         """Whether there is anything that has not been published."""
         return bool(self.base is None or self._waiting or self._upload)
 

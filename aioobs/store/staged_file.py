@@ -33,7 +33,7 @@ class StagedFile:
         folders: Given to have it on the disk before it has its name; its folder is added there,
             for the name to follow.
         alone: Whether nothing of that name was there when its folder was made, a moment ago.
-        mtime_nsec: The time that it is to claim, nanoseconds since 1970; 0: that of its making.
+        mtime_nsec: The time that it is to lock, nanoseconds since 1970; 0: that of its making.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class StagedFile:
         info = os.fstat(descriptor)
         self.descriptor = descriptor
         mine = modes.S_ISREG(info.st_mode) and info.st_uid == os.geteuid() and info.st_nlink == 1
-        if not mine or (size is not None and info.st_size > size) or not self.claim():
+        if not mine or (size is not None and info.st_size > size) or not self.lock():
             self._close()
             return False
         if self._mode is not None:
@@ -102,8 +102,8 @@ class StagedFile:
         self._path = path
         return True
 
-    def claim(self) -> bool:
-        """Keep other processes from going on with it; tell whether one does so already."""
+    def lock(self) -> bool:
+        """Lock it against other processes that might go on with it; `False`: one has locked it."""
         try:
             fcntl.lockf(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

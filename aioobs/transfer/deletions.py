@@ -79,7 +79,7 @@ def remove_locally(root: str, names: list[str], keep: Container[str]) -> dict[st
                     left[name] = renamed(failure, place_of(root, name))
         finally:
             os.close(descriptor)
-        remove_hollow(root, folder, keep)
+        remove_empty_upwards(root, folder, keep)
     return left
 
 
@@ -113,7 +113,7 @@ def remove_one(folder: int, name: str) -> OSError | None:
     return None
 
 
-def remove_hollow(root: str, folder: str, keep: Container[str]) -> None:
+def remove_empty_upwards(root: str, folder: str, keep: Container[str]) -> None:
     """Remove a folder and those above it as long as nothing is in them."""
     while folder and folder not in keep:
         above = folder_of(folder)

@@ -17,7 +17,7 @@ from aioobs.transfer.jobs import is_folder, jobs_below, with_size
 from aioobs.transfer.journal import journal_at
 from aioobs.transfer.removal import SourceRemoval
 from aioobs.transfer.run import JobQueue, Run
-from aioobs.transfer.targets import same_place
+from aioobs.transfer.targets import contains
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -135,7 +135,7 @@ async def planned(
             file_url(str(target))
         yield await with_size(client, Job(source, target))
         return
-    if same_place(source, target):
+    if contains(source, target):
         raise ConfigError(f"a folder cannot be copied into itself: {source} to {target}")
     async for job in jobs_below(client, source, target, file_list):
         yield job
@@ -213,7 +213,7 @@ async def move(client: Client, source: ObjectURL | str, target: ObjectURL | str)
     folder = await is_folder(client, source)
     if is_same(source, target, folder=folder):
         return
-    if folder and same_place(source, target):
+    if folder and contains(source, target):
         raise ConfigError(f"a folder cannot be moved into itself: {source} to {target}")
     await check_replaceable(client, target, by_folder=folder)
     if folder:

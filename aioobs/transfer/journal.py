@@ -31,7 +31,7 @@ from aioobs.errors import AccessDenied, ConfigError, NotFound
 from aioobs.store.entry import version_of
 from aioobs.threads import to_its_end
 from aioobs.transfer.journal_storage import LocalStorage, RemoteStorage
-from aioobs.transfer.targets import same_place
+from aioobs.transfer.targets import contains
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -78,7 +78,7 @@ async def journal_at(
     if place is None:
         yield None
         return
-    if same_place(source, place):
+    if contains(source, place):
         raise ConfigError("the journal lies in what is to be copied", url=str(place))
     keeper = LocalStorage(place) if isinstance(place, str) else RemoteStorage(client, place)
     journal = Journal(keeper, source, target, durable=durable)

@@ -68,7 +68,7 @@ async def pairs(left: Side, right: Side) -> AsyncGenerator[list[Pair], None]:
 class Side:
     """One of two listings, read bit by bit.
 
-    A folder shows only if nothing is in it; with *hollow* each marker does, and what is in that
+    A folder shows only if nothing is in it; with *markers* each marker does, and what is in that
     folder follows.  A folder that does not exist holds nothing.  Names that do not pass the filter
     *wanted* are left out.  A store that lists in another order ends a *strict* comparison, and so
     does a local path that is no folder, which else holds nothing.
@@ -81,7 +81,7 @@ class Side:
         order: Order | None = by_key,
         wanted: Filter | None = None,
         *,
-        hollow: bool = False,
+        markers: bool = False,
         strict: bool = True,
     ) -> None:
         self.keys: list[Any] = []
@@ -91,7 +91,7 @@ class Side:
         self._client = client
         self._order = order or by_key
         self._wanted = wanted
-        self._hollow = hollow
+        self._markers = markers
         self._strict = strict
         if order is None and not isinstance(place, str):
             self._batches = self._sorted(place)
@@ -129,7 +129,7 @@ class Side:
                 if self._strict:
                     raise OutOfOrder
                 self.is_in_order = False
-            *batch, last = batch if self._hollow else without_hollow(batch)
+            *batch, last = batch if self._markers else without_redundant_markers(batch)
             yield batch
         if last is not None:
             yield [last]
@@ -139,7 +139,7 @@ class Side:
         batches = listing(self._client, place, by_key)
         found = {full_name(one): one async for batch in batches for one in batch}
         batch = [found[name] for name in sorted(found)]
-        yield batch if self._hollow else without_hollow(batch)
+        yield batch if self._markers else without_redundant_markers(batch)
 
 
 def full_name(found: Found) -> str:
@@ -175,7 +175,7 @@ def merge(left: Side, right: Side) -> list[Pair]:
     return merged
 
 
-def without_hollow(batch: list[Found]) -> list[Found]:
+def without_redundant_markers(batch: list[Found]) -> list[Found]:
     """Leave out the markers of folders in which there is something, as the next thing shows."""
     names = [*(found.name for found in batch[1:]), ""]
     return [

@@ -70,7 +70,7 @@ class SourceRemoval:
         roots: dict[str, dict[str, int]] = {}
         for folder in self._folders:
             if isinstance(folder, str):
-                await in_thread(remove_hollow, folder)
+                await in_thread(remove_empty_folders, folder)
             elif folder.folder:
                 roots.setdefault(folder.bucket, {})[folder.folder] = 0
         for bucket, keys in roots.items():
@@ -124,7 +124,7 @@ def unlink(paths: Iterable[str]) -> dict[str, OSError]:
     return left
 
 
-def remove_hollow(root: str) -> None:
+def remove_empty_folders(root: str) -> None:
     """Remove the empty folders of a tree, and links to folders, of which the content was copied."""
     for folder, names, _ in os.walk(root, topdown=False):
         for name in names:

@@ -190,7 +190,7 @@ async def start_staged(
     await in_thread(staged.open)
     part_size = part_size_for(size, client.config.part_size)
     if journal is not None and staged.path:
-        staged.claim()
+        staged.lock()
         at = await in_thread(os.path.abspath, staged.path)
         journal.begin(target, version, at, part_size)
         return Started(at, cut(size, part_size), {})

@@ -21,7 +21,7 @@ from aioobs.transfer.failures import concerns_all
 from aioobs.transfer.job import Job
 from aioobs.transfer.jobs import is_folder, job_of
 from aioobs.transfer.merge import ORDERS, OutOfOrder, Side, full_name, pairs
-from aioobs.transfer.targets import same_place, split_conflicts, split_twins
+from aioobs.transfer.targets import contains, split_conflicts, split_twins
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -133,7 +133,7 @@ async def check_places(client: Client, source: ObjectURL | str, target: ObjectUR
         NotFound: there is no source.
         NotADirectoryError: one of them is a file.
     """
-    if same_place(source, target) or same_place(target, source):
+    if contains(source, target) or contains(target, source):
         raise ConfigError(f"one of {source} and {target} lies in the other: they cannot be alike")
     for place in (source, target):
         if await is_folder(client, place):
@@ -176,9 +176,9 @@ class TreeComparison:
     async def jobs(self, order: Order | None, wanted: Filter | None) -> AsyncIterator[Job]:
         """Yield a job for each thing in the source; the reason tells whether it is to be copied."""
         # What is left out may be in a folder, which some stores do not let go by itself then.
-        hollow = self._delete and wanted is None
+        markers = self._delete and wanted is None
         left = Side(self._client, self._source, order, wanted)
-        right = Side(self._client, self._target, order, wanted, hollow=hollow)
+        right = Side(self._client, self._target, order, wanted, markers=markers)
         last: Pair | None = None
         async with Owned(pairs(left, right)) as both:
             async for batch in both:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aioobs.transfer.job import Job
     from aioobs.url import ObjectURL
 
-__all__ = ["place_below", "same_place", "split_conflicts", "split_twins", "target_of"]
+__all__ = ["contains", "place_below", "split_conflicts", "split_twins", "target_of"]
 
 UNSAFE = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)|\0")  # "", ".", "..", or a NUL within
 
@@ -94,11 +94,11 @@ async def split_twins(jobs: AsyncIterator[Job], folded: Callable[[str], str]) ->
         yield job
 
 
-def same_place(first: ObjectURL | str, second: ObjectURL | str) -> bool:
-    """Tell whether one of two places is, or lies within, the other."""
-    if isinstance(first, str) or isinstance(second, str):
-        if not (isinstance(first, str) and isinstance(second, str)):
+def contains(outer: ObjectURL | str, inner: ObjectURL | str) -> bool:
+    """Tell whether the second of two places is the first one, or lies within it."""
+    if isinstance(outer, str) or isinstance(inner, str):
+        if not (isinstance(outer, str) and isinstance(inner, str)):
             return False
-        one, other = (os.path.join(os.path.realpath(path), "") for path in (first, second))
-        return other.startswith(one)
-    return first.bucket == second.bucket and second.folder.startswith(first.folder)
+        above, below = (os.path.join(os.path.realpath(path), "") for path in (outer, inner))
+        return below.startswith(above)
+    return outer.bucket == inner.bucket and inner.folder.startswith(outer.folder)

@@ -216,7 +216,7 @@ async def serve(connection: socket.socket, parent: int) -> None:
     """Do what comes, until nothing comes any more or the parent is gone."""
     me = asyncio.current_task()
     assert me is not None
-    watching = asyncio.create_task(outlived(parent, me))
+    watching = asyncio.create_task(cancel_orphan(parent, me))
     reader, writer = await asyncio.open_connection(sock=connection)
     batches = Tasks()
 
@@ -237,7 +237,7 @@ async def serve(connection: socket.socket, parent: int) -> None:
     writer.close()
 
 
-async def outlived(parent: int, task: asyncio.Task[None]) -> None:
+async def cancel_orphan(parent: int, task: asyncio.Task[None]) -> None:
     """Cancel a task when the parent is gone but somebody still has its end of the socket."""
     while os.getppid() == parent:  # noqa: ASYNC110 - nobody tells
         await asyncio.sleep(PARENT_INTERVAL)
