@@ -57,6 +57,11 @@ class ObjectURL(NamedTuple):
         return self.with_key(self.folder + name)
 
 
+def key_of(url: str) -> str:
+    """Return the key in the URL of an object, such as errors have."""
+    return url.partition("://")[2].partition("/")[2]
+
+
 def is_remote(value: object) -> bool:
     """Tell whether *value* is a path, as text or as `os.PathLike`, into a store."""
     if isinstance(value, str):

@@ -16,7 +16,7 @@ from aioobs.threads import in_thread
 from aioobs.transfer.filter import Filter
 from aioobs.transfer.progress import Progress
 from aioobs.transfer.removal import unlink
-from aioobs.url import ObjectURL, parse
+from aioobs.url import ObjectURL, key_of, parse
 
 if TYPE_CHECKING:
     import argparse
@@ -166,6 +166,6 @@ async def delete(paths: Sequence[str]) -> dict[str, OSError]:
     left = await in_thread(unlink, local) if local else {}
     for bucket, keys in buckets.items():
         for error in await current_client().delete_objects(bucket, list(keys)):
-            key = error.url.partition("://")[2].partition("/")[2]
+            key = key_of(error.url)
             left[keys.get(key, error.url)] = error
     return left

@@ -24,7 +24,7 @@ from aioobs.generators import Owned
 from aioobs.s3.body import Memory, MemorySink
 from aioobs.store.entry import Entry, Stat
 from aioobs.store.pattern import has_magic, literal_prefix, name_matches, path_matches
-from aioobs.url import ObjectURL, parse
+from aioobs.url import ObjectURL, key_of, parse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -183,7 +183,7 @@ class RemoteStore:
                 keys = reversed(page.objects.keys)  # what is deepest comes first
                 failures += await self.client.delete_objects(url.bucket, keys)
         # A parallel file system refuses a folder whose content stands on a later page.
-        again = [error.url.partition("://")[2].partition("/")[2] for error in failures]
+        again = [key_of(error.url) for error in failures]
         failures = await self.client.delete_objects(url.bucket, reversed(again))
         if failures:
             raise TransferFailed(

@@ -8,6 +8,7 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 from aioobs.threads import in_thread
+from aioobs.url import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
@@ -58,7 +59,7 @@ async def delete(client: Client, target: ObjectURL, names: list[str]) -> dict[st
     keys = {target.folder + name: name for name in names}
     left: dict[str, OSError] = {}
     for error in await client.delete_objects(target.bucket, list(keys)):
-        key = error.url.partition("://")[2].partition("/")[2]
+        key = key_of(error.url)
         left[keys.get(key, key)] = error
     return left
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from aioobs.threads import in_thread
-from aioobs.url import ObjectURL
+from aioobs.url import ObjectURL, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -91,7 +91,7 @@ class SourceRemoval:
             deepest_first = sorted(keys, reverse=True)
             failed = await self._client.delete_objects(bucket, deepest_first)
             self.left += failed
-            left = {error.url.partition("://")[2].partition("/")[2] for error in failed}
+            left = {key_of(error.url) for error in failed}
             for key, size in keys.items():
                 if key not in left:
                     self._gone(size)
