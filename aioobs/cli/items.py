@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from aioobs import file
 from aioobs.session import current_client
 from aioobs.store.pattern import has_magic
+from aioobs.store.remote import folders_of
 from aioobs.threads import in_thread
-from aioobs.transfer.jobs import TREE_BATCH, take
-from aioobs.transfer.tree import walk_tree
+from aioobs.transfer.tree import in_batches, walk_tree
 from aioobs.url import ObjectURL, parse
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ async def items_of(path: str) -> AsyncIterator[Item]:
 async def items_below(folder: ObjectURL | str) -> AsyncIterator[Item]:
     """Yield the files and the empty folders below a folder, as the place lists them."""
     if isinstance(folder, str):
-        tree = walk_tree(folder)
-        while batch := await in_thread(take, tree, TREE_BATCH):
+        async for batch in in_batches(walk_tree(folder)):
             for name, size, mtime_nsec, is_directory, error, *_ in batch:
                 path = joined(folder, name)
                 yield Item(name, path, size, mtime_nsec, is_directory, error=error)
@@ -116,6 +115,4 @@ def new_folders(name: str, before: str) -> list[str]:
 
     A listing has what is in a folder in one piece, so that each folder is found once.
     """
-    parts = name.split("/")[:-1]
-    folders = ["/".join(parts[: end + 1]) for end in range(len(parts))]
-    return [folder for folder in folders if not before.startswith(f"{folder}/")]
+    return [folder for folder in folders_of(name) if not before.startswith(f"{folder}/")]

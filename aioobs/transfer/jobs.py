@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from aioobs.errors import IsADirectory, NotFound, ObjectChanged, UnsafeKey
@@ -15,10 +14,10 @@ from aioobs.store.remote import RemoteStore
 from aioobs.threads import in_thread
 from aioobs.transfer.job import Job
 from aioobs.transfer.targets import place_below, split_conflicts, split_twins, target_of
-from aioobs.transfer.tree import Found, walk_tree
+from aioobs.transfer.tree import Found, in_batches, walk_tree
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from aioobs.s3.client import Client
     from aioobs.url import ObjectURL
@@ -28,13 +27,11 @@ __all__ = [
     "is_folder",
     "job_of",
     "jobs_below",
-    "take",
     "unencodable",
     "with_size",
     "with_sizes",
 ]
 
-TREE_BATCH = 500
 LOOKS = 64  # at files of a list, at the same time
 
 log: logging.Logger = logging.getLogger("aioobs.transfer")
@@ -152,8 +149,7 @@ async def jobs_named(
 
 async def local_tree(source: str, target: ObjectURL | str) -> AsyncIterator[Job]:
     """Yield a job for each thing below a local folder."""
-    tree = walk_tree(source)
-    while batch := await in_thread(take, tree, TREE_BATCH):
+    async for batch in in_batches(walk_tree(source)):
         for found in batch:
             yield job_of(source, target, found)
 
@@ -212,8 +208,3 @@ async def objects(client: Client, source: ObjectURL, target: ObjectURL | str) ->
             else:
                 where = target.with_key(target.folder + name)
             yield Job(url, where, item.size, item.etag, marker, error)
-
-
-def take(tree: Iterator[Found], count: int) -> list[Found]:
-    """Return the next things of a tree."""
-    return list(islice(tree, count))

@@ -16,8 +16,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from aioobs.threads import in_thread
-from aioobs.transfer.jobs import TREE_BATCH, take
-from aioobs.transfer.tree import Found, walk_in_order
+from aioobs.transfer.tree import Found, in_batches, walk_in_order
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -192,8 +191,7 @@ async def listing(
     if isinstance(place, str):
         if not await in_thread(os.path.lexists if strict else os.path.isdir, place):
             return
-        tree = walk_in_order(place, order)
-        while batch := await in_thread(take, tree, TREE_BATCH):
+        async for batch in in_batches(walk_in_order(place, order)):
             yield batch
         return
     start = len(place.folder)

@@ -12,11 +12,11 @@ from aioobs.session import current_client
 from aioobs.store.local import local_errors
 from aioobs.threads import in_thread
 from aioobs.transfer import engine
-from aioobs.transfer.jobs import job_of, take
-from aioobs.transfer.tree import Found, walk_tree
+from aioobs.transfer.jobs import job_of
+from aioobs.transfer.tree import Found, in_batches, walk_tree
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
     from aioobs.s3.client import Client
     from aioobs.transfer.job import Job
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PAUSE", "Mirror"]
 
-BATCH = 500  # files to one trip into a worker thread
+BATCH = 500  # files that are checked in one trip into a worker thread
 CHECKS = 4  # of a file that may still be written to, before it is left to the next round
 PAUSE = 0.5  # seconds between two checks
 
@@ -86,9 +86,14 @@ class Mirror:
         """Return what is not as it was when it was copied, and forget what has gone."""
         unchanged: dict[str, Version] = {}
         changed: dict[str, Found] = {}
-        tree = walk_tree(self.source)
         with local_errors(self.source):
-            while await in_thread(compare, tree, self._copied, unchanged, changed):
+            async for batch in in_batches(walk_tree(self.source)):
+                for found in batch:
+                    name, version = name_of(found), version_of(found)
+                    if found.error is None and self._copied.get(name) == version:
+                        unchanged[name] = version
+                    else:
+                        changed[name] = found
                 self.on_progress()
         if any(found.error for found in changed.values()):
             self._copied |= unchanged  # what was not seen need not have gone
@@ -155,23 +160,6 @@ def version_of(found: Found) -> Version:
 def name_of(found: Found) -> str:
     """Return what is below the folder's key, which of an empty folder ends with a slash."""
     return f"{found.name}/" if found.is_directory else found.name
-
-
-def compare(
-    tree: Iterator[Found],
-    copied: dict[str, Version],
-    unchanged: dict[str, Version],
-    changed: dict[str, Found],
-) -> bool:
-    """Sort the next things of a tree into the last two; tell whether there were any."""
-    batch = take(tree, BATCH)
-    for found in batch:
-        name, version = name_of(found), version_of(found)
-        if found.error is None and copied.get(name) == version:
-            unchanged[name] = version
-        else:
-            changed[name] = found
-    return bool(batch)
 
 
 def check_again(source: str, names: list[str], changed: dict[str, Found]) -> list[str]:

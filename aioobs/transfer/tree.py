@@ -6,14 +6,19 @@ import errno
 import logging
 import os
 import stat as modes
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from aioobs.threads import in_thread
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     Order = Callable[[str], Any]
 
-__all__ = ["Found", "walk_in_order", "walk_tree"]
+__all__ = ["Found", "in_batches", "walk_in_order", "walk_tree"]
+
+BATCH = 500  # files to one trip into a worker thread
 
 log: logging.Logger = logging.getLogger("aioobs.transfer")
 
@@ -79,6 +84,12 @@ def walk_in_order(root: str, order: Order) -> Iterator[Found]:
             stack.append(entries_of(root, found, order))
         else:
             yield found
+
+
+async def in_batches(tree: Iterator[Found]) -> AsyncIterator[list[Found]]:
+    """Yield what is in a tree, which is walked in worker threads."""
+    while batch := await in_thread(list, islice(tree, BATCH)):
+        yield batch
 
 
 def entries_of(root: str, folder: Folder, order: Order) -> Iterator[Found | Folder]:
