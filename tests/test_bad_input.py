@@ -108,7 +108,9 @@ def session(monkeypatch: pytest.MonkeyPatch) -> Session:
 class TestCredentials:
     """Keys that are wrong, half or missing."""
 
-    async def test_a_wrong_key(self, server_config: Config) -> None:
+    async def test_a_wrong_key_is_refused_and_no_secret_is_told(
+        self, server_config: Config
+    ) -> None:
         config = replace(server_config, access_key="wrong-access-key")
         async with Client(config) as client:
             with pytest.raises(
@@ -117,7 +119,7 @@ class TestCredentials:
                 await client.list_objects("bucket")
         assert config.secret_key not in str(caught.value) + repr(caught.value)
 
-    async def test_a_wrong_secret(self, server_config: Config) -> None:
+    async def test_a_wrong_secret_is_refused_and_not_told(self, server_config: Config) -> None:
         config = replace(server_config, secret_key="wrong-secret-key")
         async with Client(config) as client:
             with pytest.raises(
@@ -134,7 +136,7 @@ class TestCredentials:
                 await client.head_object("bucket", "k")
 
     @call
-    async def test_no_credentials_at_all(
+    async def test_without_credentials_the_error_says_how_to_give_some_and_where_they_were_sought(
         self, call: Callable[[Client], Awaitable[object]], obs_server: LocalServer
     ) -> None:
         async with Client(Config(endpoint=obs_server.endpoint)) as client:
@@ -148,7 +150,7 @@ class TestCredentials:
         ("there", "missing"),
         [("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"), ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID")],
     )
-    async def test_half_credentials(
+    async def test_of_half_credentials_the_missing_half_is_named(
         self, there: str, missing: str, obs_server: LocalServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv(there, "test-secret-value")
@@ -159,7 +161,7 @@ class TestCredentials:
                 await client.get_object("bucket", "k")
         assert "test-secret-value" not in str(caught.value)
 
-    async def test_a_credential_file_that_cannot_be_read(
+    async def test_a_credential_file_that_cannot_be_read_is_named_and_not_quoted(
         self, obs_server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         file = tmp_path / "credentials"
@@ -172,7 +174,7 @@ class TestCredentials:
                 await client.get_object("bucket", "k")
         assert "test-secret-value" not in str(error.value)
 
-    async def test_a_clock_that_cannot_be_corrected(self) -> None:
+    async def test_a_clock_that_cannot_be_corrected_is_blamed(self) -> None:
         date = formatdate(time.time() - 86_400, usegmt=True)
         with FaultyServer(always=refusal(403, "RequestTimeTooSkewed", date=date)) as server:
             async with connect(server.endpoint) as client:
@@ -185,35 +187,37 @@ class TestCredentials:
 class TestPlaces:
     """Names of what is not there, or cannot be."""
 
-    async def test_a_missing_bucket(self, server_config: Config) -> None:
+    async def test_a_missing_bucket_is_not_found(self, server_config: Config) -> None:
         async with Client(server_config) as client:
             with pytest.raises(
                 NotFound, match="putContent s3://missing-bucket/k: 404 NoSuchBucket"
             ):
                 await client.put_object("missing-bucket", "k", b"")
 
-    async def test_a_key_that_is_too_long(self, obs_bucket: str, server_config: Config) -> None:
+    async def test_a_key_that_is_too_long_is_refused_by_the_store(
+        self, obs_bucket: str, server_config: Config
+    ) -> None:
         async with Client(server_config) as client:
             with pytest.raises(ResponseError, match="KeyTooLong"):
                 await client.put_object(obs_bucket[5:], "k" * 1100, b"")
 
-    async def test_a_key_that_is_no_text(self, server_config: Config) -> None:
+    async def test_a_key_that_is_no_text_is_refused(self, server_config: Config) -> None:
         # What os.fsdecode makes of a file name that is not UTF-8.
         async with Client(server_config) as client:
             with pytest.raises(ObsError, match="key"):
                 await client.put_object("bucket", "caf\udce9", b"")
 
     @pytest.mark.parametrize("url", ["gs://bucket/key", "file:///tmp/x", "https://host/x"])
-    async def test_an_unknown_scheme(self, url: str) -> None:
+    async def test_an_unknown_scheme_is_refused_with_those_that_are_known(self, url: str) -> None:
         with pytest.raises(ConfigError, match="is not supported; write s3://") as caught:
             await aioobs.file.exists(url)
         assert url in str(caught.value)
 
-    async def test_a_url_without_a_bucket(self) -> None:
+    async def test_a_url_without_a_bucket_is_refused(self) -> None:
         with pytest.raises(ConfigError, match=r"s3:///key: .*no bucket; write s3://bucket/key"):
             await aioobs.file.read("s3:///key")
 
-    async def test_a_url_without_a_key(self, obs_bucket: str) -> None:
+    async def test_a_url_without_a_key_cannot_be_read(self, obs_bucket: str) -> None:
         with pytest.raises(ObsError) as caught:
             await aioobs.file.read(obs_bucket)
         assert obs_bucket in str(caught.value)
@@ -223,13 +227,13 @@ class TestPlaces:
 class TestEndpoints:
     """Endpoints that are down, are something else, or speak otherwise."""
 
-    async def test_no_endpoint(self) -> None:
+    async def test_without_an_endpoint_the_error_says_how_to_give_one(self) -> None:
         async with connect("") as client:
             with pytest.raises(ConfigError, match=r"S3_ENDPOINT.*set_auth\(server="):
                 await client.get_object("bucket", "k")
 
     @call
-    async def test_an_endpoint_that_is_down(
+    async def test_an_endpoint_that_is_down_is_named(
         self, call: Callable[[Client], Awaitable[object]]
     ) -> None:
         (port,) = free_ports(1)
@@ -241,7 +245,7 @@ class TestEndpoints:
                 await call(client)
         assert caught.value.kind == "refused"
 
-    async def test_an_unknown_host(self) -> None:
+    async def test_an_unknown_host_is_named(self) -> None:
         async with connect("http://no-such-host.invalid") as client:
             with pytest.raises(
                 ConnectionFailed, match=r"getObject s3://bucket/k: .*no-such-host\.invalid"
@@ -270,7 +274,7 @@ class TestEndpoints:
                     with pytest.raises(ProtocolError, match="s3://bucket"):
                         await call(client)
 
-    async def test_a_socket_that_speaks_something_else(self) -> None:
+    async def test_what_does_not_speak_http_is_no_store(self) -> None:
         banner = Answer(b"SSH-2.0-OpenSSH_9.9\r\n", "close")
         with FaultyServer(always=banner) as server:
             async with connect(server.endpoint) as client:
@@ -278,7 +282,7 @@ class TestEndpoints:
                     with pytest.raises(ConnectionFailed, match=r"s3://bucket.*127\.0\.0\.1:.*HTTP"):
                         await call(client)
 
-    async def test_a_certificate_for_another_name(
+    async def test_a_certificate_for_another_name_is_not_accepted(
         self, tls_context: ssl.SSLContext, tmp_path: Path
     ) -> None:
         with FaultyServer(tls=tls_context) as server:
@@ -291,7 +295,7 @@ class TestEndpoints:
         assert not server.requests
         assert server.connections == 1
 
-    async def test_https_on_a_port_that_speaks_http(self, web: str) -> None:
+    async def test_https_to_a_port_that_speaks_http_fails_with_the_way_out(self, web: str) -> None:
         async with connect(web.replace("http:", "https:")) as client:
             with pytest.raises(
                 ConnectionFailed, match=r"127\.0\.0\.1:\d+.*(http://|S3_USE_HTTPS=0|is_secure)"
@@ -299,13 +303,15 @@ class TestEndpoints:
                 await client.get_object("bucket", "k")
         assert caught.value.kind == "tls"
 
-    async def test_http_on_a_port_that_speaks_https(self, tls_context: ssl.SSLContext) -> None:
+    async def test_http_to_a_port_that_speaks_https_fails_with_the_way_out(
+        self, tls_context: ssl.SSLContext
+    ) -> None:
         with FaultyServer(tls=tls_context) as server:
             async with connect(server.endpoint.replace("https:", "http:")) as client:
                 with pytest.raises(ConnectionFailed, match=r"127\.0\.0\.1:\d+.*https"):
                     await client.get_object("bucket", "k")
 
-    async def test_http_on_a_port_where_go_speaks_https(self) -> None:
+    async def test_http_to_a_port_where_go_speaks_https_fails_with_what_go_says(self) -> None:
         go = answer(400, "Client sent an HTTP request to an HTTPS server.\n", end="close")
         with FaultyServer(always=go) as server:
             async with connect(server.endpoint) as client:
@@ -313,7 +319,9 @@ class TestEndpoints:
                     await client.get_object("bucket", "k")
 
     @pytest.mark.parametrize("content", [None, "", "no certificate"])
-    async def test_a_bad_file_of_authorities(self, content: str | None, tmp_path: Path) -> None:
+    async def test_a_bad_file_of_authorities_is_named(
+        self, content: str | None, tmp_path: Path
+    ) -> None:
         file = tmp_path / "ca.pem"
         if content is not None:
             file.write_text(content)
@@ -322,7 +330,7 @@ class TestEndpoints:
                 await client.get_object("bucket", "k")
 
     @pytest.mark.parametrize("proxy", ["nonsense", "ftp://proxy.test", "http://"])
-    async def test_a_bad_proxy(self, proxy: str) -> None:
+    async def test_a_bad_proxy_is_refused_before_anything_is_sent(self, proxy: str) -> None:
         with pytest.raises(ConfigError, match="proxy"):
             connect("http://store.test", proxy=proxy)
 
@@ -334,7 +342,7 @@ class TestEndpoints:
                 await client.get_object("bucket", "k")
         assert "test-password" not in str(caught.value)
 
-    async def test_a_proxy_that_refuses(self) -> None:
+    async def test_a_proxy_that_refuses_is_an_error_with_its_status(self) -> None:
         with FaultyServer(always=answer(407)) as server:
             async with connect("http://store.test", proxy=server.endpoint) as client:
                 with pytest.raises(ObsError, match=r"getObject s3://bucket/k: .*407"):
@@ -345,7 +353,7 @@ class TestEndpoints:
 class TestSettings:
     """`set_auth` and the variables, as people get them wrong."""
 
-    def test_an_unknown_timeout(self) -> None:
+    def test_an_unknown_timeout_is_refused_with_those_that_are_known(self) -> None:
         with pytest.raises(
             ConfigError,
             match=r"unknown operation 'getObjectMetaData'; valid are .*getObjectMetadata",
@@ -353,11 +361,11 @@ class TestSettings:
             set_auth(timeout_config={"getObjectMetaData": 1})
 
     @pytest.mark.parametrize("port", [0, -1, 65536])
-    def test_a_bad_port(self, port: int) -> None:
+    def test_a_bad_port_is_refused(self, port: int) -> None:
         with pytest.raises(ConfigError, match=f"port={port}"):
             set_auth(server="store.test", port=port)
 
-    def test_a_bad_server(self) -> None:
+    def test_a_server_with_a_path_is_refused(self) -> None:
         with pytest.raises(ConfigError, match=r"'store\.test/bucket'.*https://host\[:port\]"):
             set_auth(server="store.test/bucket")
 
@@ -365,7 +373,7 @@ class TestSettings:
         ("name", "text"),
         [("S3_USE_HTTPS", "ja"), ("S3_VERIFY_SSL", "no way"), ("S3_ENDPOINT", "ftp://store.test")],
     )
-    async def test_a_malformed_variable(
+    async def test_a_malformed_variable_is_quoted(
         self, name: str, text: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("ACCESS_KEY_ID", "test-access-key")

@@ -194,7 +194,9 @@ class TestEnvironment:
             ({"AWS_REGION": "eu-west-1"}, "https://s3.eu-west-1.amazonaws.com"),
         ],
     )
-    def test_the_endpoint(self, environ: dict[str, str], origin: str) -> None:
+    def test_the_first_variable_that_names_an_endpoint_counts(
+        self, environ: dict[str, str], origin: str
+    ) -> None:
         assert Config.from_env(environ).origin == origin
 
     def test_the_environment_of_the_process_is_the_default(
@@ -214,7 +216,9 @@ class TestEnvironment:
             ({"S3_CA_BUNDLE": "/own", "AWS_CA_BUNDLE": "/aws"}, "/own"),
         ],
     )
-    def test_the_authorities(self, environ: dict[str, str], verify: bool | str) -> None:
+    def test_the_first_variable_that_names_authorities_counts_unless_verification_is_off(
+        self, environ: dict[str, str], verify: bool | str
+    ) -> None:
         assert Config.from_env(environ).verify == verify
 
     @pytest.mark.parametrize(
@@ -231,7 +235,9 @@ class TestEnvironment:
             ({"https_proxy": "http://p.test", "no_proxy": "*"}, None),
         ],
     )
-    def test_the_proxy(self, environ: dict[str, str], proxy: str | None) -> None:
+    def test_the_proxy_is_that_for_the_scheme_unless_the_host_needs_none(
+        self, environ: dict[str, str], proxy: str | None
+    ) -> None:
         assert Config.from_env({"S3_ENDPOINT": "store.test", **environ}).proxy == proxy
 
     @pytest.mark.parametrize(
@@ -251,10 +257,10 @@ class TestEnvironment:
             Config.from_env({name: text})
 
     @pytest.mark.parametrize("name", ["lean", "session", "SESSION"])
-    def test_the_transport(self, name: str) -> None:
+    def test_the_transport_is_named_in_any_case(self, name: str) -> None:
         assert Config.from_env({"AIOOBS_TRANSPORT": name}).transport == name.lower()
 
-    def test_the_size_of_parts(self) -> None:
+    def test_the_size_of_parts_is_that_of_moxing(self) -> None:
         assert Config.from_env({"MOX_FILE_LARGE_FILE_PART_SIZE": "123"}).part_size == 123
 
     def test_credentials_are_not_read_before_they_are_needed(self) -> None:
