@@ -167,7 +167,8 @@ class IsADirectory(ObsError, IsADirectoryError):
 class ConnectionFailed(ObsError, ConnectionError):
     """No answer came.
 
-    `kind` says why: "refused", "unknown host", "unreachable", "tls", "reset" or "stalled".
+    `kind` says why: "refused", "unknown host", "unreachable", "tls", "not http", "proxy", "reset"
+    or "stalled".
     """
 
     def __init__(
