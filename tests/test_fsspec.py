@@ -502,6 +502,16 @@ def test_hints_for_caches_are_taken_and_what_would_not_be_followed_is_refused(
         assert file.read() == b"1"
     with pytest.raises(TypeError, match="unexpected keyword argument 'version_id'"):
         fs.open(f"{bucket}/a", version_id="1", fill_cache=False)
+    fs.pipe(f"{bucket}/a", b"2", chunksize=5 << 20, max_concurrency=4)
+    assert fs.cat(f"{bucket}/a") == b"2"
+    with pytest.raises(TypeError, match="pipe_file.. got an unexpected keyword argument 'acl'"):
+        fs.pipe(f"{bucket}/a", b"3", acl="private")
+
+
+def test_nothing_is_read_beyond_the_size_that_was_given(fs: ObsFileSystem, bucket: str) -> None:
+    fs.pipe(f"{bucket}/a", b"0123456789")
+    with fs.open(f"{bucket}/a", size=4) as file:
+        assert (file.size, file.read(), file.read(1)) == (4, b"0123", b"")
 
 
 def test_text_is_utf_8(fs: ObsFileSystem, bucket: str) -> None:

@@ -205,8 +205,9 @@ def test_seeking_and_telling_alone_ask_nothing() -> None:
         assert file.seek(-1, os.SEEK_END) == 9
         assert memory.calls == ["size"]
         assert file.read() == b"9"
-        with pytest.raises((ValueError, OSError)):
-            file.seek(-1)
+        for kind in (OSError, ValueError):  # as files have it, and as BytesIO has it
+            with pytest.raises(kind, match="Invalid argument"):
+                file.seek(-1)
 
 
 def test_a_read_that_failed_can_be_repeated_at_the_same_place() -> None:

@@ -249,8 +249,13 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):  # type: ignore[misc]
         return await read_blocks(self, blocks, at_once, on_error)
 
     async def _pipe_file(
-        self, path: str, value: bytes | bytearray | memoryview, mode: str = "overwrite"
+        self,
+        path: str,
+        value: bytes | bytearray | memoryview,
+        mode: str = "overwrite",
+        **hints: object,
     ) -> None:
+        check_hints("pipe_file", hints)
         guard: Guard | None = {"if_none_match": "*"} if mode == "create" else None
         await engine.put(self.client, file_url(str(self.url_of(path))), value, guard)
         self.invalidate_cache(path)
@@ -390,7 +395,7 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):  # type: ignore[misc]
 
         What is written appears when the file is closed, or at the end of a transaction; an error
         in its ``with`` block publishes nothing.  Reading is done ahead and in parallel, unless a
-        *cache_type* of fsspec is given.
+        *cache_type* of fsspec is given, or a *size* beyond which nothing is read.
 
         Raises:
             FileNotFoundError: there is no such object or bucket.
@@ -417,8 +422,8 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):  # type: ignore[misc]
         size: int | None = None,
         **hints: object,
     ) -> IO[bytes]:
-        check_hints(hints)
-        if mode == "rb" and (cache_type or cache_options):
+        check_hints("open", hints)
+        if mode == "rb" and (cache_type or cache_options or size is not None):
             return cast(
                 "IO[bytes]",
                 CachedFile(

@@ -47,6 +47,7 @@ SIGNATURES = {"s3v4": "v4", "s3": "v2"}
 WITHOUT_MEANING = {
     "blocksize",
     "cache_regions",
+    "chunksize",
     "default_block_size",
     "default_cache",
     "default_cache_type",
@@ -95,14 +96,14 @@ def settings(options: Mapping[str, object]) -> dict[str, object]:
     return found
 
 
-def check_hints(hints: Mapping[str, object]) -> None:
-    """Refuse what is said to `open` beyond its arguments, but for what only makes others faster.
+def check_hints(call: str, hints: Mapping[str, object]) -> None:
+    """Refuse what is said to *call* beyond its arguments, but for what only makes others faster.
 
     Raises:
         TypeError: it would not be followed.
     """
     if unknown := hints.keys() - WITHOUT_MEANING:
-        raise TypeError(f"open() got an unexpected keyword argument {min(unknown)!r}")
+        raise TypeError(f"{call}() got an unexpected keyword argument {min(unknown)!r}")
 
 
 def flat(options: Mapping[str, object]) -> Iterator[tuple[str, object]]:
