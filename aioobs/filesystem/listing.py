@@ -52,12 +52,14 @@ def file_info(name: str, size: int, etag: str, mtime_nsec: int) -> Info:
         "ETag": etag,
         "LastModified": datetime.fromtimestamp(seconds, UTC),
         "mtime": seconds,
+        "Key": name,  # s3fs says these two once more, and there are programs that rely on it
+        "Size": size,
     }
 
 
 def folder_info(name: str) -> Info:
     """Return what there is to say of a folder or bucket."""
-    return {"name": name, "size": 0, "type": "directory"}
+    return {"name": name, "size": 0, "type": "directory", "Key": name, "Size": 0}
 
 
 def stat_info(name: str, stat: Stat) -> Info:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, cast
 
+from fsspec import available_protocols
 from fsspec.spec import AbstractFileSystem
 
 from aioobs.config import Config
@@ -14,7 +16,7 @@ from aioobs.s3.client import Client, exchange_of
 from aioobs.session import current_client
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 __all__ = ["Access", "Instances", "check_hints", "without_secrets"]
 
@@ -64,12 +66,23 @@ SECRETS = {"secret_key", "security_token", "proxy"}
 class Instances(type(AbstractFileSystem)):  # type: ignore[misc]
     """Keeps instances by their options, a `Config` among them by all that it says."""
 
+    protocol: tuple[str, ...]
+
     def __call__(cls, *args: object, **options: object) -> object:
         if isinstance(config := options.get("config"), Config):
             options["config"] = plain(config)
         options.pop("loop", None)  # any will do
-        given = {name: value for name, value in options.items() if value is not None}
+        given = {
+            name: value
+            for name, value in options.items()
+            if value is not None and not cls._is_for_another(name, value)
+        }
         return super().__call__(*args, **given)
+
+    def _is_for_another(cls, name: str, value: object) -> bool:
+        """Tell whether an option holds those of another protocol, as datasets leaves them there."""
+        known = name in available_protocols() and name not in cls.protocol
+        return known and isinstance(value, Mapping)
 
 
 def plain(config: Config) -> dict[str, object]:
