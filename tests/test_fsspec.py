@@ -454,6 +454,11 @@ def test_a_file_goes_up_and_down_with_progress(
     assert (up.size, up.value) == (down.size, down.value) == (5000, 5000)
     with pytest.raises(FileExistsError):
         fs.put_file(str(tmp_path / "up"), f"{bucket}/a", mode="create")
+    with (tmp_path / "open").open("wb") as target:
+        fs.get_file(f"{bucket}/a", target)
+        fs.get_file(f"{bucket}/a", outfile=target, callback=(again := Callback()))
+    assert (tmp_path / "open").read_bytes() == (tmp_path / "up").read_bytes() * 2
+    assert (again.size, again.value) == (5000, 5000)
 
 
 def test_moving_a_tree_leaves_nothing_behind(fs: ObsFileSystem, bucket: str) -> None:
@@ -557,6 +562,16 @@ def test_a_transaction_publishes_all_or_nothing(fs: ObsFileSystem, bucket: str) 
                 file.write(b"1" if "b" in mode else "1")
         assert fs.find(bucket) == []
     assert fs.cat([f"{bucket}/a", f"{bucket}/b"]) == {f"{bucket}/a": b"1", f"{bucket}/b": b"1"}
+
+
+def test_what_was_discarded_cannot_be_published(fs: ObsFileSystem, bucket: str) -> None:
+    file: Any = fs.open(f"{bucket}/a", "wb", autocommit=False)
+    file.write(b"1")
+    file.close()
+    file.discard()
+    with pytest.raises(ValueError, match="was discarded"):
+        file.commit()
+    assert not fs.exists(f"{bucket}/a")
 
 
 @pytest.mark.filterwarnings("ignore:unclosed file <_io.Buffered:ResourceWarning")  # fsspec's own

@@ -21,7 +21,7 @@ from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.core import get_compression
 from fsspec.implementations.local import make_path_posix as local_path
 from fsspec.spec import AbstractFileSystem
-from fsspec.utils import stringify_path
+from fsspec.utils import isfilelike, stringify_path
 
 from aioobs.errors import IsADirectory
 from aioobs.filesystem import trees
@@ -33,6 +33,7 @@ from aioobs.filesystem.files import (
     compressed,
     open_async,
     open_blocking,
+    pour,
 )
 from aioobs.filesystem.listing import (
     Info,
@@ -276,8 +277,17 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):  # type: ignore[misc]
         self.invalidate_cache(rpath)
 
     async def _get_file(
-        self, rpath: str, lpath: str, callback: Callback = DEFAULT_CALLBACK, **kwargs: object
+        self,
+        rpath: str,
+        lpath: str | IO[bytes] | None = None,
+        callback: Callback = DEFAULT_CALLBACK,
+        outfile: IO[bytes] | None = None,
+        **kwargs: object,
     ) -> None:
+        target = lpath if outfile is None else outfile
+        if isfilelike(target):
+            await pour(self, str(self._strip_protocol(rpath)), cast("IO[bytes]", target), callback)
+            return
         local, url = local_path(lpath), self.url_of(rpath)
         if not await trees.copied(self.client, url, local, callback):
             await in_thread(os.makedirs, local, exist_ok=True)

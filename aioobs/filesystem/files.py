@@ -16,16 +16,27 @@ from aioobs.io.stream import ByteStream
 from aioobs.io.writer import open_appender, open_writer
 from aioobs.sync._io import RemoteRandom, RemoteReader, RemoteText, RemoteWriter, writing
 from aioobs.sync._loop import finish, run
-from aioobs.sync._raw import BUFFER_SIZE, LocalCopyFile, StreamedObject
+from aioobs.sync._raw import BUFFER_SIZE, SpooledObject, StreamedObject
+from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from fsspec.callbacks import Callback
 
     from aioobs.filesystem.interface import FileSystem
     from aioobs.io.raw import Raw
     from aioobs.sync._raw import RawObject
 
-__all__ = ["AsyncFile", "CachedFile", "as_text", "compressed", "open_async", "open_blocking"]
+__all__ = [
+    "AsyncFile",
+    "CachedFile",
+    "as_text",
+    "compressed",
+    "open_async",
+    "open_blocking",
+    "pour",
+]
 
 
 class Open:
@@ -96,6 +107,7 @@ class Changing(Open):
 
     held: bool = False
     """Whether closing it leaves that to `commit`."""
+    discarded: bool = False
 
     @property
     def size(self) -> int:
@@ -120,12 +132,19 @@ class Changing(Open):
             self.fs.invalidate_cache(self.path)
 
     def commit(self) -> None:
-        """Publish what was written."""
+        """Publish what was written.
+
+        Raises:
+            ValueError: it was discarded.
+        """
+        if self.discarded:
+            raise ValueError(f"{self.full_name} was discarded: there is nothing to publish")
         self.held = False
         self.close()
 
     def discard(self) -> None:
         """Close without publishing anything."""
+        self.discarded = True
         cast("RemoteWriter", self).abort()
 
 
@@ -291,3 +310,12 @@ async def open_async(fs: FileSystem, path: str, mode: str) -> AsyncFile:
     raw = await open_raw(fs, str(fs.url_of(path)), mode[0])
     size = 0 if mode[0] in "wx" else await raw.size()
     return AsyncFile(fs, path, mode, raw, size)
+
+
+async def pour(fs: FileSystem, path: str, target: IO[bytes], callback: Callback) -> None:
+    """Write what is in an object into an open file."""
+    async with await open_async(fs, path, "rb") as source:
+        callback.set_size(source.size)
+        while data := await source.read(BUFFER_SIZE):
+            await in_thread(target.write, data)
+            callback.relative_update(len(data))
