@@ -18,6 +18,7 @@ from faulty import (
     listing,
     refusal,
     stored,
+    use,
 )
 
 from aioobs import (
@@ -28,6 +29,7 @@ from aioobs import (
     ObsError,
     ProtocolError,
     ResponseError,
+    file,
 )
 from aioobs.s3.objects import multipart_etag
 
@@ -369,6 +371,59 @@ class TestListings:
                 pytest.raises(ProtocolError, match="listObjects s3://b/: "),
             ):
                 await self.pages(server)
+
+    @pytest.mark.parametrize("delimiter", ["", "/"])
+    async def test_names_that_do_not_begin_with_the_prefix_are_no_answer(
+        self, delimiter: str
+    ) -> None:
+        page = listing("dir/a", "other") if not delimiter else FOLDERS.format("dir/x/", "dirs/")
+        with FaultyServer(always=answer(body=page)) as server:
+            async with connect(server.endpoint) as client:
+                with pytest.raises(ProtocolError, match="begins with 'dir/', was told of '.*s?'"):
+                    await anext(client.list_pages("b", "dir/", delimiter=delimiter))
+
+    @pytest.mark.parametrize("remove", ["remove", "rename"])
+    async def test_a_store_that_ignores_the_prefix_has_nothing_removed(
+        self, remove: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with FaultyServer(always=ignorant) as server:
+            use(server, monkeypatch)
+            with pytest.raises(ProtocolError, match="asked for what begins with 'dir/'"):
+                if remove == "remove":
+                    await file.remove("s3://b/dir", recursive=True)
+                else:
+                    await file.rename("s3://b/dir", "s3://b/target")
+        assert {request.method for request in server.requests} <= {"GET", "HEAD"}
+
+    async def test_what_a_page_repeats_of_the_one_before_is_there_once(self) -> None:
+        pages = [
+            listing("dir/a", "dir/b", following="1"),
+            listing("dir/b", "dir/c", following="2"),
+            FOLDERS.format("dir/x/", "dir/y/").replace("false", "true"),
+            FOLDERS.format("dir/y/", "dir/z/"),
+        ]
+        with FaultyServer(*[answer(body=page) for page in pages]) as server:
+            async with connect(server.endpoint) as client:
+                found = [page async for page in client.list_pages("b", "dir/", delimiter="/")]
+        keys = [key for page in found for key in page.objects.keys]
+        assert keys == ["dir/a", "dir/b", "dir/c"]
+        assert [name for page in found for name in page.prefixes] == ["dir/x/", "dir/y/", "dir/z/"]
+
+
+FOLDERS = (
+    "<ListBucketResult><IsTruncated>false</IsTruncated><NextContinuationToken>t"
+    "</NextContinuationToken><CommonPrefixes><Prefix>{}</Prefix></CommonPrefixes>"
+    "<CommonPrefixes><Prefix>{}</Prefix></CommonPrefixes></ListBucketResult>"
+)
+
+
+def ignorant(received: Received) -> Answer:
+    """Answer as a store that lists all that it has, whatever it is asked for."""
+    if received.method == "HEAD":
+        return answer(404)
+    if received.method == "GET":
+        return answer(body=listing("dir/mine", "precious"))
+    return answer(body="<DeleteResult/>")
 
 
 class TestDeletes:

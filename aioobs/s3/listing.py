@@ -118,10 +118,27 @@ class Listing:
             if peek is not None and version == 2 and (token := xml.next_token(document)):
                 peek(token)
                 await asyncio.sleep(0)  # the next request goes out before this page is parsed
-            return xml.parse_page(document, version=version)
+            return below(prefix, xml.parse_page(document, version=version))
 
         request = Request("listObjects", "GET", bucket, query=tuple(query.items()))
         return await self._exchange.call(request, receive)
+
+
+def below(prefix: str, page: Page) -> Page:
+    """Return a page on which every name begins with the prefix that was asked for.
+
+    Whoever removes a folder removes what is listed: of a store that does not know the prefix that
+    would be everything.
+
+    Raises:
+        ProtocolError: one does not.
+    """
+    for names in (page.objects.keys, page.prefixes):
+        # What is between two names that begin with it begins with it as well.
+        for name in (min(names), max(names)) if prefix and names else ():
+            if not name.startswith(prefix):
+                raise ProtocolError(f"asked for what begins with {prefix!r}, was told of {name!r}")
+    return page
 
 
 class Chain:
@@ -133,6 +150,7 @@ class Chain:
         self._ask = ask
         self._after = after
         self._cycles = CycleDetector("listObjects", url)
+        self._last: tuple[str, str] = ("", "")
         self.marker: str = ""
         """Where the next page begins; empty: at the beginning, or nowhere."""
 
@@ -151,7 +169,21 @@ class Chain:
         if page.next:
             self._cycles.check(page.next)
         self.marker = page.next
-        return page
+        return self._without_repeated(page)
+
+    def _without_repeated(self, page: Page) -> Page:
+        """Leave out that a page begins with what the one before has ended with.
+
+        Some stores do so, above all with a folder that both have a part of.
+        """
+        objects, prefixes = page.objects, page.prefixes
+        key, prefix = self._last
+        if objects and objects.keys[0] == key:
+            objects = objects[1:]
+        if prefixes and prefixes[0] == prefix:
+            prefixes = prefixes[1:]
+        self._last = (page.objects.keys or [key])[-1], (page.prefixes or [prefix])[-1]
+        return page._replace(objects=objects, prefixes=prefixes)
 
 
 class Prefetch:
