@@ -22,6 +22,7 @@ from faulty import (
 )
 
 from aioobs import (
+    AccessDenied,
     Client,
     Config,
     NotFound,
@@ -450,6 +451,27 @@ class TestDeletes:
                 assert await client.delete_objects("b", ["a\x01", "b", "c\uffff"]) == []
         deleted = [request.path for request in server.requests if request.method == "DELETE"]
         assert deleted == ["/b/a\x01", "/b/c\uffff"]
+
+    @pytest.mark.parametrize("status", [405, 501])
+    async def test_where_there_are_no_batches_each_key_is_deleted_by_itself(
+        self, status: int
+    ) -> None:
+        answers = {
+            "POST": refusal(status, "NotImplemented"),
+            "/b/gone": refusal(404, "NoSuchKey"),
+            "/b/kept": refusal(403, "AccessDenied"),
+        }
+
+        def step(received: Received) -> Answer:
+            return answers.get(received.method) or answers.get(received.path) or answer(204)
+
+        with FaultyServer(always=step) as server:
+            async with connect(server.endpoint) as client:
+                (failure,) = await client.delete_objects("b", ["one", "gone", "kept", "bad\x01"])
+        assert isinstance(failure, AccessDenied)
+        assert "deleteObject s3://b/kept: " in str(failure)
+        deleted = {request.path for request in server.requests if request.method == "DELETE"}
+        assert deleted == {"/b/one", "/b/gone", "/b/kept", "/b/bad\x01"}
 
     async def test_no_keys_are_no_request(self) -> None:
         with FaultyServer() as server:

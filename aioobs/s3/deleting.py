@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from aioobs.errors import ErrorResponse, ObsError, error_for
+from aioobs.errors import ErrorResponse, NotFound, ObsError, ResponseError, error_for
 from aioobs.s3 import xml
 from aioobs.s3.body import md5_of
 from aioobs.s3.request import Request
+from aioobs.tasks import Tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["delete", "delete_all"]
 
 MOST_DELETED = 1000
+UNKNOWN = (405, 501)  # what stores without batches answer to one
 NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
@@ -32,7 +34,7 @@ async def delete_all(exchange: Exchange, bucket: str, keys: Iterable[str]) -> li
     batch: list[str] = []
     for key in keys:
         if NOT_IN_XML.search(key):
-            await delete(exchange, bucket, key)
+            failures += await delete_each(exchange, bucket, [key])
             continue
         batch.append(key)
         if len(batch) == MOST_DELETED:
@@ -41,12 +43,36 @@ async def delete_all(exchange: Exchange, bucket: str, keys: Iterable[str]) -> li
     return failures + (await delete_batch(exchange, bucket, batch) if batch else [])
 
 
+async def delete_each(exchange: Exchange, bucket: str, keys: list[str]) -> list[ObsError]:
+    """Do as `delete_all` does, with a request for each object."""
+    failures: list[ObsError] = []
+
+    async def attempt(key: str) -> None:
+        try:
+            await delete(exchange, bucket, key)
+        except NotFound as error:
+            if error.resp and error.resp.code == "NoSuchBucket":
+                raise
+        except ResponseError as error:
+            failures.append(error)
+
+    async with Tasks() as tasks:
+        for key in keys:
+            await tasks.start(attempt(key), at_most=exchange.config.connections)
+    return failures
+
+
 async def delete_batch(exchange: Exchange, bucket: str, keys: list[str]) -> list[ObsError]:
     body = xml.delete_document(keys)
     request = Request("deleteObjects", "POST", bucket, query=(("delete", ""),), body=body)
     request.headers["content-md5"] = await md5_of(body)
     request.headers["content-type"] = "application/xml"
-    errors = await exchange.document(request, xml.parse_delete_errors)
+    try:
+        errors = await exchange.document(request, xml.parse_delete_errors)
+    except ResponseError as error:
+        if error.resp is None or error.resp.status not in UNKNOWN:
+            raise
+        return await delete_each(exchange, bucket, keys)
     return [
         error_for(
             "deleteObjects",
