@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import gzip
 import hashlib
 import os
 import threading
@@ -27,6 +28,7 @@ from aioobs import (
     Client,
     Config,
     ConfigError,
+    ConnectionFailed,
     FilePart,
     ObjectChanged,
     ObsError,
@@ -466,6 +468,15 @@ class TestReading:
         with FaultyServer(always=answer(body=CONTENT, chunked=True, etag="1")) as server:
             async with connect(server.endpoint) as client:
                 assert await client.get_object("b", "k") == CONTENT
+
+    async def test_a_body_in_an_encoding_of_the_wire_is_not_taken_for_the_object(self) -> None:
+        packed = gzip.compress(b"content")
+        odd = answer(body=packed, chunked=True, etag='"1"').message
+        reply = Answer(odd.replace(b"encoding: chunked", b"encoding: gzip, chunked"))
+        with FaultyServer(always=reply) as server:
+            async with connect(server.endpoint) as client:
+                with pytest.raises(ConnectionFailed, match="an encoding that nobody asked for: gz"):
+                    await client.get_object("b", "k")
 
     async def test_a_body_without_any_length_is_refused(self) -> None:
         endless = answer(body=b"half of it", etag="1", content_length=None, end="close")

@@ -16,6 +16,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from aioobs.errors import ConnectionFailed
 from aioobs.s3 import body as bodies
 from aioobs.s3.aiohttp_errors import translated
 from aioobs.s3.connection_errors import unanswered
@@ -100,6 +101,14 @@ class Transport:
         if isinstance(data, Outgoing) and not data.sent and response.status < 300:
             response.close()
             raise unanswered(url, ": it reported success before it had the whole body")
+        codings = response.headers.getall("transfer-encoding", ["chunked"])
+        if [coding.lower() for coding in codings] != ["chunked"]:
+            response.close()
+            raise ConnectionFailed(
+                f"{url.split('/', 3)[2]} answers in an encoding that nobody asked for: "
+                + ", ".join(codings),
+                kind="not http",
+            )
         progress(ENOUGH)
         return SessionReply(response, progress)
 
