@@ -93,6 +93,8 @@ class TestRedirects:
             "http://evil.test/.obs.cn-east-3.myhuaweicloud.com",
             "ftp://b-1.obs.cn-east-3.myhuaweicloud.com",
             "//evil.test",
+            "http://[b-1.obs.cn-east-3.myhuaweicloud.com",
+            "http://b-1.obs.cn-east-3.myhuaweicloud.com:99999",
         ],
     )
     async def test_no_name_that_looks_like_the_store_is_enough(self, origin: str) -> None:
@@ -103,6 +105,14 @@ class TestRedirects:
                     await client.put_object("b-1", "k", b"")
         targets = {request.target for request in server.requests}
         assert targets == {"http://b-1.obs.cn-north-4.myhuaweicloud.com/k"}
+
+    async def test_an_endpoint_that_is_no_host_is_not_followed(self) -> None:
+        away = refusal(301, "PermanentRedirect", "<Endpoint>[b-1.s3</Endpoint>")
+        with FaultyServer(always=away) as server:
+            async with connect(server.endpoint) as client:
+                with pytest.raises(ResponseError, match=r"redirects to http://\[b-1.s3, which"):
+                    await client.put_object("b-1", "k", b"")
+        assert len(server.requests) == 1
 
     async def test_a_redirect_loop_ends(self) -> None:
         def bounce(received: Received) -> Answer:

@@ -185,8 +185,7 @@ class Access:
         return True
 
     def _learn_place(self, request: Request, resp: ErrorResponse, region: str) -> str:
-        location = resp.headers.get("location", "")
-        place = "://".join(urlsplit(location)[:2]) if "://" in location else ""
+        place = origin_of(resp.headers.get("location", ""))
         if not place and resp.details.get("Endpoint"):
             place = f"{self.config.origin.partition(':')[0]}://{resp.details['Endpoint']}"
         if not place and region and self.config.signing_region in self.config.origin:
@@ -235,9 +234,22 @@ def signer(config: Config, region: str) -> Signer:
     return SigOBS() if config.signature == "obs" else SigV4(region)
 
 
+def origin_of(location: str) -> str:
+    """Return scheme and host of a URL; "": it has none."""
+    try:
+        return "://".join(urlsplit(location)[:2]) if "://" in location else ""
+    except ValueError:  # it is no URL
+        return ""
+
+
 def may_follow(config: Config, bucket: str, origin: str) -> bool:
     """Tell whether a redirect stays with the store that the credentials are meant for."""
-    here, there = urlsplit(config.origin), urlsplit(origin)
+    here = urlsplit(config.origin)
+    try:
+        there = urlsplit(origin)
+        port = there.port
+    except ValueError:  # it is no URL
+        return False
     if there.scheme not in ("http", "https") or "@" in there.netloc:
         return False
     if here.scheme == "https" and there.scheme != "https":
@@ -245,7 +257,7 @@ def may_follow(config: Config, bucket: str, origin: str) -> bool:
     hosts = {here.netloc, f"{bucket}.{here.netloc}"}
     if there.netloc in hosts:
         return True
-    if not config.is_public_cloud or there.port not in (None, 443, 80):
+    if not config.is_public_cloud or port not in (None, 443, 80):
         return False
     site = ".".join((here.hostname or "").rsplit(".", 2)[-2:])
     return (there.hostname or "").endswith(f".{site}") and replace(
