@@ -431,6 +431,26 @@ class TestReading:
                 assert await client.get_object("b", "k", stop=10) == b""
                 assert await client.get_object("b", "k") == b""
 
+    @pytest.mark.parametrize("status", [400, 416])
+    async def test_where_a_range_must_not_go_beyond_the_end_the_whole_is_asked_for(
+        self, status: int
+    ) -> None:
+        content = b"0123456789"
+
+        def step(received: Received) -> Answer:
+            _, _, last = received.headers.get("range", "bytes=0-0").partition("-")
+            if int(last) < len(content):
+                return stored(content)(received)
+            odd = f"<Code>InvalidArgument</Code><Message>invalid byte range 0-{last}</Message>"
+            return answer(status, f"<Error>{odd}</Error>")
+
+        with FaultyServer(always=step) as server:
+            async with connect(server.endpoint) as client:
+                assert await client.get_object("b", "k", stop=20) == content
+                assert await client.get_object("b", "k", stop=10) == content
+                assert await client.get_object("b", "k", start=2, stop=5) == b"234"
+        assert len(server.requests) == 4
+
     async def test_an_object_that_ends_earlier_than_was_announced_is_no_range_that_is_wrong(
         self,
     ) -> None:

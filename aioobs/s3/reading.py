@@ -78,17 +78,21 @@ async def read_into(
     except ResponseError as error:
         if reading.whole is not None:
             return reading.whole
-        refused = error.resp is not None and error.resp.status == 416
-        if not refused or reading.received or wanted.start:
+        if not is_beyond(error) or reading.received or wanted.start:
             if explained := reading.explained(error):
                 raise explained from error
             raise
-    # Of an empty object no range can be had.
-    wanted.stop, reading.request.headers = None, Range(etag=given).headers(0)
-    info = await reading.run()
-    if info.size:
-        raise ReadError("a range of it was refused", operation="getObject", url=reading.request.url)
-    return info
+    # Of an empty object no range can be had, and from some stores none that ends behind an object.
+    reading.request.headers = Range(etag=given).headers(0)
+    return await reading.run()
+
+
+def is_beyond(error: ResponseError) -> bool:
+    """Tell whether the store says that there are no such bytes."""
+    resp = error.resp
+    if resp is None:
+        return False
+    return resp.status == 416 or (resp.status == 400 and "range" in resp.message.lower())
 
 
 class Reading:
