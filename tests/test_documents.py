@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
@@ -115,6 +116,25 @@ class TestCopies:
         with FaultyServer(always=answer(body=body)) as server:
             async with connect(server.endpoint) as client:
                 assert await client.copy_object(("b", "source"), "b", "k") == "e-2"
+
+    @pytest.mark.parametrize("status", [405, 501])
+    async def test_of_a_store_that_copies_no_parts_they_go_through_here(
+        self, status: int, obs_bucket: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real, content = forward(os.environ["S3_ENDPOINT"]), bytes(6 << 20)
+
+        def step(received: Received) -> Answer:
+            copies = "x-amz-copy-source" in received.headers
+            return refusal(status, "NotImplemented") if copies else real(received)
+
+        with FaultyServer(always=step) as server:
+            monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
+            await file.write(f"{obs_bucket}/k", content)
+            await file.append(f"{obs_bucket}/k", b"tail")
+            assert await file.read(f"{obs_bucket}/k", binary=True) == content + b"tail"
+        copies = [request for request in server.requests if "x-amz-copy-source" in request.headers]
+        assert len(copies) == 1
+        assert server.requests[-1].method == "GET"
 
     async def test_an_answer_in_chunks_is_as_good(self) -> None:
         good = answer(body="<CopyPartResult><ETag>e</ETag></CopyPartResult>", chunked=True)

@@ -6,7 +6,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aioobs.errors import ObjectChanged, PreconditionFailed, ProtocolError
+from aioobs.errors import ObjectChanged, PreconditionFailed, ProtocolError, ResponseError
 from aioobs.s3.reading import head, is_made_of
 from aioobs.s3.replies import acknowledged
 from aioobs.s3.request import Request, source_headers
@@ -107,6 +107,7 @@ async def copied(
 
     Raises:
         ObjectChanged: the source is not the one with the ETag that was named.
+        ProtocolError: the store does not copy parts, whether it says so or not.
     """
 
     async def receive(reply: Reply) -> str:
@@ -124,6 +125,20 @@ async def copied(
             url=f"s3://{source[0]}/{source[1]}",
             resp=error.resp,
         ) from error
+    except ResponseError as error:
+        if request.operation != "copyPart" or not is_not_implemented(error):
+            raise
+        raise ProtocolError(
+            f"the store does not copy parts ({error.message})",
+            operation=request.operation,
+            url=request.url,
+            resp=error.resp,
+        ) from error
+
+
+def is_not_implemented(error: ResponseError) -> bool:
+    """Tell whether the store does not know what it is asked for."""
+    return error.resp is not None and error.resp.status in (405, 501)
 
 
 def etag_in(document: bytes) -> str:
