@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
@@ -36,7 +37,7 @@ from aioobs import (
 from aioobs.s3.objects import multipart_etag
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from aioobs.testing import LocalServer
 
@@ -400,20 +401,26 @@ class TestListings:
         page = listing("dir/a", "other") if not delimiter else FOLDERS.format("dir/x/", "dirs/")
         with FaultyServer(always=answer(body=page)) as server:
             async with connect(server.endpoint) as client:
-                with pytest.raises(ProtocolError, match="begins with 'dir/', was told of '.*s?'"):
+                with pytest.raises(
+                    ProtocolError, match=r"begins with 'dir/', was told of '(other|dirs/)'"
+                ):
                     await anext(client.list_pages("b", "dir/", delimiter=delimiter))
 
-    @pytest.mark.parametrize("remove", ["remove", "rename"])
+    @pytest.mark.parametrize(
+        "remove",
+        [
+            partial(file.remove, "s3://b/dir", recursive=True),
+            partial(file.rename, "s3://b/dir", "s3://b/target"),
+        ],
+        ids=["remove", "rename"],
+    )
     async def test_a_store_that_ignores_the_prefix_has_nothing_removed(
-        self, remove: str, monkeypatch: pytest.MonkeyPatch
+        self, remove: Callable[[], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with FaultyServer(always=ignorant) as server:
             use(server, monkeypatch)
             with pytest.raises(ProtocolError, match="asked for what begins with 'dir/'"):
-                if remove == "remove":
-                    await file.remove("s3://b/dir", recursive=True)
-                else:
-                    await file.rename("s3://b/dir", "s3://b/target")
+                await remove()
         assert {request.method for request in server.requests} <= {"GET", "HEAD"}
 
     async def test_what_a_page_repeats_of_the_one_before_is_there_once(self) -> None:

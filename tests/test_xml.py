@@ -160,6 +160,33 @@ def test_a_page_that_is_cut_off_and_does_not_go_on_is_refused(version: int) -> N
         page("<IsTruncated>true</IsTruncated>", version)
 
 
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize(
+    ("said", "goes_on"),
+    [("true", True), (" TRUE ", True), ("1", True), ("false", False), ("0", False)],
+)
+def test_a_page_says_in_each_way_of_xml_whether_it_is_the_last(
+    said: str, goes_on: bool, version: int
+) -> None:
+    name = "NextContinuationToken" if version == 2 else "NextMarker"
+    document = (
+        f"<ListBucketResult><IsTruncated>{said}</IsTruncated><{name}>m</{name}></ListBucketResult>"
+    )
+    assert xml.parse_page(document.encode(), version=version).next == ("m" if goes_on else "")
+    silent = document.replace(f"<IsTruncated>{said}</IsTruncated>", "")
+    assert xml.parse_page(silent.encode(), version=version).next == "m"
+    odd = document.replace(said, "yes")
+    with pytest.raises(ProtocolError, match="IsTruncated is 'yes'"):
+        xml.parse_page(odd.encode(), version=version)
+
+
+def test_spaces_may_stand_before_a_document() -> None:
+    empty = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+    document = f'  \n\n<?xml version="1.0" encoding="UTF-8"?>\n {empty}'
+    assert xml.parse_page(document.encode(), version=2).objects.keys == []
+    assert xml.good_fields(document.encode()) == {"IsTruncated": "false"}
+
+
 def test_buckets_are_named() -> None:
     document = f"<ListAllMyBucketsResult {NAMESPACE}><Buckets><Bucket><Name>a</Name></Bucket>"
     document += "<Bucket><Name>b</Name></Bucket></Buckets></ListAllMyBucketsResult>"

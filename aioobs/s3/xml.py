@@ -35,6 +35,7 @@ __all__ = [
 LONGEST_NUMBER = 19  # digits; no store has more than 10^19 bytes
 NEXT_TOKEN = b"<NextContinuationToken>"
 LONGEST_TOKEN = 8192
+TRUTH = {"true": True, "1": True, "false": False, "0": False, "": False}
 MOST_TAGS = 1 << 18  # ten times what the longest answer has; its tree takes some 35 MB
 
 Following = tuple[tuple[str, str], ...]
@@ -71,7 +72,8 @@ def parse(document: bytes) -> ElementTree.Element:
     if document.count(b"<") > MOST_TAGS:
         raise ProtocolError(f"the answer has more than {MOST_TAGS} tags, which no store's has")
     try:
-        root = ElementTree.fromstring(document)  # noqa: S314 - no entities, see above
+        # Some send spaces while they work, and so before all else.
+        root = ElementTree.fromstring(document.lstrip())  # noqa: S314 - no entities, see above
     except (ElementTree.ParseError, LookupError, ValueError) as exc:  # two of them: its encoding
         start = document[:80].decode("utf-8", "replace")
         raise ProtocolError(
@@ -146,11 +148,11 @@ def parse_page(document: bytes, *, version: int) -> Page:
     objects = listed(columns or columns_of(root), decode)
     prefixes = [decode(text(item, "Prefix")) for item in root.iterfind("CommonPrefixes")]
     following = ""
-    if text(root, "IsTruncated").lower() == "true":
-        if version == 2:
-            following = text(root, "NextContinuationToken")
-        else:
-            following = next_marker(text(root, "NextMarker"), decode, objects, prefixes)
+    marker = text(root, "NextContinuationToken" if version == 2 else "NextMarker")
+    if is_truncated(root, marker):
+        following = marker
+        if version == 1:
+            following = next_marker(marker, decode, objects, prefixes)
         if not following:
             raise ProtocolError("a listing is cut off but does not say where it goes on")
     return Page(objects, prefixes, following)
@@ -264,11 +266,23 @@ def parse_parts(document: bytes) -> tuple[list[UploadedPart], Following]:
 
 def followed_by(root: ElementTree.Element, markers: dict[str, str]) -> Following:
     """Return the query for the next page of a listing; nothing after the last one."""
-    if text(root, "IsTruncated").lower() != "true":
+    if not is_truncated(root, *markers.values()):
         return ()
     if not any(markers.values()):
         raise ProtocolError("a listing is cut off but does not say where it goes on")
     return tuple((name, value) for name, value in markers.items() if value)
+
+
+def is_truncated(root: ElementTree.Element, *markers: str) -> bool:
+    """Tell whether a listing goes on; where it does not say so, whether it says at what marker.
+
+    Raises:
+        ProtocolError: it says something else.
+    """
+    said = text(root, "IsTruncated").strip().lower()
+    if said not in TRUTH:
+        raise ProtocolError(f"IsTruncated is {said!r}, neither true nor false")
+    return any(markers) if not said else TRUTH[said]
 
 
 def complete_document(etags: Iterable[tuple[int, str]]) -> bytes:
