@@ -16,7 +16,8 @@ from faulty import Answer, FaultyServer, Received, answer, connect, listing, ref
 
 import aioobs
 import aioobs.sync
-from aioobs import Config
+from aioobs import Config, ConnectionFailed
+from aioobs.s3 import idle_timeout
 from aioobs.session import session
 
 if TYPE_CHECKING:
@@ -180,3 +181,44 @@ async def test_a_body_is_sent_that_is_taken_slowly(
         use(server, monkeypatch)
         await write(server, tmp_path / "k")
     assert [len(request.body) for request in server.requests if request.method == "PUT"] == [size]
+
+
+DONE = {
+    "complete": "<CompleteMultipartUploadResult><ETag>1</ETag></CompleteMultipartUploadResult>",
+    "copy": "<CopyObjectResult><ETag>1</ETag></CopyObjectResult>",
+}
+
+
+def after_spaces(document: str, count: int, *, chunked: bool) -> Answer:
+    """Answer after so many spaces, each of which comes before the time is over."""
+    head = answer(chunked=True) if chunked else answer(content_length=str(count + len(document)))
+    start = head.message.index(b"\r\n\r\n") + 4
+    last = b"%x\r\n%b\r\n0\r\n\r\n" % (len(document), document.encode())
+    body = b"1\r\n \r\n" * count + last if chunked else b" " * count + document.encode()
+    # It comes in sixteen pieces.
+    return replace(head, message=head.message[:start] + body, pause=IDLE / 3)
+
+
+@pytest.mark.usefixtures("both_transports")
+@pytest.mark.parametrize("chunked", [False, True], ids=["of-a-length", "in-chunks"])
+@pytest.mark.parametrize("work", DONE)
+async def test_a_store_that_is_at_work_may_say_so_with_spaces(work: str, chunked: bool) -> None:
+    with FaultyServer(after_spaces(DONE[work], 700, chunked=chunked)) as server:
+        async with connect(server.endpoint, idle_timeout=IDLE) as client:
+            if work == "copy":
+                assert await client.copy_object(("b", "s"), "b", "k") == "1"
+            else:
+                done = await client.complete_multipart_upload("b", "k", "u", {1: "e"}, size=1)
+                assert done == "1"
+    assert len(server.requests) == 1
+
+
+@pytest.mark.usefixtures("both_transports")
+async def test_a_store_that_is_at_work_for_ever_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(idle_timeout, "PATIENCE", 2)
+    with FaultyServer(always=after_spaces(DONE["copy"], 700, chunked=False)) as server:
+        async with connect(server.endpoint, idle_timeout=IDLE, attempts=1) as client:
+            with pytest.raises(ConnectionFailed, match=f"no progress for {IDLE} s"):
+                await client.copy_object(("b", "s"), "b", "k")

@@ -32,6 +32,9 @@ __all__ = ["Exchange"]
 
 T = TypeVar("T")
 
+LONG_WORK = frozenset({"completeMultipartUpload", "copyObject", "copyPart"})
+"""What a store may work on for minutes, while it sends nothing but spaces."""
+
 
 class Exchange:
     """Sends the requests of one client, by what it knows of its store and over its connections."""
@@ -230,7 +233,9 @@ class Exchange:
             with IdleTimeout(self._idle_timeout(limit)) as idle_timeout:
                 call.stopwatch = idle_timeout
                 url = origin + target
-                reply = await connections.send(request, url, headers, idle_timeout.progress, begun)
+                at_work = request.operation in LONG_WORK
+                progress = idle_timeout.sign_of_life if at_work else idle_timeout.progress
+                reply = await connections.send(request, url, headers, progress, begun)
                 call.reply = reply
                 try:
                     return await take(request, reply, receive)

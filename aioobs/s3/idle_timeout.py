@@ -26,6 +26,8 @@ Progress = Callable[[int], None]
 
 ENOUGH = 1024
 """How many bytes have to move within the time; a head counts as so many."""
+PATIENCE = 15
+"""For how many times as long a store may say that it is at work."""
 
 
 class Stopwatch:
@@ -82,6 +84,14 @@ class IdleTimeout(Stopwatch):
         self._loop = asyncio.get_running_loop()
         self._before = 0
         self._expired = False
+
+    def sign_of_life(self, count: int) -> None:
+        """Report the same where single bytes say that the store is at work, for as long as may be.
+
+        While Amazon's S3 makes an object of its parts, it sends a space now and then.
+        """
+        if count > 0 and self.elapsed() < PATIENCE * self.seconds:
+            self._last = time.monotonic()
 
     def __enter__(self) -> Self:
         task = asyncio.current_task()

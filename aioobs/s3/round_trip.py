@@ -285,6 +285,7 @@ class RoundTrip:
 
     def _take_chunked(self, data: bytes) -> None:
         self._buffer += data
+        self.progress(len(data))
         try:
             found = dechunked(self._buffer)
         except ValueError as exc:
