@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aioobs.errors import ErrorResponse, NotFound, ObsError, ResponseError, error_for
 from aioobs.s3 import xml
 from aioobs.s3.body import md5_of
+from aioobs.s3.replies import is_not_implemented
 from aioobs.s3.request import Request
 from aioobs.tasks import Tasks
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["delete", "delete_all"]
 
 MOST_DELETED = 1000
-UNKNOWN = (405, 501)  # what stores without batches answer to one
 NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
@@ -70,7 +70,7 @@ async def delete_batch(exchange: Exchange, bucket: str, keys: list[str]) -> list
     try:
         errors = await exchange.document(request, xml.parse_delete_errors)
     except ResponseError as error:
-        if error.resp is None or error.resp.status not in UNKNOWN:
+        if not is_not_implemented(error):
             raise
         return await delete_each(exchange, bucket, keys)
     return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from aioobs.errors import ErrorResponse, ReadError, error_for
+from aioobs.errors import ErrorResponse, ReadError, ResponseError, error_for
 from aioobs.s3 import xml
 from aioobs.s3.observer import request_id
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aioobs.s3.request import Request
     from aioobs.s3.transport import Reply
 
-__all__ = ["acknowledged", "take"]
+__all__ = ["acknowledged", "is_not_implemented", "take"]
 
 T = TypeVar("T")
 
@@ -68,6 +68,11 @@ def response_of(reply: Reply, document: bytes) -> ErrorResponse:
         headers,
         details,
     )
+
+
+def is_not_implemented(error: ResponseError) -> bool:
+    """Tell whether the store does not know what it was asked for."""
+    return error.resp is not None and error.resp.status in (405, 501)
 
 
 def plain_text(document: bytes) -> str:

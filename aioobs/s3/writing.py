@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aioobs.errors import ObjectChanged, PreconditionFailed, ProtocolError, ResponseError
 from aioobs.s3.reading import head, is_made_of
-from aioobs.s3.replies import acknowledged
+from aioobs.s3.replies import acknowledged, is_not_implemented
 from aioobs.s3.request import Request, source_headers
 from aioobs.s3.retry import Budget
 from aioobs.s3.xml import good_fields, unquote_etag
@@ -134,11 +134,6 @@ async def copied(
             url=request.url,
             resp=error.resp,
         ) from error
-
-
-def is_not_implemented(error: ResponseError) -> bool:
-    """Tell whether the store does not know what it is asked for."""
-    return error.resp is not None and error.resp.status in (405, 501)
 
 
 def etag_in(document: bytes) -> str:
