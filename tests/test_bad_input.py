@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import shutil
 import ssl
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
-from faulty import Answer, FaultyServer, answer, connect, refusal
+from faulty import Answer, FaultyServer, answer, connect, refusal, stored
 
 import aioobs
 from aioobs import (
@@ -33,6 +34,8 @@ from aioobs.testing import free_ports
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
+
+    from faulty import Certificates
 
     from aioobs.testing import LocalServer
 
@@ -328,6 +331,19 @@ class TestEndpoints:
         async with connect("https://127.0.0.1:1", verify=str(file)) as client:
             with pytest.raises(ConfigError, match=f"certificate authorities in '{file}'"):
                 await client.get_object("bucket", "k")
+
+    async def test_a_file_of_authorities_is_read_again_when_it_has_changed(
+        self, certificates: Certificates, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "ca.pem"
+        trustme.CA().cert_pem.write_to_path(file)
+        with FaultyServer(always=stored(b"1"), tls=certificates.server) as server:
+            async with connect(server.endpoint, verify=str(file), attempts=1) as client:
+                with pytest.raises(ConnectionFailed, match="certificate"):
+                    await client.get_object("bucket", "k")
+            shutil.copyfile(certificates.authority, file)
+            async with connect(server.endpoint, verify=str(file)) as client:
+                assert await client.get_object("bucket", "k") == b"1"
 
     @pytest.mark.parametrize("proxy", ["nonsense", "ftp://proxy.test", "http://"])
     async def test_a_bad_proxy_is_refused_before_anything_is_sent(self, proxy: str) -> None:
