@@ -434,19 +434,9 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):  # type: ignore[misc]
     ) -> IO[bytes]:
         check_hints("open", hints)
         if mode == "rb" and (cache_type or cache_options or size is not None):
-            return cast(
-                "IO[bytes]",
-                CachedFile(
-                    self,
-                    path,
-                    mode,
-                    block_size,
-                    True,
-                    cache_type or "readahead",
-                    cache_options,
-                    size,
-                ),
-            )
+            cache = cache_type or "readahead"
+            file = CachedFile(self, path, mode, block_size, True, cache, cache_options, size)
+            return cast("IO[bytes]", file)
         return cast("IO[bytes]", open_blocking(self, path, mode, held=not autocommit))
 
     async def open_async(self, path: str, mode: str = "rb", **kwargs: object) -> AsyncFile:

@@ -16,7 +16,7 @@ from aioobs.io.stream import ByteStream
 from aioobs.io.writer import open_appender, open_writer
 from aioobs.sync._io import RemoteRandom, RemoteReader, RemoteText, RemoteWriter, writing
 from aioobs.sync._loop import finish, run
-from aioobs.sync._raw import BUFFER_SIZE, SpooledObject, StreamedObject
+from aioobs.sync._raw import BUFFER_SIZE, LocalCopyFile, StreamedObject
 from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
