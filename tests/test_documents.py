@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from faulty import (
@@ -423,18 +423,37 @@ class TestListings:
                 await remove()
         assert {request.method for request in server.requests} <= {"GET", "HEAD"}
 
+    @pytest.mark.parametrize("version", [1, 2])
+    async def test_of_moto_each_folder_is_listed_once_and_parts_are_listed(
+        self, version: int, moto_server: str
+    ) -> None:
+        bucket, names = f"moto-{version}", [f"dir/{name}/x" for name in "abcdefg"]
+        options: dict[str, Any] = {"page_size": 3, "list_version": version}
+        async with connect(moto_server, **options) as client:
+            await client.create_bucket(bucket, exist_ok=True)
+            for key in names:
+                await client.put_object(bucket, key, b"")
+            pages = [page async for page in client.list_pages(bucket, "dir/", delimiter="/")]
+            upload = await client.create_multipart_upload(bucket, "k")
+            etag = await client.upload_part(bucket, "k", upload, 1, b"content")
+            parts = [part async for part in client.list_parts(bucket, "k", upload)]
+            await client.abort_multipart_upload(bucket, "k", upload)
+        assert [name for page in pages for name in page.prefixes] == [n[:-1] for n in names]
+        assert parts == [(1, 7, etag)]
+
     async def test_what_a_page_repeats_of_the_one_before_is_there_once(self) -> None:
         pages = [
             listing("dir/a", "dir/b", following="1"),
             listing("dir/b", "dir/c", following="2"),
             FOLDERS.format("dir/x/", "dir/y/").replace("false", "true"),
-            FOLDERS.format("dir/y/", "dir/z/"),
+            listing("dir/d", following="3"),
+            FOLDERS.format("dir/x/", "dir/z/"),
         ]
         with FaultyServer(*[answer(body=page) for page in pages]) as server:
             async with connect(server.endpoint) as client:
                 found = [page async for page in client.list_pages("b", "dir/", delimiter="/")]
         keys = [key for page in found for key in page.objects.keys]
-        assert keys == ["dir/a", "dir/b", "dir/c"]
+        assert keys == ["dir/a", "dir/b", "dir/c", "dir/d"]
         assert [name for page in found for name in page.prefixes] == ["dir/x/", "dir/y/", "dir/z/"]
 
 

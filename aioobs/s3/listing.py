@@ -150,7 +150,8 @@ class Chain:
         self._ask = ask
         self._after = after
         self._cycles = CycleDetector("listObjects", url)
-        self._last: tuple[str, str] = ("", "")
+        self._key = ""  # the last one
+        self._folders: set[str] = set()  # of the last page that had some
         self.marker: str = ""
         """Where the next page begins; empty: at the beginning, or nowhere."""
 
@@ -172,17 +173,17 @@ class Chain:
         return self._without_repeated(page)
 
     def _without_repeated(self, page: Page) -> Page:
-        """Leave out that a page begins with what the one before has ended with.
+        """Leave out the folders that the page before had, and the key that it ended with.
 
-        Some stores do so, above all with a folder that both have a part of.
+        Some stores repeat a folder of which both pages have a part; moto repeats all of them.
         """
         objects, prefixes = page.objects, page.prefixes
-        key, prefix = self._last
-        if objects and objects.keys[0] == key:
+        if objects and objects.keys[0] == self._key:
             objects = objects[1:]
-        if prefixes and prefixes[0] == prefix:
-            prefixes = prefixes[1:]
-        self._last = (page.objects.keys or [key])[-1], (page.prefixes or [prefix])[-1]
+        if prefixes:
+            before, self._folders = self._folders, {*prefixes}
+            prefixes = [folder for folder in prefixes if folder not in before]
+        self._key = (page.objects.keys or [self._key])[-1]
         return page._replace(objects=objects, prefixes=prefixes)
 
 

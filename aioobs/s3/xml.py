@@ -84,8 +84,8 @@ def parse(document: bytes) -> ElementTree.Element:
     return root
 
 
-def good(document: bytes, kind: str = "") -> ElementTree.Element:
-    """Return the root of the document of an answer with the status 200, of a kind if it is given.
+def good(document: bytes, *kinds: str) -> ElementTree.Element:
+    """Return the root of the document of an answer with the status 200, of a kind if any is given.
 
     Raises:
         ObsError: it is an error all the same.
@@ -99,8 +99,10 @@ def good(document: bytes, kind: str = "") -> ElementTree.Element:
         )
         resp = ErrorResponse(200, "OK", code, message, request_id, details=found)
         raise error_for("", "", resp)
-    if kind and root.tag != kind:
-        raise ProtocolError(f"the answer is no {kind} but a {root.tag}; is this an S3 endpoint?")
+    if kinds and root.tag not in kinds:
+        raise ProtocolError(
+            f"the answer is no {kinds[0]} but a {root.tag}; is this an S3 endpoint?"
+        )
     return root
 
 
@@ -216,9 +218,7 @@ def next_marker(
 
 def parse_delete_errors(document: bytes) -> list[dict[str, str]]:
     """Return key, code and message of each object that a batch could not delete."""
-    root = good(document)
-    if root.tag not in ("DeleteResult", "DeleteObjectsResult", "DeleteObjectsOutput"):
-        raise ProtocolError(f"the answer to a batch delete is no DeleteResult but a {root.tag}")
+    root = good(document, "DeleteResult", "DeleteObjectsResult", "DeleteObjectsOutput")
     return [{child.tag: child.text or "" for child in item} for item in root.iterfind("Error")]
 
 
@@ -253,7 +253,7 @@ def parse_uploads(document: bytes) -> tuple[list[Upload], Following]:
 
 def parse_parts(document: bytes) -> tuple[list[UploadedPart], Following]:
     """Return the parts that the store has of an upload, and how to ask for the next ones."""
-    root = good(document, "ListPartsResult")
+    root = good(document, "ListPartsResult", "ListPartsResponse")  # which is moto's name of it
     parts = [
         UploadedPart(
             number(item, "PartNumber"), number(item, "Size"), unquote_etag(text(item, "ETag"))
