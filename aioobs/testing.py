@@ -142,7 +142,7 @@ class LocalServer:
         """
         status, answer = self._signed_request("PUT", f"/{name}")
         if status != 200:
-            from aioobs.s3.xml import fields
+            from aioobs.s3.documents.xml import fields
 
             said = fields(answer)
             reason = f"{said.get('Code', '')}: {said.get('Message', '')}"

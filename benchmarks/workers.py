@@ -125,7 +125,11 @@ def ready(all_there: object = None) -> None:
     """Import and start what a first copy starts, and wait for the other workers."""
     from aioobs.sync import file
 
-    for module in ("aioobs.s3.transport", "aioobs.s3.round_trip", "aioobs.transfer.batches"):
+    for module in (
+        "aioobs.s3.http.transport",
+        "aioobs.s3.http.round_trip",
+        "aioobs.transfer.processes.batches",
+    ):
         import_module(module)
     file.exists(os.curdir)
     if all_there is not None:

@@ -26,10 +26,10 @@ from metadata_server import (
 )
 
 from aioobs.errors import ConfigError
-from aioobs.s3 import credential_services
-from aioobs.s3 import credentials as module
-from aioobs.s3.credentials import CredentialChain
-from aioobs.s3.signing import Credentials
+from aioobs.s3.auth import credential_services
+from aioobs.s3.auth import credentials as module
+from aioobs.s3.auth.credentials import CredentialChain
+from aioobs.s3.auth.signing import Credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -646,7 +646,7 @@ def test_a_child_forked_during_a_search_makes_its_own(service: MetadataServer) -
     service.answers[f"GET {KEY_PATH}"] = answer
     source = """
 import asyncio, os, sys, threading
-from aioobs.s3.credentials import CredentialChain
+from aioobs.s3.auth.credentials import CredentialChain
 chain = CredentialChain(environ={}, ecs_endpoint=sys.argv[1])
 async def main():
     task = asyncio.create_task(chain.get())
@@ -678,7 +678,7 @@ def test_a_search_works_at_the_exit_of_the_interpreter(service: MetadataServer) 
     service.give("agency", 3600)
     source = """
 import asyncio, atexit, sys
-from aioobs.s3.credentials import CredentialChain
+from aioobs.s3.auth.credentials import CredentialChain
 chain = CredentialChain(environ={}, ecs_endpoint=sys.argv[1])
 atexit.register(lambda: print(asyncio.run(chain.get()).access_key))
 """
@@ -695,8 +695,8 @@ def test_a_search_that_goes_on_does_not_delay_the_exit(service: MetadataServer) 
     service.answers[f"PUT {TOKEN_PATH}"] = answer
     source = """
 import asyncio, sys
-from aioobs.s3 import credential_services
-from aioobs.s3.credentials import CredentialChain
+from aioobs.s3.auth import credential_services
+from aioobs.s3.auth.credentials import CredentialChain
 credential_services.READ_TIMEOUT = 60
 chain = CredentialChain(environ={}, ecs_endpoint=sys.argv[1])
 async def main():
@@ -715,9 +715,9 @@ asyncio.run(main())
 def test_the_import_loads_nothing_heavy() -> None:
     source = """
 import sys, threading
-import aioobs.s3.signing
+import aioobs.s3.auth.signing
 print("asyncio" in sys.modules)
-import aioobs.s3.credentials
+import aioobs.s3.auth.credentials
 print(sorted({"anyio", "aiohttp", "botocore", "http.client", "json"} & set(sys.modules)))
 print(threading.active_count())
 """

@@ -34,7 +34,7 @@ from faulty import (
 import aioobs.sync as mox
 from aioobs import Config
 from aioobs.errors import NotFound, ObjectChanged, OperationTimeout, ResponseError
-from aioobs.s3 import direct_connections
+from aioobs.s3.http import direct_connections
 from aioobs.sync import Client
 from aioobs.sync._loop import run
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioobs import ProtocolError
-from aioobs.s3 import xml
-from aioobs.s3.entries import read_entries
-from aioobs.s3.page import Listed, Page
+from aioobs.s3.documents import xml
+from aioobs.s3.documents.entries import read_entries
+from aioobs.s3.documents.page import Listed, Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable

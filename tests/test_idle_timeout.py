@@ -17,7 +17,7 @@ from faulty import Answer, FaultyServer, Received, answer, connect, listing, ref
 import aioobs
 import aioobs.sync
 from aioobs import Config, ConnectionFailed
-from aioobs.s3 import idle_timeout
+from aioobs.s3.http import idle_timeout
 from aioobs.session import session
 
 if TYPE_CHECKING:

@@ -25,7 +25,8 @@ from copies import uploads
 import aioobs
 from aioobs import Client, Config
 from aioobs.errors import ConfigError, NotFound, ObsError, SourceError, TransferFailed, WorkerLost
-from aioobs.transfer import engine, pieces
+from aioobs.transfer import engine
+from aioobs.transfer.processes import pieces
 from aioobs.url import parse
 
 if TYPE_CHECKING:
@@ -118,9 +119,8 @@ def workers_of(parent: int) -> list[int]:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if any(b"aioobs.transfer.workers" in word for word in words) and words[-2] == (
-                str(parent).encode()
-            ):
+            is_worker = any(b"aioobs.transfer.processes.workers" in word for word in words)
+            if is_worker and words[-2] == str(parent).encode():
                 found.append(int(entry.name))
     return found
 

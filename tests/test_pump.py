@@ -34,7 +34,7 @@ from aioobs import (
     SourceError,
 )
 from aioobs.s3.body import FileSink
-from aioobs.s3.pump import receive_into, send_body
+from aioobs.s3.http.pump import receive_into, send_body
 
 if TYPE_CHECKING:
     import ssl
@@ -562,7 +562,7 @@ class TestThread:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("aioobs.s3.pump.REPORT", 0.0)
+        monkeypatch.setattr("aioobs.s3.http.pump.REPORT", 0.0)
         here, there = pair
         reports: list[int] = []
         with target(tmp_path / "file") as sink:

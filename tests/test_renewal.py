@@ -13,7 +13,7 @@ from metadata_server import KEY_PATH, MetadataServer, amazon_key, security_key
 
 import aioobs
 from aioobs.errors import ResponseError
-from aioobs.s3.credentials import CredentialChain
+from aioobs.s3.auth.credentials import CredentialChain
 from aioobs.session import session
 
 if TYPE_CHECKING:

@@ -24,8 +24,9 @@ from faulty import STALL, Answer, FaultyServer, Received, forward, refusal
 
 import aioobs
 from aioobs import Client, ConfigError, TransferFailed
-from aioobs.transfer import automatic, pieces
-from aioobs.transfer.journal_storage import RemoteStorage
+from aioobs.transfer.journals import automatic
+from aioobs.transfer.journals.storage import RemoteStorage
+from aioobs.transfer.processes import pieces
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -549,7 +550,7 @@ async def test_a_journal_in_the_store_serves_another_machine(
 
 
 QUICKLY = """
-from aioobs.transfer.journal_storage import RemoteStorage
+from aioobs.transfer.journals.storage import RemoteStorage
 RemoteStorage.pause, RemoteStorage.silence = 0.5, 3.0
 """
 
@@ -659,7 +660,7 @@ async def test_the_same_command_goes_on(
 
 KILLED = """
 import sys
-from aioobs.transfer import automatic
+from aioobs.transfer.journals import automatic
 automatic.WORTH = 1 << 20
 import aioobs.sync as mox
 mox.file.copy_parallel(*sys.argv[1:], threads=4, is_processing=False)

@@ -21,8 +21,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from aioobs import AccessDenied, Config, ConnectionFailed, ObsError, ReadError
-from aioobs.s3.lean import LeanTransport
-from aioobs.s3.transport import Transport
+from aioobs.s3.http.lean import LeanTransport
+from aioobs.s3.http.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence

@@ -26,7 +26,7 @@ from faulty import (
 
 from aioobs import Client, Config, ConfigError, ConnectionFailed, ObsError, ProtocolError
 from aioobs.config import Signature, TransportName
-from aioobs.s3 import xml
+from aioobs.s3.documents import xml
 from aioobs.testing import free_ports
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aioobs.errors import ConfigError
-from aioobs.s3.signing import (
+from aioobs.s3.auth.signing import (
     UNSIGNED_PAYLOAD,
     Anonymous,
     Credentials,
@@ -27,8 +27,8 @@ from aioobs.s3.signing import (
     encode_query,
     quote_path,
 )
-from aioobs.s3.signing_v2 import SigOBS, SigV2
-from aioobs.s3.signing_v4 import SigV4
+from aioobs.s3.auth.signing_v2 import SigOBS, SigV2
+from aioobs.s3.auth.signing_v4 import SigV4
 
 if TYPE_CHECKING:
     from botocore.auth import BaseSigner

@@ -10,7 +10,7 @@ import pytest
 from faulty import STALL, Answer, FaultyServer, Received, connect, refusal, stored
 
 from aioobs import Client, ObsError
-from aioobs.s3.memory_limit import MemoryLimit
+from aioobs.s3.http.memory_limit import MemoryLimit
 
 WORK = 0.01  # seconds that the store needs for a request
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioobs import ProtocolError
-from aioobs.s3 import xml
+from aioobs.s3.documents import xml
 
 if TYPE_CHECKING:
-    from aioobs.s3.page import Page
+    from aioobs.s3.documents.page import Page
 
 NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 HOSTILE = [

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import argparse
 
     from aioobs.cli.tally import Tally
-    from aioobs.s3.xml import Upload
+    from aioobs.s3.documents.xml import Upload
 
 __all__ = ["mb", "presign", "rb", "uploads"]
 

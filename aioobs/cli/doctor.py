@@ -16,7 +16,7 @@ from aioobs.cli.output import say, say_json
 from aioobs.cli.settings import addressing, certificates, credentials
 from aioobs.errors import AccessDenied, ConnectionFailed, ResponseError
 from aioobs.s3.client import Client
-from aioobs.s3.dates import http_time
+from aioobs.s3.documents.dates import http_time
 from aioobs.session import current_client
 
 if TYPE_CHECKING:

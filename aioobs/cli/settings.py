@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from aioobs.cli.output import readable, say, say_json
 from aioobs.config import AUTHORITIES, ENDPOINTS, PROXIES, REGIONS
 from aioobs.errors import ConfigError
-from aioobs.s3.credential_files import ENVIRONMENT
-from aioobs.s3.credentials import CredentialChain
+from aioobs.s3.auth.credential_files import ENVIRONMENT
+from aioobs.s3.auth.credentials import CredentialChain
 from aioobs.session import current_client
 
 if TYPE_CHECKING:

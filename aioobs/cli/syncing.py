@@ -9,9 +9,9 @@ from aioobs.cli.output import say, say_json
 from aioobs.cli.tally import Bar
 from aioobs.errors import TransferFailed
 from aioobs.session import current_client
-from aioobs.transfer.deletions import place_of
 from aioobs.transfer.engine import CopyOptions
-from aioobs.transfer.syncing import Sync
+from aioobs.transfer.syncs.deletions import place_of
+from aioobs.transfer.syncs.syncing import Sync
 from aioobs.trees import plan_sync
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from aioobs.cli.tally import Tally
     from aioobs.transfer.job import Job
-    from aioobs.transfer.syncplan import SyncPlan
+    from aioobs.transfer.syncs.syncplan import SyncPlan
 
 __all__ = ["sync"]
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, MutableMapping
 
     from aioobs.s3.client import Client
-    from aioobs.s3.page import Listed
+    from aioobs.s3.documents.page import Listed
     from aioobs.store.entry import Stat
 
 __all__ = [

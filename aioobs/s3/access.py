@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aioobs.errors import ConfigError, ResponseError
+from aioobs.s3.auth.credentials import CredentialChain
+from aioobs.s3.auth.signing import UNSIGNED_PAYLOAD, Anonymous, Credentials
+from aioobs.s3.auth.signing_v2 import SigOBS, SigV2
+from aioobs.s3.auth.signing_v4 import SigV4
 from aioobs.s3.body import digest, size_of
-from aioobs.s3.credentials import CredentialChain
-from aioobs.s3.dates import http_time
+from aioobs.s3.documents.dates import http_time
 from aioobs.s3.request import address
-from aioobs.s3.signing import UNSIGNED_PAYLOAD, Anonymous, Credentials
-from aioobs.s3.signing_v2 import SigOBS, SigV2
-from aioobs.s3.signing_v4 import SigV4
 
 if TYPE_CHECKING:
     from aioobs.config import Config
     from aioobs.errors import ErrorResponse
+    from aioobs.s3.auth.signing import Signer
     from aioobs.s3.request import Address, Request, Sign
-    from aioobs.s3.signing import Signer
 
 __all__ = ["Access"]
 

@@ -24,7 +24,7 @@ from aioobs.s3.retry import Budget
 if TYPE_CHECKING:
     from aioobs.s3.body import Body
     from aioobs.s3.exchange import Exchange
-    from aioobs.s3.transport import Reply
+    from aioobs.s3.http.transport import Reply
 
 __all__ = ["append"]
 

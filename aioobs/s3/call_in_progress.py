@@ -13,10 +13,10 @@ from aioobs.s3.observer import Call, attempt_of
 from aioobs.s3.retry import retry_after
 
 if TYPE_CHECKING:
-    from aioobs.s3.idle_timeout import Stopwatch
+    from aioobs.s3.http.idle_timeout import Stopwatch
+    from aioobs.s3.http.transport import Reply
     from aioobs.s3.observer import Attempt, Observer
     from aioobs.s3.request import Request
-    from aioobs.s3.transport import Reply
 
 __all__ = ["CallInProgress"]
 

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Literal, Self
 from aioobs.config import Config
 from aioobs.errors import AlreadyExists, ObsError
 from aioobs.generators import Owned
-from aioobs.s3 import xml
 from aioobs.s3.append import append
 from aioobs.s3.body import Body, FilePart, MemorySink, Sink, md5_of
 from aioobs.s3.completing import Completion
 from aioobs.s3.conditions import Conditions, condition
 from aioobs.s3.deleting import delete, delete_all
+from aioobs.s3.documents import xml
+from aioobs.s3.documents.page import Listed, Page
+from aioobs.s3.documents.xml import Upload, UploadedPart
 from aioobs.s3.exchange import Exchange
 from aioobs.s3.listing import Listing
 from aioobs.s3.objects import ObjectInfo, Range
-from aioobs.s3.page import Listed, Page
 from aioobs.s3.ranges import fill, huge_memory
 from aioobs.s3.reading import head, read_into
 from aioobs.s3.request import Request, object_headers, source_headers
 from aioobs.s3.uploads import Uploads
 from aioobs.s3.writing import copied, copy_whole, put, written
-from aioobs.s3.xml import Upload, UploadedPart
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from aioobs.errors import NotFound, ObsError, ProtocolError, ResponseError
-from aioobs.s3 import xml
+from aioobs.s3.documents import xml
 from aioobs.s3.objects import multipart_etag
 from aioobs.s3.reading import find, head
 from aioobs.s3.replies import acknowledged
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from aioobs.s3.conditions import Condition, Conditions
     from aioobs.s3.exchange import Exchange
+    from aioobs.s3.http.transport import Reply
     from aioobs.s3.objects import ObjectInfo
-    from aioobs.s3.transport import Reply
 
 __all__ = ["Completion"]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aioobs.errors import AlreadyExists, ConfigError, NotFound, ObjectChanged, ObsError
+from aioobs.s3.documents.xml import unquote_etag
 from aioobs.s3.reading import find
-from aioobs.s3.xml import unquote_etag
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

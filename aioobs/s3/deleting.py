@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from aioobs.errors import ErrorResponse, NotFound, ObsError, ResponseError, error_for
-from aioobs.s3 import xml
 from aioobs.s3.body import md5_of
+from aioobs.s3.documents import xml
 from aioobs.s3.replies import is_not_implemented
 from aioobs.s3.request import Request
 from aioobs.tasks import Tasks

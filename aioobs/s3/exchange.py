@@ -9,9 +9,9 @@ from aioobs.calling_thread import caller, on_loop
 from aioobs.errors import NotFound, ObsError, OperationTimeout
 from aioobs.s3.access import Access
 from aioobs.s3.call_in_progress import CallInProgress
-from aioobs.s3.direct_connections import BufferedReply, PartialReply, PollTimeout
-from aioobs.s3.idle_timeout import IdleTimeout
-from aioobs.s3.loop_connections import LoopConnections
+from aioobs.s3.http.direct_connections import BufferedReply, PartialReply, PollTimeout
+from aioobs.s3.http.idle_timeout import IdleTimeout
+from aioobs.s3.http.loop_connections import LoopConnections
 from aioobs.s3.observer import Observer
 from aioobs.s3.replies import acknowledged, take
 from aioobs.s3.retry import Budget, asks_to_slow_down
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from aioobs.config import Config
-    from aioobs.s3.lean import LeanTransport
+    from aioobs.s3.http.lean import LeanTransport
+    from aioobs.s3.http.round_trip import RoundTrip
+    from aioobs.s3.http.transport import Reply
     from aioobs.s3.request import Request
-    from aioobs.s3.round_trip import RoundTrip
-    from aioobs.s3.transport import Reply
 
     Begun = RoundTrip | ObsError
     """An attempt whose request has been sent already, or one that has failed."""

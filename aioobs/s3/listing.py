@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aioobs.errors import ProtocolError, ResponseError
 from aioobs.generators import Owned
-from aioobs.s3 import xml
+from aioobs.s3.documents import xml
 from aioobs.s3.parallel_listing import ParallelListing
 from aioobs.s3.request import Request
 from aioobs.threads import settled
@@ -17,9 +17,9 @@ from aioobs.threads import settled
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
 
+    from aioobs.s3.documents.page import Page
     from aioobs.s3.exchange import Exchange
-    from aioobs.s3.page import Page
-    from aioobs.s3.transport import Reply
+    from aioobs.s3.http.transport import Reply
 
 __all__ = ["CycleDetector", "Listing"]
 

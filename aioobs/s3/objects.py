@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aioobs.errors import ObjectChanged, ProtocolError, ReadError
-from aioobs.s3.dates import http_time
-from aioobs.s3.xml import unquote_etag
+from aioobs.s3.documents.dates import http_time
+from aioobs.s3.documents.xml import unquote_etag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aioobs.s3.transport import Reply
+    from aioobs.s3.http.transport import Reply
 
 __all__ = ["MD5", "STORED_MD5", "ObjectInfo", "Range", "multipart_etag"]
 

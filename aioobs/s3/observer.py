@@ -16,9 +16,9 @@ from aioobs.s3.body import size_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from aioobs.s3.http.response_head import Head
+    from aioobs.s3.http.transport import Reply
     from aioobs.s3.request import Request
-    from aioobs.s3.response_head import Head
-    from aioobs.s3.transport import Reply
 
 __all__ = ["Attempt", "Call", "Observer", "Stats", "attempt_of", "request_id"]
 

@@ -21,7 +21,7 @@ from aioobs.threads import settled
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 
-    from aioobs.s3.page import Page
+    from aioobs.s3.documents.page import Page
 
 __all__ = ["ParallelListing"]
 

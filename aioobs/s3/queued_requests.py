@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from aioobs.errors import ObsError, ReadError
 from aioobs.s3.body import MemorySink
+from aioobs.s3.documents.xml import unquote_etag
 from aioobs.s3.objects import Range
 from aioobs.s3.reading import read_into
 from aioobs.s3.request import Request
 from aioobs.s3.request_queue import QueuedRequest
 from aioobs.s3.writing import copy_request, copy_whole, etag_in, written
-from aioobs.s3.xml import unquote_etag
 
 if TYPE_CHECKING:
     from aioobs.s3.exchange import Begun, Exchange
-    from aioobs.s3.response_head import Head
+    from aioobs.s3.http.response_head import Head
 
 __all__ = ["QueuedCopy", "QueuedGet", "QueuedPut"]
 

@@ -20,7 +20,7 @@ from aioobs.threads import in_thread
 if TYPE_CHECKING:
     from aioobs.s3.body import Body, Sink
     from aioobs.s3.exchange import Begun, Exchange
-    from aioobs.s3.transport import Reply
+    from aioobs.s3.http.transport import Reply
 
 __all__ = ["find", "head", "is_made_of", "is_stored", "read_into"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from aioobs.errors import ErrorResponse, ReadError, ResponseError, error_for
-from aioobs.s3 import xml
+from aioobs.s3.documents import xml
 from aioobs.s3.observer import request_id
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from aioobs.s3.http.transport import Reply
     from aioobs.s3.request import Request
-    from aioobs.s3.transport import Reply
 
 __all__ = ["acknowledged", "is_not_implemented", "take"]
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from aioobs.errors import ConfigError
+from aioobs.s3.auth.signing import Target, encode_query, quote_path
 from aioobs.s3.body import Body, FilePart
-from aioobs.s3.signing import Target, encode_query, quote_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aioobs.config import Config
-    from aioobs.s3.signing import Credentials
+    from aioobs.s3.auth.signing import Credentials
 
 __all__ = ["Address", "Body", "FilePart", "Request", "Sign", "address", "head_of"]
 

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Protocol
 
 from aioobs.errors import ObsError
 from aioobs.s3.body import FilePart, size_of
-from aioobs.s3.connection_errors import stalled
-from aioobs.s3.idle_timeout import ENOUGH, Stopwatch
+from aioobs.s3.http.connection_errors import stalled
+from aioobs.s3.http.idle_timeout import ENOUGH, Stopwatch
+from aioobs.s3.http.response_head import LONGEST_HEAD, parse_head
 from aioobs.s3.request import head_of
-from aioobs.s3.response_head import LONGEST_HEAD, parse_head
 
 if TYPE_CHECKING:
-    from aioobs.s3.connection_pool import PooledConnection
     from aioobs.s3.exchange import Begun, Exchange
-    from aioobs.s3.lean import LeanTransport
+    from aioobs.s3.http.connection_pool import PooledConnection
+    from aioobs.s3.http.lean import LeanTransport
+    from aioobs.s3.http.response_head import Head
+    from aioobs.s3.http.round_trip import RoundTrip
     from aioobs.s3.request import Request, Sign
-    from aioobs.s3.response_head import Head
-    from aioobs.s3.round_trip import RoundTrip
 
     Stopped = tuple["QueuedRequest", Begun | None]
 

@@ -11,7 +11,7 @@ from aioobs.errors import (
     ReadError,
     ResponseError,
 )
-from aioobs.s3.dates import http_time
+from aioobs.s3.documents.dates import http_time
 
 if TYPE_CHECKING:
     from aioobs.config import Config

@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from aioobs.errors import NotFound, ProtocolError
-from aioobs.s3 import xml
-from aioobs.s3.dates import http_time
+from aioobs.s3.documents import xml
+from aioobs.s3.documents.dates import http_time
 from aioobs.s3.listing import CycleDetector
 from aioobs.s3.replies import acknowledged
 from aioobs.s3.request import Request
@@ -16,9 +16,9 @@ from aioobs.s3.retry import Budget
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from aioobs.s3.documents.xml import Upload, UploadedPart
     from aioobs.s3.exchange import Exchange
-    from aioobs.s3.transport import Reply
-    from aioobs.s3.xml import Upload, UploadedPart
+    from aioobs.s3.http.transport import Reply
 
 __all__ = ["Uploads"]
 

@@ -7,16 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from aioobs.errors import ObjectChanged, PreconditionFailed, ProtocolError, ResponseError
+from aioobs.s3.documents.xml import good_fields, unquote_etag
 from aioobs.s3.reading import head, is_made_of
 from aioobs.s3.replies import acknowledged, is_not_implemented
 from aioobs.s3.request import Request, source_headers
 from aioobs.s3.retry import Budget
-from aioobs.s3.xml import good_fields, unquote_etag
 
 if TYPE_CHECKING:
     from aioobs.s3.conditions import Condition, Conditions
     from aioobs.s3.exchange import Begun, Exchange
-    from aioobs.s3.transport import Reply
+    from aioobs.s3.http.transport import Reply
 
 __all__ = ["copied", "copy_request", "copy_whole", "etag_in", "put", "written"]
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from aioobs.s3.client import Client
+    from aioobs.s3.documents.page import Listed, Page
     from aioobs.s3.objects import ObjectInfo
-    from aioobs.s3.page import Listed, Page
 
 __all__ = ["RemoteStore", "file_url"]
 

@@ -14,20 +14,20 @@ from aioobs.store.folders import FolderSync, make_folder
 from aioobs.store.source import opened
 from aioobs.store.staged_file import StagedFile
 from aioobs.threads import in_thread
-from aioobs.transfer.automatic import journal_for
 from aioobs.transfer.checksums import crc32_of, md5_of
 from aioobs.transfer.content import check_copy, check_staged
 from aioobs.transfer.failures import failure_of
 from aioobs.transfer.job import DEFAULT_SAFETY, Safety, Versions
 from aioobs.transfer.jobs import with_size
-from aioobs.transfer.journal import UNSUMMED
+from aioobs.transfer.journals.automatic import journal_for
+from aioobs.transfer.journals.journal import UNSUMMED
+from aioobs.transfer.journals.resume import is_kept, is_there, prove, start_staged
 from aioobs.transfer.multipart import (
     COPIED_PART,
     MultipartUpload,
     copy_part,
     fetch_part,
 )
-from aioobs.transfer.resume import is_kept, is_there, prove, start_staged
 from aioobs.transfer.small import SmallFiles
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from aioobs.store.source import Source
     from aioobs.store.upload import Guard, Headers
     from aioobs.transfer.job import Job
-    from aioobs.transfer.journal import Journal
+    from aioobs.transfer.journals.journal import Journal
+    from aioobs.transfer.journals.resume import Started
     from aioobs.transfer.progress import Meter
-    from aioobs.transfer.resume import Started
     from aioobs.transfer.scheduler import Scheduler
     from aioobs.transfer.small import Ended
     from aioobs.url import ObjectURL

@@ -14,7 +14,7 @@ from aioobs.store.remote import RemoteStore, file_url
 from aioobs.threads import in_thread
 from aioobs.transfer.job import Job, Safety
 from aioobs.transfer.jobs import is_folder, jobs_below, with_size
-from aioobs.transfer.journal import journal_at
+from aioobs.transfer.journals.journal import journal_at
 from aioobs.transfer.removal import SourceRemoval
 from aioobs.transfer.run import JobQueue, Run
 from aioobs.transfer.targets import contains
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aioobs.s3.body import Body
     from aioobs.s3.client import Client
     from aioobs.store.upload import Guard, Headers
-    from aioobs.transfer.journal import Journal
+    from aioobs.transfer.journals.journal import Journal
     from aioobs.transfer.progress import ProgressCallback
     from aioobs.url import ObjectURL
 
@@ -168,12 +168,14 @@ async def perform(
     with run.reporting():
         queue = JobQueue(jobs, run)
         if options.executor is not None:
-            from aioobs.transfer.dispatch import do_on  # slow to import, and seldom needed
+            from aioobs.transfer.processes.dispatch import (
+                do_on,  # slow to import, and seldom needed
+            )
 
             workers = options.executor_workers
             reason = await do_on(options.executor, run, queue, workers=workers, threads=threads)
         elif options.processes:
-            from aioobs.transfer.workers import take_with_processes
+            from aioobs.transfer.processes.workers import take_with_processes
 
             await take_with_processes(run, queue, threads=threads)
         else:

@@ -10,18 +10,18 @@ from aioobs.errors import ObjectChanged, ReadError, ResponseError
 from aioobs.s3.body import FileSink
 from aioobs.store.source import Source
 from aioobs.store.upload import Guard, Headers, abort_upload
-from aioobs.transfer.automatic import journal_for
 from aioobs.transfer.jobs import check_version
-from aioobs.transfer.resume import is_kept, is_refusal, start_upload
+from aioobs.transfer.journals.automatic import journal_for
+from aioobs.transfer.journals.resume import is_kept, is_refusal, start_upload
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from aioobs.s3.client import Client
     from aioobs.s3.parts import Part
-    from aioobs.transfer.journal import Journal
+    from aioobs.transfer.journals.journal import Journal
+    from aioobs.transfer.journals.resume import Started
     from aioobs.transfer.progress import Meter
-    from aioobs.transfer.resume import Started
     from aioobs.transfer.scheduler import Scheduler
     from aioobs.url import ObjectURL
 

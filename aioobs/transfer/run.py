@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from aioobs.s3.client import Client
     from aioobs.transfer.job import Job, Versions
-    from aioobs.transfer.journal import Journal
+    from aioobs.transfer.journals.journal import Journal
     from aioobs.transfer.progress import ProgressCallback
     from aioobs.url import ObjectURL
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from aioobs.s3.client import Client
-    from aioobs.s3.memory_limit import MemoryLimit
+    from aioobs.s3.http.memory_limit import MemoryLimit
     from aioobs.transfer.job import Job, Safety
     from aioobs.transfer.progress import Meter
     from aioobs.transfer.scheduler import Scheduler

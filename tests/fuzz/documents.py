@@ -8,7 +8,7 @@ from functools import partial
 from hypothesis import strategies as st
 
 from aioobs.errors import ObsError
-from aioobs.s3 import xml
+from aioobs.s3.documents import xml
 
 PARSERS = (
     partial(xml.parse_page, version=1),

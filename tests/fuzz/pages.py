@@ -8,10 +8,10 @@ from unittest.mock import patch
 from hypothesis import strategies as st
 
 from aioobs.errors import ObsError
-from aioobs.s3 import xml
+from aioobs.s3.documents import xml
 
 if TYPE_CHECKING:
-    from aioobs.s3.page import Page
+    from aioobs.s3.documents.page import Page
 
 TEXTS = ["", "1", "a b", "%41+", "&lt;", "]]>", "é", "\x85", "\u2028", "\r\n", "\t", "&#13;", "07"]
 ENTRY = (

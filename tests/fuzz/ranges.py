@@ -15,7 +15,7 @@ from aioobs.errors import ObjectChanged, ReadError
 from aioobs.s3.objects import Range
 
 if TYPE_CHECKING:
-    from aioobs.s3.transport import Reply
+    from aioobs.s3.http.transport import Reply
 
 
 def number(text: str) -> int | None:

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from aioobs.config import Config
 from aioobs.errors import ConnectionFailed, ObsError
-from aioobs.s3.lean import LeanTransport
+from aioobs.s3.http.lean import LeanTransport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aioobs.s3.transport import Reply, Transport
+    from aioobs.s3.http.transport import Reply, Transport
 
 METHODS = {b"G": "GET", b"H": "HEAD", b"P": "PUT"}
 PARSERS = {http_parser.HttpResponseParser, http_parser.HttpResponseParserPy}

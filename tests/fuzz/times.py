@@ -7,7 +7,7 @@ from contextlib import suppress
 from hypothesis import strategies as st
 
 from aioobs.errors import ProtocolError
-from aioobs.s3.dates import http_time, nanoseconds
+from aioobs.s3.documents.dates import http_time, nanoseconds
 
 
 def check(data: bytes) -> None:

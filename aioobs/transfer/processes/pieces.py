@@ -19,13 +19,12 @@ from aioobs.store.source import opened
 from aioobs.store.staged_file import StagedFile
 from aioobs.store.upload import abort_upload
 from aioobs.threads import in_thread
-from aioobs.transfer.automatic import journal_for
 from aioobs.transfer.checksums import crc32_of
 from aioobs.transfer.job import Versions
 from aioobs.transfer.jobs import check_version
-from aioobs.transfer.journal import UNSUMMED
-from aioobs.transfer.multipart import COPIED_PART, copy_part, fetch_part
-from aioobs.transfer.resume import (
+from aioobs.transfer.journals.automatic import journal_for
+from aioobs.transfer.journals.journal import UNSUMMED
+from aioobs.transfer.journals.resume import (
     Started,
     is_kept,
     is_refusal,
@@ -33,6 +32,7 @@ from aioobs.transfer.resume import (
     start_staged,
     start_upload,
 )
+from aioobs.transfer.multipart import COPIED_PART, copy_part, fetch_part
 from aioobs.url import ObjectURL
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 from aioobs.store.staged_file import StagedFile
 from aioobs.threads import in_thread, to_its_end
-from aioobs.transfer.journal import Journal, canonical_name
-from aioobs.transfer.journal_storage import LocalStorage
-from aioobs.transfer.resume import discard
+from aioobs.transfer.journals.journal import Journal, canonical_name
+from aioobs.transfer.journals.resume import discard
+from aioobs.transfer.journals.storage import LocalStorage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from aioobs.errors import ConfigError
-from aioobs.s3.signing import Credentials
+from aioobs.s3.auth.signing import Credentials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from aioobs.s3.concurrency import ConcurrencyLimit
-from aioobs.s3.memory_limit import MemoryLimit
+from aioobs.s3.http.concurrency import ConcurrencyLimit
+from aioobs.s3.http.memory_limit import MemoryLimit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
     from types import AsyncGeneratorType
 
     from aioobs.config import Config
-    from aioobs.s3.idle_timeout import Progress
-    from aioobs.s3.lean import LeanTransport
+    from aioobs.s3.http.idle_timeout import Progress
+    from aioobs.s3.http.lean import LeanTransport
+    from aioobs.s3.http.round_trip import RoundTrip
+    from aioobs.s3.http.transport import Reply
     from aioobs.s3.request import Request
-    from aioobs.s3.round_trip import RoundTrip
-    from aioobs.s3.transport import Reply
 
 __all__ = ["Connections"]
 
@@ -46,8 +46,8 @@ class Connections:
 
     def __init__(self, config: Config) -> None:
         # aiohttp, which is slow to import, is first needed here.
-        from aioobs.s3.lean import LeanTransport
-        from aioobs.s3.transport import Transport
+        from aioobs.s3.http.lean import LeanTransport
+        from aioobs.s3.http.transport import Transport
 
         # The C library gives memory back to the system, to have it cleared and mapped anew with the
         # next body, until it has seen that such big blocks come and go.

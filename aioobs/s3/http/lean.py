@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 
 from aioobs.errors import ConnectionFailed
 from aioobs.s3 import body as bodies
-from aioobs.s3.connection_pool import ConnectionPool
-from aioobs.s3.direct_connections import DirectConnections
-from aioobs.s3.idle_timeout import ENOUGH
+from aioobs.s3.http.connection_pool import ConnectionPool
+from aioobs.s3.http.direct_connections import DirectConnections
+from aioobs.s3.http.idle_timeout import ENOUGH
+from aioobs.s3.http.round_trip import RoundTrip
 from aioobs.s3.request import head_of
-from aioobs.s3.round_trip import RoundTrip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aioobs.config import Config
     from aioobs.s3.body import Body, Sink
-    from aioobs.s3.connection_pool import PooledConnection
-    from aioobs.s3.idle_timeout import Progress
-    from aioobs.s3.transport import Reply, Transport
+    from aioobs.s3.http.connection_pool import PooledConnection
+    from aioobs.s3.http.idle_timeout import Progress
+    from aioobs.s3.http.transport import Reply, Transport
 
 __all__ = ["LeanTransport"]
 

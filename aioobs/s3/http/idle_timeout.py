@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
-from aioobs.s3.connection_errors import stalled
+from aioobs.s3.http.connection_errors import stalled
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Protocol
 import aiohttp
 
 from aioobs.errors import ConnectionFailed
-from aioobs.s3.aiohttp_errors import translated
+from aioobs.s3.http.aiohttp_errors import translated
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
     from aiohttp.connector import Connection
 
     from aioobs.config import Config
-    from aioobs.s3.transport import Transport
+    from aioobs.s3.http.transport import Transport
 
     Sendable = bytes | bytearray | memoryview
 

@@ -8,7 +8,7 @@ import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from aioobs.s3.connections import Connections
+from aioobs.s3.http.connections import Connections
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

@@ -18,11 +18,11 @@ from yarl import URL
 
 from aioobs.errors import ConnectionFailed
 from aioobs.s3 import body as bodies
-from aioobs.s3.aiohttp_errors import translated
-from aioobs.s3.connection_errors import unanswered
-from aioobs.s3.exposure import warn_of_exposure
-from aioobs.s3.idle_timeout import ENOUGH
-from aioobs.s3.tls import context_for
+from aioobs.s3.http.aiohttp_errors import translated
+from aioobs.s3.http.connection_errors import unanswered
+from aioobs.s3.http.exposure import warn_of_exposure
+from aioobs.s3.http.idle_timeout import ENOUGH
+from aioobs.s3.http.tls import context_for
 from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from aioobs.config import Config
     from aioobs.s3.body import Body, Sink
-    from aioobs.s3.idle_timeout import Progress
+    from aioobs.s3.http.idle_timeout import Progress
 
 __all__ = ["Reply", "Transport"]
 

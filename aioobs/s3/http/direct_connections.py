@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aioobs.errors import ObsError, ReadError
 from aioobs.s3.body import FilePart, size_of
-from aioobs.s3.connection_errors import stalled, unanswered
-from aioobs.s3.idle_timeout import ENOUGH, Stopwatch
+from aioobs.s3.http.connection_errors import stalled, unanswered
+from aioobs.s3.http.idle_timeout import ENOUGH, Stopwatch
+from aioobs.s3.http.response_head import may_become_head, parse_head
 from aioobs.s3.request import JOINED, head_of
-from aioobs.s3.response_head import may_become_head, parse_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from aioobs.s3.body import Sink
-    from aioobs.s3.connection_pool import PooledConnection
+    from aioobs.s3.http.connection_pool import PooledConnection
+    from aioobs.s3.http.response_head import Head
+    from aioobs.s3.http.round_trip import RoundTrip
     from aioobs.s3.request import Request, Sign
-    from aioobs.s3.response_head import Head
-    from aioobs.s3.round_trip import RoundTrip
 
 __all__ = ["BufferedReply", "DirectConnections", "PartialReply", "PollTimeout"]
 

@@ -10,9 +10,9 @@ from aioobs.errors import TransferFailed
 from aioobs.report import SyncReport
 from aioobs.store.folders import make_folder
 from aioobs.threads import in_thread
-from aioobs.transfer.deletions import delete_extras
 from aioobs.transfer.engine import perform
 from aioobs.transfer.run import Run
+from aioobs.transfer.syncs.deletions import delete_extras
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aioobs.transfer.engine import CopyOptions
     from aioobs.transfer.job import Job
     from aioobs.transfer.progress import Progress
-    from aioobs.transfer.syncplan import SyncPlan
+    from aioobs.transfer.syncs.syncplan import SyncPlan
     from aioobs.url import ObjectURL
 
 __all__ = ["Sync"]

@@ -15,17 +15,23 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aioobs.errors import ConnectionFailed, ReadError
 from aioobs.s3 import body as bodies
-from aioobs.s3.connection_errors import tls_hint, unanswered
-from aioobs.s3.pump import can_pump, receive_into, send_body
+from aioobs.s3.http.connection_errors import tls_hint, unanswered
+from aioobs.s3.http.pump import can_pump, receive_into, send_body
+from aioobs.s3.http.response_head import (
+    LONGEST_HEAD,
+    dechunked,
+    is_foreign,
+    may_become_head,
+    parse_head,
+)
+from aioobs.s3.http.tls import SharedTLS
 from aioobs.s3.request import JOINED
-from aioobs.s3.response_head import LONGEST_HEAD, dechunked, is_foreign, may_become_head, parse_head
-from aioobs.s3.tls import SharedTLS
 
 if TYPE_CHECKING:
     from aioobs.s3.body import Body
-    from aioobs.s3.connection_pool import ConnectionPool, PooledConnection
-    from aioobs.s3.idle_timeout import Progress
-    from aioobs.s3.response_head import Head
+    from aioobs.s3.http.connection_pool import ConnectionPool, PooledConnection
+    from aioobs.s3.http.idle_timeout import Progress
+    from aioobs.s3.http.response_head import Head
 
 __all__ = ["RoundTrip"]
 

@@ -15,12 +15,12 @@ from aioobs.store.remote import RemoteStore
 from aioobs.tasks import Tasks
 from aioobs.threads import in_thread
 from aioobs.transfer.compressed_list import CompressedList
-from aioobs.transfer.deletions import place_of
-from aioobs.transfer.difference import difference, is_alike
 from aioobs.transfer.failures import concerns_all
 from aioobs.transfer.job import Job
 from aioobs.transfer.jobs import is_folder, job_of
 from aioobs.transfer.merge import ORDERS, OutOfOrder, Side, full_name, pairs
+from aioobs.transfer.syncs.deletions import place_of
+from aioobs.transfer.syncs.difference import difference, is_alike
 from aioobs.transfer.targets import contains, split_conflicts, split_twins
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from aioobs.errors import ConfigError, ConnectionFailed, ObsError, ProtocolError, ReadError
-from aioobs.s3.connection_errors import tls_hint, unanswered, unconnected, without_tls
+from aioobs.s3.http.connection_errors import tls_hint, unanswered, unconnected, without_tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 
 from aioobs.errors import ErrorResponse, ProtocolError, error_for
-from aioobs.s3.dates import nanoseconds
-from aioobs.s3.entries import Columns, read_entries
-from aioobs.s3.page import Objects, Page
+from aioobs.s3.documents.dates import nanoseconds
+from aioobs.s3.documents.entries import Columns, read_entries
+from aioobs.s3.documents.page import Objects, Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

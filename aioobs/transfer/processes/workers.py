@@ -26,20 +26,20 @@ from aioobs.loops import new_event_loop
 from aioobs.s3.client import Client
 from aioobs.tasks import Tasks, ungrouped
 from aioobs.threads import in_thread, settled, to_its_end
-from aioobs.transfer.batches import do_batch
-from aioobs.transfer.dispatch import BATCHES_AHEAD, Dispatch
-from aioobs.transfer.idle_cores import can_start_processes, idle_cores, wanted_processes
+from aioobs.transfer.processes.batches import do_batch
+from aioobs.transfer.processes.dispatch import BATCHES_AHEAD, Dispatch
+from aioobs.transfer.processes.idle_cores import can_start_processes, idle_cores, wanted_processes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aioobs.transfer.batches import Item, Outcome
     from aioobs.transfer.job import Safety
+    from aioobs.transfer.processes.batches import Item, Outcome
     from aioobs.transfer.run import JobQueue, Run
 
 __all__ = ["main", "take_with_processes"]
 
-PROGRAM = "from aioobs.transfer.workers import main; main()"
+PROGRAM = "from aioobs.transfer.processes.workers import main; main()"
 PARENT_INTERVAL = 1.0  # seconds from one look for the parent to the next
 MOST = 7  # processes
 PATIENCE = 5.0  # seconds to end in, before a process is killed

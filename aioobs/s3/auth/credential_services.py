@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from aioobs.s3.credential_files import Found, NothingFound, from_fields
-from aioobs.s3.signing import Credentials
+from aioobs.s3.auth.credential_files import Found, NothingFound, from_fields
+from aioobs.s3.auth.signing import Credentials
 
 __all__ = ["ECS_ENDPOINT", "NoAnswer", "from_botocore", "from_ecs"]
 

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from aioobs.errors import ConfigError
-from aioobs.s3.credential_files import (
+from aioobs.s3.auth.credential_files import (
     ENVIRONMENT,
     Found,
     NothingFound,
@@ -23,8 +23,8 @@ from aioobs.s3.credential_files import (
     from_environment,
     from_file,
 )
-from aioobs.s3.credential_services import ECS_ENDPOINT, NoAnswer, from_botocore, from_ecs
-from aioobs.s3.signing import Credentials
+from aioobs.s3.auth.credential_services import ECS_ENDPOINT, NoAnswer, from_botocore, from_ecs
+from aioobs.s3.auth.signing import Credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from aioobs.errors import AccessDenied, ConfigError, NotFound
 from aioobs.store.entry import version_of
 from aioobs.threads import to_its_end
-from aioobs.transfer.journal_storage import LocalStorage, RemoteStorage
+from aioobs.transfer.journals.storage import LocalStorage, RemoteStorage
 from aioobs.transfer.targets import contains
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from binascii import b2a_base64
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote
 
-from aioobs.s3.signing import SignedHeaders, check_expires, encode_query, join_queries
+from aioobs.s3.auth.signing import SignedHeaders, check_expires, encode_query, join_queries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aioobs.s3.signing import Credentials, Target
+    from aioobs.s3.auth.signing import Credentials, Target
 
 __all__ = ["SigOBS", "SigV2"]
 

@@ -17,7 +17,7 @@ from aioobs.s3.client import Client
 from aioobs.transfer.copier import Copier
 from aioobs.transfer.failures import failure_of
 from aioobs.transfer.job import DEFAULT_SAFETY, Job, Safety, Versions
-from aioobs.transfer.pieces import Piece, move_piece
+from aioobs.transfer.processes.pieces import Piece, move_piece
 from aioobs.transfer.progress import Meter
 from aioobs.transfer.scheduler import Scheduler
 

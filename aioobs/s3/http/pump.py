@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING
 from aioobs.errors import ConnectionFailed, ReadError
 from aioobs.s3 import body as bodies
 from aioobs.s3.body import FilePart
-from aioobs.s3.tls import Tunnel
+from aioobs.s3.http.tls import Tunnel
 from aioobs.threads import settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aioobs.s3.body import Body, DirectSink
-    from aioobs.s3.idle_timeout import Progress
-    from aioobs.s3.tls import SharedTLS
+    from aioobs.s3.http.idle_timeout import Progress
+    from aioobs.s3.http.tls import SharedTLS
 
 __all__ = ["can_pump", "receive_into", "send_body"]
 

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Protocol
 from aioobs.errors import WorkerLost
 from aioobs.tasks import ungrouped
 from aioobs.threads import in_thread, to_its_end
-from aioobs.transfer.batches import Outcome, run_batch, weight
 from aioobs.transfer.failures import failure_of
 from aioobs.transfer.job import Job, Versions
 from aioobs.transfer.jobs import with_size, with_sizes
-from aioobs.transfer.pieces import Piece, big_file_of, is_big
+from aioobs.transfer.processes.batches import Outcome, run_batch, weight
+from aioobs.transfer.processes.pieces import Piece, big_file_of, is_big
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
     from concurrent.futures import Executor, Future
 
     from aioobs.config import Config
-    from aioobs.transfer.batches import Item, Result
     from aioobs.transfer.job import Safety
-    from aioobs.transfer.pieces import BigFile
+    from aioobs.transfer.processes.batches import Item, Result
+    from aioobs.transfer.processes.pieces import BigFile
     from aioobs.transfer.run import JobQueue, Run
 
     Entry = tuple[Item, BigFile | None]

@@ -22,14 +22,14 @@ from aioobs.store.upload import abort_upload, begin_upload
 from aioobs.threads import in_thread
 from aioobs.transfer.checksums import crc32_of, update_from
 from aioobs.transfer.content import can_tell, check_staged
-from aioobs.transfer.journal import UNSUMMED
+from aioobs.transfer.journals.journal import UNSUMMED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aioobs.s3.client import Client
     from aioobs.store.staged_file import StagedFile
-    from aioobs.transfer.journal import Begun, Journal
+    from aioobs.transfer.journals.journal import Begun, Journal
     from aioobs.url import ObjectURL
 
 __all__ = [

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aioobs.config import REGION
 from aioobs.errors import ConfigError
-from aioobs.s3.signing import (
+from aioobs.s3.auth.signing import (
     UNSIGNED_PAYLOAD,
     SignedHeaders,
     check_expires,
@@ -24,7 +24,7 @@ from aioobs.s3.signing import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aioobs.s3.signing import Credentials, Target
+    from aioobs.s3.auth.signing import Credentials, Target
 
 __all__ = ["SigV4"]
 

@@ -1,0 +1,1 @@
+"""What stores write and read: XML, and the pages of listings."""

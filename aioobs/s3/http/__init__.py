@@ -1,0 +1,1 @@
+"""Connections, and requests and answers on them."""

@@ -1,0 +1,1 @@
+"""Copies that go on where an earlier run was interrupted."""

@@ -1,0 +1,1 @@
+"""Copies that other processes, and other machines, help with."""
