@@ -532,6 +532,15 @@ def test_nothing_is_read_beyond_the_size_that_was_given(fs: ObsFileSystem, bucke
         assert (file.size, file.read(), file.read(1)) == (4, b"0123", b"")
 
 
+@pytest.mark.parametrize("kind", [OSError, ValueError], ids=["as files", "as fsspec"])
+def test_there_is_nothing_before_the_beginning(
+    fs: ObsFileSystem, bucket: str, kind: type[Exception]
+) -> None:
+    fs.pipe(f"{bucket}/a", b"0123456789")
+    with fs.open(f"{bucket}/a") as file, pytest.raises(kind):
+        file.seek(-1)
+
+
 def test_text_is_utf_8(fs: ObsFileSystem, bucket: str) -> None:
     with fs.open(f"{bucket}/a", "w", newline="") as file:
         file.write("Zeile «1»\r\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from typing import IO, TYPE_CHECKING, Self, cast
@@ -68,6 +69,15 @@ class Open:
 
 class ReadObject(StreamedObject):
     """An object that is read; it may be forgotten, as users of fsspec do with what they read."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move to a position; one before the beginning is a `ValueError` as well, as in fsspec."""
+        try:
+            return super().seek(offset, whence)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            raise io.UnsupportedOperation(*error.args) from error
 
     def __del__(self) -> None:
         if not self.closed:

@@ -54,6 +54,8 @@ async def delete_each(exchange: Exchange, bucket: str, keys: list[str]) -> list[
             if error.resp and error.resp.code == "NoSuchBucket":
                 raise
         except ResponseError as error:
+            if is_not_implemented(error):  # nor can the store do that
+                raise
             failures.append(error)
 
     async with Tasks() as tasks:

@@ -227,8 +227,7 @@ class StreamedObject(RawObject):
         elif whence != io.SEEK_SET:
             raise ValueError(f"invalid whence: {whence}")
         if offset < 0:
-            # The OSError of files, and the ValueError of BytesIO and fsspec.
-            raise io.UnsupportedOperation(errno.EINVAL, os.strerror(errno.EINVAL), self.name)
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), self.name)
         if offset != self._position:
             self._position, self._moved, self._window = offset, True, FIRST_READ
         return offset

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["translated"]
 
-TRANSLATED = (
+TRANSLATED: tuple[type[Exception], ...] = (
     aiohttp.ClientError,
     aiohttp.http_exceptions.HttpProcessingError,
     ConnectionError,
