@@ -128,7 +128,7 @@ def test_options_that_cannot_be_meant_are_refused_in_one_line(
     ("benchmark", "cases"),
     [
         (["listing", "--keys", "2000"], 1),
-        (["latency", "--calls", "1000"], 3),
+        (["latency", "--calls", "200"], 3),
         (["memory"], 1),
         (["growth"], 8),
         (["scale"], 10),
