@@ -237,8 +237,9 @@ def send_pages(pump: Pump, body: FilePart, start: int, over: Callable[[], bool])
     sent, size = 0, body.size - LAST - start
     while sent < size and not pump.stopped and not over():
         offset = body.offset + start + sent
+        most = min(size - sent, bodies.CHUNK)  # or else a slow disk is taken for a stall
         try:
-            count = os.sendfile(pump.socket.fileno(), body.descriptor, offset, size - sent)
+            count = os.sendfile(pump.socket.fileno(), body.descriptor, offset, most)
         except BlockingIOError:
             pump.wait(select.POLLOUT, over)
             continue
