@@ -595,7 +595,7 @@ async def noted_in(journal: str) -> int:
     return "".join(told).count('{"done": ')
 
 
-async def test_of_copies_that_begin_one_journal_in_the_store_at_once_one_is_done(
+async def test_of_copies_that_begin_one_journal_in_the_store_at_once_none_does_anothers_work(
     obs_bucket: str, files: Path, watch: Watch, quickly: None
 ) -> None:
     target, journal = f"{obs_bucket}/dst", f"{obs_bucket}/journal"
@@ -603,7 +603,9 @@ async def test_of_copies_that_begin_one_journal_in_the_store_at_once_one_is_done
         *(aioobs.file.copy_parallel(files, target, journal=journal) for _ in range(3)),
         return_exceptions=True,
     )
-    assert [type(error) for error in done if error is not None] == [ConfigError] * 2
+    refused = [error for error in done if error is not None]
+    assert all(type(error) is ConfigError for error in refused)
+    assert len(refused) < 3  # on a busy machine one may begin when another has ended
     assert watch.files == SMALL
     await aioobs.file.copy_parallel(files, target, journal=journal)  # nobody is waited for
     assert watch.files == SMALL
