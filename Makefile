@@ -18,7 +18,8 @@ export PYTHONDONTWRITEBYTECODE :=
 SHARED := --numprocesses $(TEST_PROCESSES) --dist worksteal
 DOCS_VENV := .venv-docs
 READY_FOR_DOCS := $(DOCS_VENV)/.ready
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Much of what is installed is never imported, and what is gets compiled then.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-session test-cpython fuzz reliability reliability-peers soak check release-check release-smoke audit format bench bench-report bench-compare docs clean
