@@ -33,7 +33,7 @@ from aioobs.filesystem.files import (
     compressed,
     open_async,
     open_blocking,
-    pour,
+    read_into,
 )
 from aioobs.filesystem.listing import (
     Info,
@@ -286,7 +286,8 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):  # type: ignore[misc]
     ) -> None:
         target = lpath if outfile is None else outfile
         if isfilelike(target):
-            await pour(self, str(self._strip_protocol(rpath)), cast("IO[bytes]", target), callback)
+            name = str(self._strip_protocol(rpath))
+            await read_into(self, name, cast("IO[bytes]", target), callback)
             return
         local, url = local_path(lpath), self.url_of(rpath)
         if not await trees.copied(self.client, url, local, callback):
@@ -372,7 +373,8 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):  # type: ignore[misc]
         self.invalidate_cache(path)
 
     async def _touch(self, path: str, truncate: bool = True, **kwargs: object) -> None:
-        if not truncate and await self._exists(path):  # a copy onto itself would lose its ACL
+        # A copy onto itself would lose the object's ACL; fsspec's own `touch` raises the same.
+        if not truncate and await self._exists(path):
             raise NotImplementedError("the time of an object changes with its content alone")
         await self._pipe_file(path, b"")
 

@@ -36,7 +36,7 @@ __all__ = [
     "compressed",
     "open_async",
     "open_blocking",
-    "pour",
+    "read_into",
 ]
 
 
@@ -322,7 +322,7 @@ async def open_async(fs: FileSystem, path: str, mode: str) -> AsyncFile:
     return AsyncFile(fs, path, mode, raw, size)
 
 
-async def pour(fs: FileSystem, path: str, target: IO[bytes], callback: Callback) -> None:
+async def read_into(fs: FileSystem, path: str, target: IO[bytes], callback: Callback) -> None:
     """Write what is in an object into an open file."""
     async with await open_async(fs, path, "rb") as source:
         callback.set_size(source.size)
