@@ -156,7 +156,10 @@ class Scheduler:
         return self._requests.popleft()
 
     def add_idle(self, connection: QueueConnection) -> None:
-        """Keep a connection for which there is none."""
+        """Keep a connection for which there is none, unless its worker has other work to do."""
+        if self._parts or self._files:
+            connection.resume()
+            return
         self._idle_connections.append(connection)
         if self._idle_timer is None:
             self._idle_timer = asyncio.get_running_loop().call_later(IDLE, self._resume_idle)
