@@ -124,8 +124,11 @@ class Scheduler:
                 waiter.set_result(None)
                 return
 
+    def _is_done(self) -> bool:
+        return self._all_known and not self._unfinished
+
     def _end_if_done(self) -> None:
-        if self._all_known and not self._unfinished:
+        if self._is_done():
             while self._idle_connections or self._idle_workers:
                 self._wake()
             if self._outcome is not None and not self._outcome.done():
@@ -135,7 +138,7 @@ class Scheduler:
         await outcome
 
     async def _work(self) -> None:
-        while not (self._all_known and not self._unfinished):
+        while not self._is_done():
             if self._parts or self._files:
                 task = self._parts.popleft() if self._parts else self._files.popleft()
                 await task()
@@ -156,8 +159,8 @@ class Scheduler:
         return self._requests.popleft()
 
     def add_idle(self, connection: QueueConnection) -> None:
-        """Keep a connection for which there is none, unless its worker has other work to do."""
-        if self._parts or self._files:
+        """Keep a connection for which there is none, if its worker has to wait for work."""
+        if self._parts or self._files or self._is_done():
             connection.resume()
             return
         self._idle_connections.append(connection)
