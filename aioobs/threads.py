@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from contextlib import suppress
-from functools import partial
+from contextvars import copy_context
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from aioobs.calling_thread import on_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from concurrent.futures import ThreadPoolExecutor
 
-__all__ = ["in_thread", "settled", "to_its_end"]
+__all__ = ["MOST_THREADS", "in_thread", "settled", "to_its_end"]
+
+MOST_THREADS = 40  # worker threads
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,50 +29,74 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 
     A caller that is cancelled waits until the function has returned: what the function uses, a
     descriptor above all, may be closed afterwards.  One that has not begun is not begun any more.
-    When the interpreter ends and no thread can be started, the caller's own thread has to do.
+    When the interpreter ends and no thread can be had, the caller's own thread has to do.
     """
-    from anyio import to_thread  # not needed to import aioobs
-
     await on_loop()
-    work = Work(partial(function, *args, **kwargs))
+    work = Work(partial(copy_context().run, function, *args, **kwargs))
     try:
-        return await to_thread.run_sync(work, abandon_on_cancel=True)
+        threads().submit(work)
+    except RuntimeError:
+        work()
+    try:
+        await asyncio.shield(work.done)
     except asyncio.CancelledError:
         if work.has_begun():
             await settled(work.done)
         raise
-    except RuntimeError:
-        if work.has_begun() or threading.main_thread().is_alive():
-            raise
-        return function(*args, **kwargs)
+    return work.outcome()
+
+
+@cache
+def threads() -> ThreadPoolExecutor:
+    """Return the worker threads, which are ours: those of asyncio are few, and may be busy."""
+    from concurrent.futures import ThreadPoolExecutor  # not needed to import aioobs
+
+    return ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="aioobs-worker")
+
+
+if hasattr(os, "register_at_fork"):  # a child has none of them
+    os.register_at_fork(after_in_child=threads.cache_clear)
 
 
 class Work(Generic[T]):
     """A call in a worker thread that tells whether it has begun, and when it is over."""
 
+    _result: T
+
     def __init__(self, call: Callable[[], T]) -> None:
         self._call = call
+        self._error: BaseException | None = None
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._begun = self._given_up = False
         self.done: asyncio.Future[None] = self._loop.create_future()
 
-    def __call__(self) -> T:
+    def __call__(self) -> None:
         with self._lock:
             if self._given_up:
-                raise asyncio.CancelledError
+                return
             self._begun = True
         try:
-            return self._call()
-        finally:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits
-                self._loop.call_soon_threadsafe(self.done.set_result, None)
+            self._result = self._call()
+        except BaseException as error:  # noqa: BLE001 - raised in the task that waits
+            self._error = error
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            self._loop.call_soon_threadsafe(self.done.set_result, None)
 
     def has_begun(self) -> bool:
         """Tell whether the call has begun; if it has not, it never will."""
         with self._lock:
             self._given_up = not self._begun
             return self._begun
+
+    def outcome(self) -> T:
+        """Return what the call has returned, or raise what it has raised."""
+        if self._error is None:
+            return self._result
+        try:
+            raise self._error
+        finally:
+            self._error = None  # or else its traceback would keep it
 
 
 async def settled(future: asyncio.Future[Any]) -> None:

@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from anyio import to_thread
 from copies import staged_files, uploads
 
 from aioobs import file
 from aioobs.config import Config
 from aioobs.s3.body import FileSink
 from aioobs.s3.client import Client
-from aioobs.threads import in_thread
+from aioobs.threads import MOST_THREADS, in_thread
 from aioobs.transfer import engine
 from aioobs.url import parse
 
@@ -224,14 +223,17 @@ async def test_who_waits_for_a_thread_and_is_cancelled_waits_for_its_end() -> No
 
 
 async def test_work_for_a_thread_that_has_not_begun_when_it_is_cancelled_never_does() -> None:
-    limiter, go_on = to_thread.current_default_thread_limiter(), threading.Event()
+    begun, go_on = threading.Barrier(MOST_THREADS + 1), threading.Event()
     done: list[bool] = []
-    busy = [asyncio.create_task(in_thread(go_on.wait)) for _ in range(int(limiter.total_tokens))]
-    while limiter.available_tokens:
-        await asyncio.sleep(0)
+
+    def work() -> None:
+        begun.wait()
+        go_on.wait()
+
+    busy = [asyncio.create_task(in_thread(work)) for _ in range(MOST_THREADS)]
+    await asyncio.to_thread(begun.wait)
     late = asyncio.create_task(in_thread(done.append, True))
-    while not limiter.statistics().tasks_waiting:
-        await asyncio.sleep(0)
+    await asyncio.wait([late], timeout=0.05)
     late.cancel()
     await asyncio.wait([late], timeout=5)
     go_on.set()

@@ -231,7 +231,8 @@ def tasks() -> Counter[str]:
 def threads() -> Counter[str]:
     """Return the threads that do not wait for work."""
     names = (thread.name.rstrip("0123456789") for thread in threading.enumerate())
-    return Counter(name for name in names if "AnyIO worker" not in name)
+    workers = "AnyIO worker", "aioobs-worker"
+    return Counter(name for name in names if not name.startswith(workers))
 
 
 def descriptors() -> Counter[str]:

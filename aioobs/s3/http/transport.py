@@ -297,7 +297,7 @@ class SessionReply:
 
 
 class Resolver(AbstractResolver):
-    """Name look-ups on anyio's worker threads.
+    """Name look-ups in our worker threads.
 
     asyncio's own executor is shut down before `atexit` callbacks run, where a file may still
     have to be closed.
