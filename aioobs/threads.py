@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from contextvars import copy_context
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
@@ -15,6 +16,7 @@ from aioobs.calling_thread import on_loop
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from concurrent.futures import ThreadPoolExecutor
+    from contextlib import AbstractContextManager
 
 __all__ = ["MOST_THREADS", "in_thread", "settled", "to_its_end"]
 
@@ -101,10 +103,8 @@ class Work(Generic[T]):
 
 async def settled(future: asyncio.Future[Any]) -> None:
     """Wait for *future* to its end; who is cancelled meanwhile is so afterwards."""
-    from anyio import CancelScope
-
     cancelled: asyncio.CancelledError | None = None
-    with CancelScope(shield=True):  # anyio would cancel the task again and again
+    with shield_from_anyio():
         while not future.done():
             try:
                 await asyncio.wait([future])
@@ -112,6 +112,15 @@ async def settled(future: asyncio.Future[Any]) -> None:
                 cancelled = error
     if cancelled is not None:
         raise cancelled
+
+
+def shield_from_anyio() -> AbstractContextManager[object]:
+    """Shield from the scopes of anyio, which cancel a task again and again, if anybody uses it."""
+    if "anyio" not in sys.modules:
+        return nullcontext()
+    from anyio import CancelScope
+
+    return CancelScope(shield=True)
 
 
 async def to_its_end(coroutine: Coroutine[object, object, T]) -> T:
