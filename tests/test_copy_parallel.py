@@ -16,7 +16,7 @@ import aioobs.file
 from aioobs.config import Config
 from aioobs.errors import TransferFailed, UnsafeKey
 from aioobs.s3.client import Client
-from aioobs.transfer import engine
+from aioobs.transfer import engine, scheduler
 from aioobs.url import parse
 
 if TYPE_CHECKING:
@@ -532,6 +532,23 @@ async def test_listings_of_many_pages_are_copied_whole(
     for folder in (f"{bucket}/dst", f"{bucket}/back", str(target)):
         assert await harvest(mox, folder) == files
         assert len(await mox.list_directory(folder, recursive=True)) == 110
+
+
+async def test_no_worker_waits_while_there_is_something_to_do_or_nothing_is_left(
+    bucket: str, source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "IDLE", 3600)  # what waits for that never ends here
+    sizes = (10, 1000, MIB + 1, 20, MIB // 4, 2 * MIB, 30, 3 * MIB)
+    for number in range(40):
+        (source / f"{number:02}").write_bytes(noise(sizes[number % len(sizes)]))
+    mox = aioobs.file
+    await mox.copy_parallel(source, f"{bucket}/one", threads=8)
+    await mox.copy_parallel(f"{bucket}/one", f"{bucket}/two", threads=8)
+    await mox.copy_parallel(f"{bucket}/two", target, threads=8)
+
+    assert {path.name: digest(path.read_bytes()) for path in target.iterdir()} == {
+        path.name: digest(path.read_bytes()) for path in source.iterdir()
+    }
 
 
 @pytest.mark.slow
