@@ -22,8 +22,8 @@ from faulty import STALL, FaultyServer, answer, refusal
 
 import aioobs
 from aioobs.cli import main
+from aioobs.cli.commands import COMMANDS
 from aioobs.cli.output import age, duration, readable, size_of
-from aioobs.cli.parser import COMMANDS
 from aioobs.sync import file
 
 __all__ = ["checkout"]
