@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
-from aioobs.config import VARIABLES, Config, Signature, check_timeouts, split_endpoint
+from aioobs.config import VARIABLES, Config, Signature, split_endpoint
 from aioobs.errors import ConfigError
 from aioobs.s3.client import Client, exchange_of
 from aioobs.s3.observer import Observer
@@ -15,7 +16,7 @@ from aioobs.s3.observer import Observer
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["current_client", "set_auth"]
+__all__ = ["MOXING_NAMES", "current_client", "fields_of", "set_auth"]
 
 
 class Session:
@@ -153,28 +154,44 @@ def set_auth(
     Raises:
         ConfigError: a value or the name of a timeout is not valid.
     """
-    given = {
-        "access_key": ak,
-        "secret_key": sk,
-        "security_token": security_token if security_token or not (ak and sk) else "",
-        "endpoint": server,
-        "port": port,
-        "secure": None if is_secure is None else bool(is_secure),
-        "verify": bool(ssl_verify) if isinstance(ssl_verify, int) else ssl_verify,
-        "keep_alive": None if long_conn_mode is None else bool(long_conn_mode),
-        "addressing": None if path_style is None else ("path" if path_style else "virtual"),
-        "attempts": retry,
-        "retry_wait": retry_wait,
-        "idle_timeout": client_timeout,
-        "page_size": list_max_keys,
-        "region": region,
-        "signature": signature,
-        "anonymous": anonymous,
-        "timeouts": timeout_config,
+    session.set(fields_of(locals()))
+
+
+MOXING_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "ak": "access_key",
+        "sk": "secret_key",
+        "server": "endpoint",
+        "is_secure": "secure",
+        "ssl_verify": "verify",
+        "long_conn_mode": "keep_alive",
+        "path_style": "addressing",
+        "retry": "attempts",
+        "client_timeout": "idle_timeout",
+        "list_max_keys": "page_size",
+        "timeout_config": "timeouts",
     }
-    if timeout_config:
-        check_timeouts(timeout_config)
-    session.set({name: value for name, value in given.items() if value is not None})
+)
+"""What `Config` calls otherwise than `set_auth`, which has the names of moxing."""
+
+WITHOUT_MEANING = ("negotiation", "obs_client_log")
+
+
+def fields_of(arguments: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields of `Config`, and the port, that arguments of `set_auth` stand for."""
+    fields = {
+        MOXING_NAMES.get(name, name): value
+        for name, value in arguments.items()
+        if value is not None and name not in WITHOUT_MEANING
+    }
+    for name in ("secure", "verify", "keep_alive"):
+        if isinstance(switch := fields.get(name), int):
+            fields[name] = bool(switch)
+    if (in_path := arguments.get("path_style")) is not None:
+        fields["addressing"] = "path" if in_path else "virtual"
+    if arguments.get("ak") and arguments.get("sk") and not fields.get("security_token"):
+        fields["security_token"] = ""  # that of former keys is not for these
+    return fields
 
 
 def with_port(server: str, port: int) -> str:

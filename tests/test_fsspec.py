@@ -164,6 +164,29 @@ def test_instances_are_as_equal_as_what_they_were_made_with() -> None:
     assert third[0].client.config.secret_key == "test-1"
 
 
+def test_options_can_have_the_names_that_set_auth_has() -> None:
+    fs = ObsFileSystem(
+        server="store.test",
+        ak="test-key",
+        sk="test-secret",
+        is_secure=0,
+        path_style=True,
+        retry=3,
+        list_max_keys=7,
+        timeout_config={"getObject": 5},
+    )
+    assert fs.client.config == Config(
+        "store.test",
+        access_key="test-key",
+        secret_key="test-secret",
+        secure=False,
+        addressing="path",
+        attempts=3,
+        page_size=7,
+        timeouts={"getObject": 5},
+    )
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -226,7 +249,7 @@ def test_options_of_other_file_systems_are_left_to_these() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"bucket": "b"}, {"requester_pays": True}, {"retry": 3}, {"hf": 3}]
+    "options", [{"bucket": "b"}, {"requester_pays": True}, {"retires": 3}, {"hf": 3}]
 )
 def test_an_option_that_would_not_be_followed_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(options))):

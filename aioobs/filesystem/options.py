@@ -13,7 +13,7 @@ from fsspec.spec import AbstractFileSystem
 from aioobs.config import Config
 from aioobs.errors import ConfigError
 from aioobs.s3.client import Client, exchange_of
-from aioobs.session import current_client
+from aioobs.session import MOXING_NAMES, current_client, fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,22 +21,18 @@ if TYPE_CHECKING:
 __all__ = ["Access", "Instances", "check_hints", "without_secrets"]
 
 FIELDS = {field.name for field in fields(Config)}
-# Beside the names of `Config`: those of `set_auth`, and those that are written for s3fs.
+# Beside the names of `Config` and of `set_auth`: those that are written for s3fs.
 ALIASES = {
-    "ak": "access_key",
     "key": "access_key",
     "aws_access_key_id": "access_key",
-    "sk": "secret_key",
     "secret": "secret_key",
     "aws_secret_access_key": "secret_key",
     "token": "security_token",
     "aws_session_token": "security_token",
     "anon": "anonymous",
-    "server": "endpoint",
     "endpoint_url": "endpoint",
     "region_name": "region",
     "use_ssl": "secure",
-    "ssl_verify": "verify",
     "addressing_style": "addressing",
     "signature_version": "signature",
     "max_attempts": "attempts",
@@ -100,13 +96,19 @@ def settings(options: Mapping[str, object]) -> dict[str, object]:
     """
     found: dict[str, object] = {}
     for name, value in flat(options):
-        field = ALIASES.get(name, name)
-        if field in FIELDS:
-            translated = SIGNATURES.get(cast("str", value)) if field == "signature" else None
-            found[field] = translated or value
+        if field_of(name) in FIELDS:
+            found |= fields_of({ALIASES.get(name, name): value})
         elif name not in WITHOUT_MEANING and value:
             raise ConfigError(f"the storage option {name!r} is not known")
+    if translated := SIGNATURES.get(cast("str", found.get("signature"))):
+        found["signature"] = translated
     return found
+
+
+def field_of(name: str) -> str:
+    """Return what `Config` calls an option."""
+    given = ALIASES.get(name, name)
+    return MOXING_NAMES.get(given, given)
 
 
 def check_hints(call: str, hints: Mapping[str, object]) -> None:
@@ -177,5 +179,5 @@ def without_secrets(options: Mapping[str, object]) -> dict[str, object]:
         if name in (*NESTED, "config")
         else value
         for name, value in options.items()
-        if ALIASES.get(name, name) not in SECRETS
+        if field_of(name) not in SECRETS
     }
