@@ -23,7 +23,9 @@ import trustme
 from programs import Holding, Programs
 
 from aioobs.config import Config, TransportName
-from aioobs.s3.client import Client
+from aioobs.s3.client import Client, exchange_of
+from aioobs.session import Session
+from aioobs.session import session as current
 from aioobs.sync import _loop
 from aioobs.testing import free_ports, isolate
 
@@ -79,6 +81,15 @@ def environment(monkeypatch: pytest.MonkeyPatch, empty_home: Path) -> None:
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.setenv("HOME", str(empty_home))
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    """Give the session of the process, with nothing set; what a test sets ends with it."""
+    for name, value in vars(Session()).items():
+        monkeypatch.setattr(current, name, value)
+    yield current
+    exchange_of(current.client()).retire()
 
 
 @pytest.fixture(scope="session")

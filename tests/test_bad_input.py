@@ -28,7 +28,6 @@ from aioobs import (
     ResponseError,
 )
 from aioobs.file import set_auth
-from aioobs.session import Session
 from aioobs.testing import free_ports
 
 if TYPE_CHECKING:
@@ -98,14 +97,6 @@ def web(tmp_path: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch) -> Session:
-    """Let the verbs begin with nothing set, and forget what a test has set."""
-    session = Session()
-    monkeypatch.setattr("aioobs.session.session", session)
-    return session
 
 
 class TestCredentials:

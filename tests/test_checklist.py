@@ -36,8 +36,7 @@ from faulty import (
 import aioobs.file
 import aioobs.sync as mox
 from aioobs.config import TIMEOUTS
-from aioobs.s3.client import exchange_of
-from aioobs.session import Session, session
+from aioobs.session import session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,17 +44,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 MIB = 1 << 20
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let `set_auth` begin with nothing, and forget what a test has set."""
-    fresh = Session()
-    for name in ("_explicit", "_client", "_environment"):
-        monkeypatch.setattr(session, name, getattr(fresh, name))
-    yield
-    exchange_of(session.client()).retire()
+pytestmark = [
+    pytest.mark.usefixtures("session"),
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+]
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("session")
+
 IDLE = 0.3  # seconds
 CONTENT = bytes(range(256)) * 3
 GOOD = stored(CONTENT, "1")
@@ -51,12 +53,6 @@ class Slowly:
             if len(self.times) == 1:
                 return self._answer
         return self._good(received)
-
-
-@pytest.fixture(autouse=True)
-def settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let what is set for a test end with it."""
-    monkeypatch.setattr(session, "_explicit", {})
 
 
 async def get(server: FaultyServer, _: Path) -> None:

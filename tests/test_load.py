@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aioobs.testing import LocalServer
 
 pytest_plugins = ["verbs"]
+pytestmark = pytest.mark.usefixtures("session")
 
 
 class Narrow:
@@ -49,8 +50,6 @@ def through(
 ) -> Iterator[Callable[[Callable[[Store], Any]], Any]]:
     """Give what puts something before the store of the bucket."""
     servers: list[FaultyServer] = []
-    monkeypatch.setattr(session, "_explicit", {})
-    monkeypatch.setattr(session, "_client", None)
 
     def start(make: Callable[[Store], Any]) -> Any:
         step = make(Store(os.environ["S3_ENDPOINT"]))
@@ -127,6 +126,4 @@ async def test_of_a_tree_exactly_those_files_fail_that_cannot_be_copied(
 async def test_nothing_grows_while_all_goes_on_and_some_of_it_goes_wrong(
     obs_server: LocalServer, obs_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "_explicit", {})
-    monkeypatch.setattr(session, "_client", None)
     await soak(obs_server, obs_bucket.partition("://")[2], tmp_path, seconds=4)

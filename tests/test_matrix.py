@@ -15,13 +15,12 @@ from matrix.faults import FAULTS
 from matrix.record import PAGE, load, page_with, seen_as
 from matrix.verbs import VERBS
 
-from aioobs.session import session
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aioobs.testing import LocalServer
 
+pytestmark = pytest.mark.usefixtures("session")
 
 QUICK = [verb for verb in VERBS if not verb.endswith("_big")]
 BIG = [verb for verb in VERBS if verb.endswith("_big")]
@@ -42,11 +41,9 @@ def site(obs_server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(autouse=True)
 def settings(obs_server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have keys in the environment, and forget afterwards what was set."""
+    """Have keys in the environment."""
     for name, text in obs_server.environment.items():
         monkeypatch.setenv(name, text)
-    monkeypatch.setattr(session, "_explicit", {})
-    monkeypatch.setattr(session, "_client", None)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from metadata_server import KEY_PATH, MetadataServer, amazon_key, security_key
 import aioobs
 from aioobs.errors import ResponseError
 from aioobs.s3.auth.credentials import CredentialChain
-from aioobs.session import session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     Source = Callable[[pytest.MonkeyPatch, Path, MetadataServer], Give]
 
 pytest_plugins = ["verbs"]
+pytestmark = pytest.mark.usefixtures("session")
 
 FILES = {f"{number:03}": b"content of %d" % number for number in range(150)}
 BIG = {"big": bytes(range(256)) * (28 << 12)}  # four parts of 8 MiB
@@ -111,8 +111,6 @@ def container(monkeypatch: pytest.MonkeyPatch, _: Path, service: MetadataServer)
 
 @source
 def set_auth(monkeypatch: pytest.MonkeyPatch, _: Path, __: MetadataServer) -> Give:
-    monkeypatch.setattr(session, "_explicit", {})
-
     def give(name: str) -> None:
         token = f"token-of-{name}"
         aioobs.file.set_auth(ak=name, sk=f"secret-of-{name}", security_token=token)

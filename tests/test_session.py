@@ -15,20 +15,12 @@ from faulty import Answer, FaultyServer, Received, stored
 
 from aioobs import ConfigError
 from aioobs.file import set_auth
-from aioobs.session import Session
 
 if TYPE_CHECKING:
     from aioobs import Config
+    from aioobs.session import Session
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch) -> Session:
-    """Give a session of which nothing has been set, to `set_auth` too."""
-    session = Session()
-    monkeypatch.setattr("aioobs.session.session", session)
-    return session
 
 
 def config_of(session: Session) -> Config:

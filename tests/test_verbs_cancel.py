@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from aioobs.testing import LocalServer
 
+pytestmark = pytest.mark.usefixtures("session")
+
 LONGEST = 20.0  # seconds
 POINTS = 12  # at which each verb is cancelled, evenly spread over all there are
 
@@ -29,8 +31,6 @@ def store(
     obs_server: LocalServer, obs_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Store]:
     """Have a store that takes whole requests, and tells when nothing is being carried out."""
-    monkeypatch.setattr(session, "_explicit", {})
-    monkeypatch.setattr(session, "_client", None)
     found = Store(obs_server.endpoint)
     with FaultyServer(always=found) as server:
         session.set({"endpoint": server.endpoint, "page_size": 4, **SIZES})
