@@ -1,4 +1,4 @@
-"""What an `Observer` is told of one call while it goes on."""
+"""One call while it goes on: what it may take, and what its `Observer` is told of it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ from aioobs.s3.retry import retry_after
 
 if TYPE_CHECKING:
     from aioobs.s3.http.idle_timeout import Stopwatch
+    from aioobs.s3.http.round_trip import RoundTrip
     from aioobs.s3.http.transport import Reply
     from aioobs.s3.observer import Attempt, Observer
     from aioobs.s3.request import Request
+    from aioobs.s3.retry import Budget
+
+    Begun = RoundTrip | ObsError
+    """An attempt whose request has been sent already, or one that has failed."""
 
 __all__ = ["CallInProgress"]
 
@@ -36,8 +41,18 @@ class CallInProgress:
     _began: float = 0.0
     _attempts: tuple[Attempt, ...] = ()
 
-    def __init__(self, observer: Observer, request: Request) -> None:
+    def __init__(
+        self,
+        observer: Observer,
+        request: Request,
+        limit: float | None,
+        budget: Budget | None,
+        begun: Begun | None,
+    ) -> None:
         self.request = request
+        self.limit = limit  # seconds for all attempts
+        self.budget = budget
+        self.begun = begun
         self._observer = observer
         # As `Observer.has_listeners` does, but this is done with each request.
         if observer.on_attempt or observer.on_call or log.isEnabledFor(DEBUG):

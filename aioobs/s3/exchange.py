@@ -20,13 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from aioobs.config import Config
+    from aioobs.s3.call_in_progress import Begun
     from aioobs.s3.http.lean import LeanTransport
-    from aioobs.s3.http.round_trip import RoundTrip
     from aioobs.s3.http.transport import Reply
     from aioobs.s3.request import Request
-
-    Begun = RoundTrip | ObsError
-    """An attempt whose request has been sent already, or one that has failed."""
 
 __all__ = ["Exchange"]
 
@@ -62,12 +59,13 @@ class Exchange:
             OperationTimeout: they would.
             ObsError: the last attempt's error.
         """
-        limit, call = self.config.timeout(request.operation), CallInProgress(self.observer, request)
+        limit = self.config.timeout(request.operation)
+        call = CallInProgress(self.observer, request, limit, budget, begun)
         try:
             if caller.loop is None or begun is not None:
-                result = await self._in_time(call, receive, limit, budget, begun)
+                result = await self._in_time(call, receive)
             else:
-                result = await self._on_calling_thread(call, receive, limit, budget, caller.loop)
+                result = await self._on_calling_thread(call, receive, caller.loop)
         except BaseException as exc:
             call.end(exc)
             raise
@@ -79,32 +77,27 @@ class Exchange:
         self,
         call: CallInProgress,
         receive: Callable[[Reply], Awaitable[T]],
-        limit: float | None,
-        budget: Budget | None,
-        begun: Begun | None,
         spent: float = 0.0,
     ) -> T:
-        if limit is None:
-            return await self._attempts(call, receive, limit, budget, begun)
+        if call.limit is None:
+            return await self._attempts(call, receive)
         timer = None
         try:
-            async with asyncio.timeout(limit - spent) as timer:
-                return await self._attempts(call, receive, limit, budget, begun)
+            async with asyncio.timeout(call.limit - spent) as timer:
+                return await self._attempts(call, receive)
         except TimeoutError as exc:
             if timer is None or not timer.expired():
                 raise
-            raise too_late(call, limit) from (call.error or exc)
+            raise too_late(call) from (call.error or exc)
 
     async def _on_calling_thread(
         self,
         call: CallInProgress,
         receive: Callable[[Reply], Awaitable[T]],
-        limit: float | None,
-        budget: Budget | None,
         loop: asyncio.AbstractEventLoop,
     ) -> T:
         """Do as `_in_time` does, on a thread without an event loop as long as all goes well."""
-        request, timeout = call.request, PollTimeout(self._idle_timeout(limit), limit)
+        request, timeout = call.request, PollTimeout(self._idle_timeout(call.limit), call.limit)
         sent = self._send_directly(request, timeout, loop)
         if isinstance(sent, BufferedReply):
             call.stopwatch, call.reply = timeout, sent
@@ -127,9 +120,9 @@ class Exchange:
                 sent.abort()
             raise
         begun = sent.move_to_loop(request.method) if isinstance(sent, PartialReply) else sent
+        call.begun = begun
         try:
-            spent = timeout.elapsed()
-            result = await self._in_time(call, receive, limit, budget, begun, spent)
+            result = await self._in_time(call, receive, timeout.elapsed())
         finally:
             if begun is not None and not isinstance(begun, ObsError):
                 begun.close()
@@ -166,20 +159,12 @@ class Exchange:
         """Send a request whose answer has nothing to say."""
         await self.call(request, acknowledged)
 
-    async def _attempts(
-        self,
-        call: CallInProgress,
-        receive: Callable[[Reply], Awaitable[T]],
-        limit: float | None,
-        budget: Budget | None,
-        begun: Begun | None,
-    ) -> T:
-        budget, request = budget or Budget(self.config), call.request
+    async def _attempts(self, call: CallInProgress, receive: Callable[[Reply], Awaitable[T]]) -> T:
+        budget, request = call.budget or Budget(self.config), call.request
         learned: set[str] = set()
         while True:
             try:
-                first, begun = begun, None
-                result = await self._attempt(call, receive, limit, first)
+                result = await self._attempt(call, receive)
             except ObsError as raised:
                 error = raised
                 error.operation = error.operation or request.operation
@@ -213,13 +198,8 @@ class Exchange:
             call.failed(error, wait, lesson)
         return wait
 
-    async def _attempt(
-        self,
-        call: CallInProgress,
-        receive: Callable[[Reply], Awaitable[T]],
-        limit: float | None,
-        begun: Begun | None,
-    ) -> T:
+    async def _attempt(self, call: CallInProgress, receive: Callable[[Reply], Awaitable[T]]) -> T:
+        begun, call.begun = call.begun, None
         if isinstance(begun, ObsError):
             raise begun
         loop, request = asyncio.get_running_loop(), call.request
@@ -230,7 +210,7 @@ class Exchange:
             origin, target, headers = await self.access.signed(request)
             if begun is not None:  # the answer is to what has been sent already
                 request.signed_by = signed_by
-            with IdleTimeout(self._idle_timeout(limit)) as idle_timeout:
+            with IdleTimeout(self._idle_timeout(call.limit)) as idle_timeout:
                 call.stopwatch = idle_timeout
                 url = origin + target
                 at_work = request.operation in LONG_WORK
@@ -265,11 +245,11 @@ class Exchange:
         self.connections.retire()
 
 
-def too_late(call: CallInProgress, limit: float) -> OperationTimeout:
+def too_late(call: CallInProgress) -> OperationTimeout:
     """Return the error for a call that has not come to its end in time."""
     before = f"; the last attempt: {call.error.message}" if call.error else ""
     return OperationTimeout(
-        f"no result within {limit:g} s{before}",
+        f"no result within {call.limit:g} s{before}",
         operation=call.request.operation,
         url=call.request.url,
     )

@@ -15,7 +15,8 @@ from aioobs.s3.request_queue import QueuedRequest
 from aioobs.s3.writing import copy_request, copy_whole, etag_in, written
 
 if TYPE_CHECKING:
-    from aioobs.s3.exchange import Begun, Exchange
+    from aioobs.s3.call_in_progress import Begun
+    from aioobs.s3.exchange import Exchange
     from aioobs.s3.http.response_head import Head
 
 __all__ = ["QueuedCopy", "QueuedGet", "QueuedPut"]

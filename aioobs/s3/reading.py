@@ -19,7 +19,8 @@ from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
     from aioobs.s3.body import Body, Sink
-    from aioobs.s3.exchange import Begun, Exchange
+    from aioobs.s3.call_in_progress import Begun
+    from aioobs.s3.exchange import Exchange
     from aioobs.s3.http.transport import Reply
 
 __all__ = ["find", "head", "is_made_of", "is_stored", "read_into"]

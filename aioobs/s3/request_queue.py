@@ -21,7 +21,8 @@ from aioobs.s3.http.response_head import LONGEST_HEAD, parse_head
 from aioobs.s3.request import head_of
 
 if TYPE_CHECKING:
-    from aioobs.s3.exchange import Begun, Exchange
+    from aioobs.s3.call_in_progress import Begun
+    from aioobs.s3.exchange import Exchange
     from aioobs.s3.http.connection_pool import PooledConnection
     from aioobs.s3.http.lean import LeanTransport
     from aioobs.s3.http.response_head import Head

@@ -14,8 +14,9 @@ from aioobs.s3.request import Request, source_headers
 from aioobs.s3.retry import Budget
 
 if TYPE_CHECKING:
+    from aioobs.s3.call_in_progress import Begun
     from aioobs.s3.conditions import Condition, Conditions
-    from aioobs.s3.exchange import Begun, Exchange
+    from aioobs.s3.exchange import Exchange
     from aioobs.s3.http.transport import Reply
 
 __all__ = ["copied", "copy_request", "copy_whole", "etag_in", "put", "written"]
