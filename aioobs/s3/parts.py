@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 __all__ = [
-    "LARGEST_COPY",
     "LARGEST_PUT",
     "MOST_PARTS",
     "SMALLEST_PART",
@@ -19,7 +18,6 @@ MIB = 1 << 20
 MOST_PARTS = 10_000
 SMALLEST_PART = 5 * MIB  # of all but the last one
 LARGEST_PUT = 5 << 30
-LARGEST_COPY = 5 << 30
 
 
 class Part(NamedTuple):

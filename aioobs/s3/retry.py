@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aioobs.config import Config
     from aioobs.errors import ErrorResponse, ObsError
 
-__all__ = ["Budget", "asks_to_slow_down", "attempts_for"]
+__all__ = ["Budget", "asks_to_slow_down"]
 
 ALWAYS = 1 << 30  # as often as the budget has it
 NEVER = 1

@@ -168,9 +168,8 @@ async def perform(
     with run.reporting():
         queue = JobQueue(jobs, run)
         if options.executor is not None:
-            from aioobs.transfer.processes.dispatch import (
-                do_on,  # slow to import, and seldom needed
-            )
+            # Slow to import, and seldom needed.
+            from aioobs.transfer.processes.dispatch import do_on
 
             workers = options.executor_workers
             reason = await do_on(options.executor, run, queue, workers=workers, threads=threads)

@@ -9,7 +9,7 @@ from aioobs.errors import ConfigError, ConnectionFailed, ObsError
 if TYPE_CHECKING:
     from aioobs.transfer.job import Job
 
-__all__ = ["concerns_all", "failure_of", "with_names"]
+__all__ = ["concerns_all", "failure_of"]
 
 
 def concerns_all(error: OSError) -> bool:
