@@ -324,6 +324,13 @@ def is_foreign(variable: str) -> bool:
     return name.startswith(FOREIGN_PREFIXES) or name in FOREIGN_NAMES or name.endswith("_PROXY")
 
 
+def forget_other_stores() -> None:
+    """Take out of the environment every store, credential and proxy that it names."""
+    for name in filter(is_foreign, list(os.environ)):
+        del os.environ[name]
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+
+
 def isolate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide from a test every store, credential and proxy that the environment names."""
     for name in filter(is_foreign, list(os.environ)):

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aioobs.testing import forget_other_stores
 from benchmarks import (
     copy_parallel,
     growth,
@@ -104,7 +105,7 @@ def run(options: argparse.Namespace) -> tuple[Document, bool]:
         raise ValueError("the scale has to be more than 0, the patience not less")
     stores.check(options)
     if not options.endpoint:
-        stores.forget_other_stores()
+        forget_other_stores()
     settings = benchmark.settings(options) | {
         "rounds": options.rounds,
         "concurrency": options.concurrency,

@@ -19,10 +19,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aioobs.testing import forget_other_stores
 from benchmarks.measure import ROOT, Job, perform
 from benchmarks.peers import OURS
 from benchmarks.results import NOTHING, plain
-from benchmarks.stores import Store, fast_places, forget_other_stores
+from benchmarks.stores import Store, fast_places
 from benchmarks.trees import MIB, sizes_of, write_tree
 
 if TYPE_CHECKING:

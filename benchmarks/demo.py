@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import aioobs
-from aioobs.testing import LocalServer, is_foreign
+from aioobs.testing import LocalServer, forget_other_stores
 from aioobs.url import parse
 from benchmarks import trees
 from benchmarks.loops import new_event_loop
@@ -177,8 +177,7 @@ def store(url: str | None) -> Iterator[tuple[str, str]]:
         yield f"{url.rstrip('/')}/{name}", url
         return
     with LocalServer() as server:
-        for variable in filter(is_foreign, list(os.environ)):
-            del os.environ[variable]
+        forget_other_stores()
         os.environ.update(server.environment)
         server.create_bucket(name)
         yield f"s3://{name}/tree", f"a local SeaweedFS at {server.endpoint}"

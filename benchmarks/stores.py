@@ -214,15 +214,6 @@ def fast_places(*, tls: bool = False, delay: float = 0.0) -> Iterator[Places]:
         yield Places(place, fill, server.requests)
 
 
-def forget_other_stores() -> None:
-    """Take out of the environment what would lead a client elsewhere."""
-    from aioobs.testing import is_foreign
-
-    for variable in filter(is_foreign, list(os.environ)):
-        del os.environ[variable]
-    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
-
-
 @contextlib.contextmanager
 def places_of(endpoint: str, bucket: str) -> Iterator[Places]:
     """Use a bucket that is there, with the credentials of the environment.

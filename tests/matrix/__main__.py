@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from aioobs.testing import LocalServer, is_foreign
+from aioobs.testing import LocalServer, forget_other_stores
 from matrix import Site, trials
 from matrix.faults import FAULTS
 from matrix.record import load, save, seen_as
@@ -28,8 +28,7 @@ async def main() -> int:
     names = sys.argv[1:] or list(FAULTS)
     record = load() if sys.argv[1:] else {}
     with LocalServer() as server, tempfile.TemporaryDirectory() as folder:
-        for variable in filter(is_foreign, list(os.environ)):
-            del os.environ[variable]
+        forget_other_stores()
         os.environ.update(server.environment)
         server.create_bucket("matrix")
         site = Site(server, "matrix", Path(folder))

@@ -24,7 +24,7 @@ from faulty import Store
 from aioobs.config import Config
 from aioobs.s3.client import Client
 from aioobs.session import session
-from aioobs.testing import LocalServer, is_foreign
+from aioobs.testing import LocalServer, forget_other_stores
 from matrix import RIGHT, descriptors, outcome, tasks, threads
 from matrix.faults import FAULTS, NOTHING
 from matrix.proxy import Proxy, Tampering, serve
@@ -154,8 +154,7 @@ async def soak(server: LocalServer, bucket: str, folder: Path, seconds: float) -
 def main() -> None:
     """Do as the environment says."""
     seconds = float(os.environ.get("SOAK_SECONDS") or "600")
-    for variable in filter(is_foreign, list(os.environ)):
-        del os.environ[variable]
+    forget_other_stores()
     with LocalServer() as server, tempfile.TemporaryDirectory() as folder:
         os.environ.update(server.environment)
         server.create_bucket("soak")

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import os
 import sys
 import tempfile
 import time
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from aioobs.config import Config
 from aioobs.s3.client import Client
-from aioobs.testing import LocalServer, is_foreign
+from aioobs.testing import LocalServer, forget_other_stores
 from benchmarks.peers import installed
 from matrix.faults import FAULTS
 from matrix.peers.operations import OPERATIONS
@@ -53,9 +52,7 @@ def chosen(words: list[str], names: Iterable[str]) -> list[str]:
 @contextlib.asynccontextmanager
 async def bench() -> AsyncIterator[Bench]:
     """Start a store, and have nothing in the environment that leads elsewhere."""
-    for variable in filter(is_foreign, list(os.environ)):
-        del os.environ[variable]
-    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    forget_other_stores()
     PROCESSES.set_forkserver_preload(LOADED)
     with (
         LocalServer() as server,
