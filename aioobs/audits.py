@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from aioobs.errors import ConfigError
+from aioobs.config import check_choice
 from aioobs.file import place
 from aioobs.session import current_client
-from aioobs.transfer.audit import Finding, VerifyReport, audit
+from aioobs.transfer.audit import Finding, Read, VerifyReport, audit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aioobs.transfer.audit import Read
     from aioobs.url import Path
 
 __all__ = ["Finding", "VerifyReport", "verify"]
@@ -54,7 +53,6 @@ async def verify(
         MoxFileNotExistsException: there is nothing at *src_url*.
         ConfigError: *read* is none of these.
     """
-    if read not in ("nothing", "local", "all"):
-        raise ConfigError(f"read={read!r} is neither 'nothing' nor 'local' nor 'all'")
+    check_choice("read", read, get_args(Read))
     source, target = place(src_url), place(dst_url)
     return await audit(current_client(), source, target, read=read, threads=threads, found=found)

@@ -13,9 +13,17 @@ from urllib.parse import urlsplit
 from aioobs.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["TIMEOUTS", "Addressing", "Config", "PayloadSigning", "Signature", "TransportName"]
+__all__ = [
+    "TIMEOUTS",
+    "Addressing",
+    "Config",
+    "PayloadSigning",
+    "Signature",
+    "TransportName",
+    "check_choice",
+]
 
 Addressing = Literal["auto", "virtual", "path"]
 Signature = Literal["v4", "v2", "obs"]
@@ -156,10 +164,8 @@ class Config:
     """What the store copies by itself in one request; more it copies in parts."""
 
     def __post_init__(self) -> None:
-        for name, kinds in CHOICES.items():
-            if getattr(self, name) not in kinds:
-                wanted = ", ".join(map(repr, kinds))
-                raise ConfigError(f"{name}={getattr(self, name)!r} is not one of {wanted}")
+        for name, choices in CHOICES.items():
+            check_choice(name, getattr(self, name), choices)
         for name in COUNTS:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
@@ -358,6 +364,17 @@ def check_proxy(text: str) -> None:
     if not valid:
         shown = text.rpartition("@")[2]
         raise ConfigError(f"the proxy {shown!r} is not http://host:port or https://host:port")
+
+
+def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
+    """Refuse the value of an option that is none of its choices.
+
+    Raises:
+        ConfigError: names them.
+    """
+    if value not in choices:
+        wanted = ", ".join(map(repr, choices))
+        raise ConfigError(f"{name}={value!r} is not one of {wanted}")
 
 
 def is_seconds(value: object) -> bool:

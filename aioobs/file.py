@@ -16,6 +16,7 @@ import os
 from typing import TYPE_CHECKING, Literal, get_args, overload
 
 from aioobs.background import background_sync_copy
+from aioobs.config import check_choice
 from aioobs.errors import ConfigError
 from aioobs.errors import NameConflict as MoxFileNameDuplicateException
 from aioobs.errors import NotFound as MoxFileNotExistsException
@@ -420,8 +421,7 @@ def safety(verify: Verify, *, durable: bool) -> Safety:
     Raises:
         ConfigError: *verify* has another value.
     """
-    if verify not in get_args(Verify):
-        raise ConfigError(f"verify={verify!r} is neither 'size' nor 'checksum' nor 'digest'")
+    check_choice("verify", verify, get_args(Verify))
     return Safety(verify, durable)
 
 

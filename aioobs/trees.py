@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from aioobs.errors import ConfigError
+from aioobs.config import check_choice
 from aioobs.file import place
 from aioobs.report import SyncReport
 from aioobs.session import current_client
@@ -107,8 +107,7 @@ async def plan_sync(
         NotADirectoryError: one of them is a file.
         ValueError: one of them lies in the other, or *compare* is not known.
     """
-    if compare not in get_args(Comparison):
-        raise ConfigError(f"compare={compare!r} is none of {', '.join(get_args(Comparison))}")
+    check_choice("compare", compare, get_args(Comparison))
     wanted = Filter(include, exclude)
     return await plan_tree(
         current_client(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from aioobs.cli.output import age, size_of
-from aioobs.transfer.job import Comparison
+from aioobs.transfer.job import Comparison, Verify
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser as Parser
@@ -77,8 +77,7 @@ def add_copying(parser: Parser) -> None:
     parser.add_argument("-T", "--exact", action="store_true", help=text)
     add_jobs(parser)
     text = "how sure to be: size (default); checksum: of all that moves; digest: kept as well"
-    ways = ("size", "checksum", "digest")
-    parser.add_argument("--verify", choices=ways, default=ways[0], help=text)
+    parser.add_argument("--verify", choices=get_args(Verify), default="size", help=text)
     parser.add_argument("--durable", action="store_true", help="wait for the disk")
     text = "note here what is done; the same command again goes on where this one ended"
     parser.add_argument("--journal", metavar="PATH", help=text)
