@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aioobs import file
 from aioobs.cli.failures import line_of, tell
-from aioobs.cli.items import expand, items_below, with_folders
+from aioobs.cli.items import Item, expand, items_below, with_folders
 from aioobs.cli.output import moment, readable, say, say_json
 from aioobs.session import current_client
 from aioobs.threads import in_thread
@@ -18,93 +18,75 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aioobs.cli.tally import Tally
+    from aioobs.store.entry import Stat
 
 __all__ = ["ls", "stat", "tree"]
-
-
-class Row:
-    """One line of a listing."""
-
-    def __init__(
-        self, name: str, path: str, *, size: int = 0, mtime_nsec: int = 0, folder: bool = False
-    ) -> None:
-        self.name: str = f"{name}/" if folder else name
-        self.path = path
-        self.size = size
-        self.mtime_nsec = mtime_nsec
-        self.folder = folder
-
-    def show(self, given: argparse.Namespace) -> None:
-        """Write it as the options say."""
-        if given.json:
-            kind = "folder" if self.folder else "file"
-            when = moment(self.mtime_nsec) or None
-            say_json(name=self.name, path=self.path, kind=kind, size=self.size, modified=when)
-        elif given.long:
-            size = "-" if self.folder else readable(self.size) if given.human else str(self.size)
-            say(f"{size:>12}  {moment(self.mtime_nsec):20}  {self.name}")
-        else:
-            say(self.name)
 
 
 async def ls(given: argparse.Namespace, _: Tally) -> int:
     """List folders, or the buckets."""
     if not given.paths or given.paths in (["s3://"], ["obs://"]):
         for bucket in await current_client().list_buckets():
-            Row(bucket, f"s3://{bucket}", folder=True).show(given)
+            show(Item(bucket, f"s3://{bucket}", is_directory=True), given)
         return 0
     named = await expand(given.paths)
     for path, by_pattern in named:
         info = await file.stat(path)
         if not info.is_directory or (by_pattern and not given.recursive):
-            folder = info.is_directory
-            Row(path, path, size=info.length, mtime_nsec=info.mtime_nsec, folder=folder).show(given)
+            show(item_of(path, path, info), given)
             continue
         if len(named) > 1 and not given.json:
             say(f"{path}:")
-        async for row in everything(path) if given.recursive else children(path):
-            row.show(given)
+        async for item in everything(path) if given.recursive else children(path):
+            show(item, given)
     return 0
 
 
-async def children(path: str) -> AsyncIterator[Row]:
+def show(item: Item, given: argparse.Namespace) -> None:
+    """Write a line about an item as the options say."""
+    name = f"{item.name}/" if item.is_directory else item.name
+    if given.json:
+        kind = "folder" if item.is_directory else "file"
+        when = moment(item.mtime_nsec) or None
+        say_json(name=name, path=item.path, kind=kind, size=item.size, modified=when)
+    elif given.long:
+        size = "-" if item.is_directory else readable(item.size) if given.human else str(item.size)
+        say(f"{size:>12}  {moment(item.mtime_nsec):20}  {name}")
+    else:
+        say(name)
+
+
+def item_of(name: str, path: str, info: Stat) -> Item:
+    return Item(name, path, info.length, info.mtime_nsec, info.is_directory)
+
+
+async def children(path: str) -> AsyncIterator[Item]:
     """Yield what is in a folder: of a local one in order."""
     if isinstance(parse(path), str):
-        for row in await in_thread(local_rows, path):
-            yield row
+        for item in await in_thread(local_items, path):
+            yield item
         return
     async for entry in file.scan_dir(path):
-        info = entry.stat()
-        yield Row(
-            entry.name,
-            entry.path,
-            size=info.length,
-            mtime_nsec=info.mtime_nsec,
-            folder=entry.is_dir(),
-        )
+        yield item_of(entry.name, entry.path, entry.stat())
 
 
-def local_rows(path: str) -> list[Row]:
-    rows = []
+def local_items(path: str) -> list[Item]:
+    items = []
     with os.scandir(path) as scan:
         for entry in scan:
             info = entry.stat(follow_symlinks=entry.is_file() or entry.is_dir())
-            folder = entry.is_dir()
-            size = 0 if folder else info.st_size
-            rows.append(
-                Row(entry.name, entry.path, size=size, mtime_nsec=info.st_mtime_ns, folder=folder)
-            )
-    return sorted(rows, key=lambda row: row.name)
+            size = 0 if entry.is_dir() else info.st_size
+            items.append(Item(entry.name, entry.path, size, info.st_mtime_ns, entry.is_dir()))
+    return sorted(items, key=lambda item: item.name)
 
 
-async def everything(path: str) -> AsyncIterator[Row]:
+async def everything(path: str) -> AsyncIterator[Item]:
     """Yield all that is below a folder, each folder before what is in it."""
     async for item in with_folders(path, items_below(parse(path))):
         if item.error is not None:
             tell(line_of(item.error))
         else:
-            size, folder = item.size, item.is_directory
-            yield Row(item.name, item.path, size=size, mtime_nsec=item.mtime_nsec, folder=folder)
+            yield item
 
 
 async def tree(given: argparse.Namespace, _: Tally) -> int:
