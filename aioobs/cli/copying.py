@@ -7,7 +7,7 @@ import stat
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from aioobs.cli.failures import UsageError, line_of, program, tell
+from aioobs.cli.failures import UsageError, complain, line_of, program, tell
 from aioobs.cli.items import expand
 from aioobs.cli.output import say, say_json
 from aioobs.cli.streams import copy_stream
@@ -263,9 +263,7 @@ class Copy:
 
     def _report(self, failures: Sequence[OSError]) -> int:
         for error in failures:
-            if self.given.json:
-                say_json(path=error.filename, error=line_of(error))
-            tell(line_of(error))
+            complain(error, as_json=self.given.json)
         return 1 if failures else 0
 
     @staticmethod

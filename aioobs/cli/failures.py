@@ -16,6 +16,7 @@ import re
 import sys
 from shlex import quote
 
+from aioobs.cli.output import say_json
 from aioobs.errors import (
     AccessDenied,
     ConfigError,
@@ -28,7 +29,7 @@ from aioobs.errors import (
 )
 from aioobs.store.pattern import has_magic
 
-__all__ = ["UsageError", "line_of", "program", "status_of", "tell"]
+__all__ = ["UsageError", "complain", "line_of", "program", "status_of", "tell"]
 
 FAILED, USAGE, MISSING, REFUSED, UNREACHABLE = 1, 2, 3, 4, 5
 
@@ -96,6 +97,13 @@ def next_step(error: BaseException) -> str:
     if isinstance(error, ConnectionFailed | OperationTimeout):
         return "find out why: aioobs doctor"
     return ""
+
+
+def complain(error: OSError, *, as_json: bool) -> None:
+    """Say why one of several files failed, on the standard output too if that is JSON."""
+    if as_json:
+        say_json(path=error.filename, error=line_of(error))
+    tell(line_of(error))
 
 
 def program() -> str:

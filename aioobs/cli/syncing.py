@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aioobs.cli.failures import line_of, tell
+from aioobs.cli.failures import complain, tell
 from aioobs.cli.output import say, say_json
 from aioobs.cli.tally import Bar
 from aioobs.errors import TransferFailed
@@ -59,7 +59,7 @@ def only_say(plan: SyncPlan, given: argparse.Namespace) -> int:
     for name in plan.deletions:
         show_deletion(place_of(plan.target, name), given)
     for error in failures:
-        complain(error, given)
+        complain(error, as_json=given.json)
     if given.json:
         copied = len(plan.jobs) - len(failures)
         sum_up(plan, given, copied, plan.bytes, len(plan.deletions), len(failures))
@@ -89,7 +89,7 @@ async def perform(plan: SyncPlan, given: argparse.Namespace, tally: Tally, bar: 
         failures = error.failures
         bar.end()
         for one in failures:
-            complain(one, given)
+            complain(one, as_json=given.json)
         if plan.deletions and not tally.deleted:
             tell("nothing was deleted, since not everything was copied")
     finally:
@@ -121,12 +121,6 @@ def show_deletion(place: str, given: argparse.Namespace) -> None:
         say_json(operation="delete", path=place, dry_run=given.dry_run)
     else:
         say(f"delete {place}")
-
-
-def complain(error: OSError, given: argparse.Namespace) -> None:
-    if given.json:
-        say_json(path=error.filename, error=line_of(error))
-    tell(line_of(error))
 
 
 def sum_up(
