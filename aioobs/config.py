@@ -15,15 +15,7 @@ from aioobs.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = [
-    "TIMEOUTS",
-    "Addressing",
-    "Config",
-    "PayloadSigning",
-    "Signature",
-    "TransportName",
-    "check_choice",
-]
+__all__ = ["TIMEOUTS", "Addressing", "Config", "PayloadSigning", "Signature", "TransportName"]
 
 Addressing = Literal["auto", "virtual", "path"]
 Signature = Literal["v4", "v2", "obs"]
