@@ -174,12 +174,7 @@ def job_of(source: ObjectURL | str, target: ObjectURL | str, found: Found) -> Jo
 def job_of_object(source: ObjectURL, target: ObjectURL | str, found: Found) -> Job:
     name = f"{found.name}/" if found.is_directory else found.name
     url = source.with_key(source.folder + name)
-    where: ObjectURL | str
-    error: OSError | None = None
-    if isinstance(target, str):
-        where, error = target_of(url, found.name, target)
-    else:
-        where = target.with_key(target.folder + name)
+    where, error = target_of(url, found.name, target, is_marker=found.is_directory)
     return Job(url, where, found.size, found.etag, found.is_directory, error)
 
 
@@ -201,10 +196,5 @@ async def objects(client: Client, source: ObjectURL, target: ObjectURL | str) ->
             if not name:
                 continue
             marker = name.endswith("/") and not item.size
-            where: ObjectURL | str
-            error: OSError | None = None
-            if isinstance(target, str):
-                where, error = target_of(url, name[:-1] if marker else name, target)
-            else:
-                where = target.with_key(target.folder + name)
+            where, error = target_of(url, name[:-1] if marker else name, target, is_marker=marker)
             yield Job(url, where, item.size, item.etag, marker, error)

@@ -33,10 +33,17 @@ def place_below(root: ObjectURL | str, name: str) -> ObjectURL | str:
     return os.path.join(root, name)
 
 
-def target_of(source: ObjectURL, name: str, root: ObjectURL | str) -> tuple[str, ObsError | None]:
-    """Return the local target of an object below a folder, or the error that there is none."""
+def target_of(
+    source: ObjectURL, name: str, root: ObjectURL | str, *, is_marker: bool
+) -> tuple[ObjectURL | str, ObsError | None]:
+    """Return the target of an object below a folder, or the error that it has none.
+
+    If it is the marker of a folder, its *name* is without the slash.
+    """
     try:
-        return str(place_below(root, name)), None
+        if not isinstance(root, str):
+            return root.with_key(f"{root.folder}{name}{'/' if is_marker else ''}"), None
+        return place_below(root, name), None
     except UnsafeKey as error:
         error.url = str(source)
         return "", error
@@ -52,7 +59,7 @@ async def split_conflicts(jobs: AsyncIterator[Job]) -> AsyncIterator[Job]:
     async for job in jobs:
         key = job.source if isinstance(job.source, str) else job.source.key
         while held and not key.startswith(held[-1][0]):
-            yield settled(held.pop())
+            yield released(held.pop())
         for number, (name, file, _) in enumerate(held):
             if key.startswith(f"{name}/"):
                 held[number] = (name, file, True)
@@ -62,10 +69,11 @@ async def split_conflicts(jobs: AsyncIterator[Job]) -> AsyncIterator[Job]:
         else:
             held.append((key, job, False))
     while held:
-        yield settled(held.pop())
+        yield released(held.pop())
 
 
-def settled(held: tuple[str, Job, bool]) -> Job:
+def released(held: tuple[str, Job, bool]) -> Job:
+    """Return a job that was held back, as an error if its key is a folder as well."""
     key, job, is_folder = held
     return clash(job, key) if is_folder else job
 
