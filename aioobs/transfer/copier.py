@@ -14,19 +14,18 @@ from aioobs.store.folders import FolderSync, make_folder
 from aioobs.store.source import opened
 from aioobs.store.staged_file import StagedFile
 from aioobs.threads import in_thread
-from aioobs.transfer.checksums import crc32_of, md5_of
+from aioobs.transfer.checksums import md5_of
 from aioobs.transfer.content import check_copy, check_staged
 from aioobs.transfer.failures import failure_of
 from aioobs.transfer.job import DEFAULT_SAFETY, Safety, Versions
 from aioobs.transfer.jobs import with_size
 from aioobs.transfer.journals.automatic import journal_for
-from aioobs.transfer.journals.journal import UNSUMMED
-from aioobs.transfer.journals.resume import is_kept, is_there, prove, start_staged
+from aioobs.transfer.journals.resume import is_kept, prove, start_staged
 from aioobs.transfer.multipart import (
     COPIED_PART,
     MultipartUpload,
     copy_part,
-    fetch_part,
+    fetch_missing_part,
 )
 from aioobs.transfer.small import SmallFiles
 
@@ -178,20 +177,18 @@ class Copier:
         staged = StagedFile(target, self.folders, mtime_nsec=job.mtime_nsec)
         try:
             started = await start_staged(self.client, journal, source, staged, etag, size)
+            lasts = journal is not None and journal.lasts and bool(staged.path)
 
             async def fetch(part: Part) -> None:
                 nonlocal counted
                 said = started.there.get(part.number)
-                found = await is_there(staged.descriptor, part.offset, part.size, said)
-                if not found:
-                    await fetch_part(self.client, source, etag, staged.descriptor, part)
+                found = await fetch_missing_part(
+                    self.client, source, etag, staged.descriptor, part, said, with_sum=lasts
+                )
                 counted += part.size
                 self.meter.moved(part.size)
-                if not found and journal is not None and staged.path:
-                    crc = UNSUMMED
-                    if journal.lasts:
-                        crc = await in_thread(crc32_of, staged.descriptor, part.offset, part.size)
-                    journal.part(target, started.at, part.number, crc)
+                if found and journal is not None and staged.path:
+                    journal.part(target, started.at, part.number, found)
 
             await self.scheduler.share([partial(fetch, part) for part in started.parts])
             return await self.publish(staged, source, etag, size, started)

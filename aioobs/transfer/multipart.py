@@ -10,9 +10,12 @@ from aioobs.errors import ObjectChanged, ReadError, ResponseError
 from aioobs.s3.body import FileSink
 from aioobs.store.source import Source
 from aioobs.store.upload import Guard, Headers, abort_upload
+from aioobs.threads import in_thread
+from aioobs.transfer.checksums import crc32_of
 from aioobs.transfer.jobs import check_version
 from aioobs.transfer.journals.automatic import journal_for
-from aioobs.transfer.journals.resume import is_kept, is_refusal, start_upload
+from aioobs.transfer.journals.journal import UNSUMMED
+from aioobs.transfer.journals.resume import is_kept, is_refusal, is_there, start_upload
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from aioobs.transfer.scheduler import Scheduler
     from aioobs.url import ObjectURL
 
-__all__ = ["COPIED_PART", "MultipartUpload", "copy_part", "fetch_part"]
+__all__ = ["COPIED_PART", "MultipartUpload", "copy_part", "fetch_missing_part"]
 
 COPIED_PART = 512 << 20  # bytes of a part that the store copies by itself
 
@@ -45,6 +48,28 @@ async def fetch_part(
     )
     if sink.received != part.size:
         raise ReadError(f"{part.size} bytes were wanted, {sink.received} came")
+
+
+async def fetch_missing_part(
+    client: Client,
+    source: ObjectURL,
+    etag: str,
+    descriptor: int,
+    part: Part,
+    said: str | None,
+    *,
+    with_sum: bool,
+) -> str:
+    """Fetch a part unless it is there already, with the sum that it is *said* to have.
+
+    Return what it can be told by later: its sum, `UNSUMMED` without one, "" if it was there.
+    """
+    if await is_there(descriptor, part.offset, part.size, said):
+        return ""
+    await fetch_part(client, source, etag, descriptor, part)
+    if not with_sum:
+        return UNSUMMED
+    return await in_thread(crc32_of, descriptor, part.offset, part.size)
 
 
 async def copy_part(

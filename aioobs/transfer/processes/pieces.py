@@ -19,20 +19,17 @@ from aioobs.store.source import opened
 from aioobs.store.staged_file import StagedFile
 from aioobs.store.upload import abort_upload
 from aioobs.threads import in_thread
-from aioobs.transfer.checksums import crc32_of
 from aioobs.transfer.job import Versions
 from aioobs.transfer.jobs import check_version
 from aioobs.transfer.journals.automatic import journal_for
-from aioobs.transfer.journals.journal import UNSUMMED
 from aioobs.transfer.journals.resume import (
     Started,
     is_kept,
     is_refusal,
-    is_there,
     start_staged,
     start_upload,
 )
-from aioobs.transfer.multipart import COPIED_PART, copy_part, fetch_part
+from aioobs.transfer.multipart import COPIED_PART, copy_part, fetch_missing_part
 from aioobs.url import ObjectURL
 
 if TYPE_CHECKING:
@@ -329,14 +326,13 @@ async def fetch_piece(
 
     async def one(part: Part) -> None:
         said = piece.sums.get(part.number) if piece.sums else None
-        found = await is_there(descriptor, part.offset, part.size, said)
-        if not found:
-            await fetch_part(client, source, piece.job.etag, descriptor, part)
+        wanted = piece.sums is not None
+        found = await fetch_missing_part(
+            client, source, piece.job.etag, descriptor, part, said, with_sum=wanted
+        )
         meter.moved(part.size)
-        if not found:
-            sums[part.number] = UNSUMMED
-            if piece.sums is not None:
-                sums[part.number] = await in_thread(crc32_of, descriptor, part.offset, part.size)
+        if found:
+            sums[part.number] = found
 
     try:
         await in_thread(open_staged)
