@@ -136,7 +136,7 @@ class RawObject(io.RawIOBase):
         # A forked child inherits the file, but the connection and the upload are the parent's.
         return self._process == os.getpid()
 
-    def _check(self, able: bool, activity: str) -> None:
+    def _check(self, able: bool = True, activity: str = "") -> None:
         if self.closed:
             raise ValueError("I/O operation on closed file")
         if not able:
@@ -233,12 +233,12 @@ class StreamedObject(RawObject):
         return offset
 
     def tell(self) -> int:
-        self._check(True, "")
+        self._check()
         return self._position
 
     def size(self) -> int:
         """Return the size of the object in bytes, with what was written so far."""
-        self._check(True, "")
+        self._check()
         return run(self._async.size()) if self.readable() else self._position
 
 
@@ -266,5 +266,5 @@ class LocalCopyFile(RawObject, io.FileIO):
 
     def size(self) -> int:
         """Return the size of the object in bytes, with what was written so far."""
-        self._check(True, "")
+        self._check()
         return os.fstat(self._copy.descriptor).st_size
