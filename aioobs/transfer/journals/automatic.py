@@ -53,7 +53,7 @@ async def journal_for(
     if journal is not None or size < WORTH:
         yield journal
         return
-    own = await begun(client, source, target)
+    own = await opened_journal(client, source, target)
     try:
         yield own
     finally:
@@ -61,13 +61,15 @@ async def journal_for(
             await to_its_end(own.aclose())
 
 
-async def begun(client: Client, source: ObjectURL | str, target: ObjectURL | str) -> Journal | None:
+async def opened_journal(
+    client: Client, source: ObjectURL | str, target: ObjectURL | str
+) -> Journal | None:
     """Open a file's own journal, if that can be done."""
     names = (client.config.origin, canonical_name(source), canonical_name(target))
     try:
         folder = await in_thread(own_folder)
         await forget_old(folder)
-        path = os.path.join(folder, f"{mark(names)}.jsonl")
+        path = os.path.join(folder, file_name(names))
         own = Journal(LocalStorage(path, lasts=False), source, target, durable=False)
         try:
             await own.open(client)
@@ -80,10 +82,10 @@ async def begun(client: Client, source: ObjectURL | str, target: ObjectURL | str
     return own
 
 
-def mark(names: tuple[str, ...]) -> str:
+def file_name(names: tuple[str, ...]) -> str:
     """Return what a file's own journal is called."""
     text = "\0".join(names).encode("utf-8", "surrogatepass")
-    return blake2b(text, digest_size=16).hexdigest()
+    return f"{blake2b(text, digest_size=16).hexdigest()}.jsonl"
 
 
 def own_folder() -> str:
@@ -109,14 +111,14 @@ async def forget_old(folder: str) -> None:
             return [one.path for one in mine if one.stat().st_mtime < before]
 
     for path in await in_thread(old):
-        keeper, staged_files = LocalStorage(path, lasts=False), StagedFiles()
+        storage, staged_files = LocalStorage(path, lasts=False), StagedFiles()
         try:
-            await keeper.open(staged_files.read)
+            await storage.open(staged_files.read)
             await in_thread(staged_files.discard)
         except OSError as error:
             log.info("%s stays: %s", path, error)
         finally:
-            await to_its_end(keeper.aclose())
+            await to_its_end(storage.aclose())
 
 
 class StagedFiles:

@@ -80,8 +80,8 @@ async def journal_at(
         return
     if contains(source, place):
         raise ConfigError("the journal lies in what is to be copied", url=str(place))
-    keeper = LocalStorage(place) if isinstance(place, str) else RemoteStorage(client, place)
-    journal = Journal(keeper, source, target, durable=durable)
+    storage = LocalStorage(place) if isinstance(place, str) else RemoteStorage(client, place)
+    journal = Journal(storage, source, target, durable=durable)
     try:
         await journal.open(client)
         yield journal
@@ -94,13 +94,13 @@ class Journal:
 
     def __init__(
         self,
-        keeper: LocalStorage | RemoteStorage,
+        storage: LocalStorage | RemoteStorage,
         source: ObjectURL | str,
         target: ObjectURL | str,
         *,
         durable: bool,
     ) -> None:
-        self._log = keeper
+        self._storage = storage
         self._target = target
         self._header = {
             "journal": FORMAT,
@@ -122,7 +122,7 @@ class Journal:
 
     async def open(self, client: Client) -> None:
         """Read what there is, and see what of that is still true."""
-        await self._log.open(self._read)
+        await self._storage.open(self._read)
         if not isinstance(self._target, str) and self._claims:
             try:
                 await self._compare(client, self._target)
@@ -138,12 +138,12 @@ class Journal:
             if self._writing is not None:
                 await self._writing
         finally:
-            await self._log.aclose()
+            await self._storage.aclose()
 
     @property
     def lasts(self) -> bool:
         """Whether it outlives this run, and with it what the run has begun, whatever ends that."""
-        return self._log.lasts
+        return self._storage.lasts
 
     # What is known
 
@@ -211,17 +211,19 @@ class Journal:
                 found = None
             start = line.rstrip()[: len(BEGINNING)]  # of which there may be no more
             if self._empty and not (start and BEGINNING.startswith(start)):
-                raise ConfigError("is no journal of a copy", url=str(self._log))
+                raise ConfigError("is no journal of a copy", url=str(self._storage))
             self._empty = False
             self._take(found)
 
     def _check(self, number: object, source: object, target: object) -> None:
         """Refuse the journal of another copy."""
         if number != FORMAT:
-            raise ConfigError(f"is a journal of format {number}, not {FORMAT}", url=str(self._log))
+            raise ConfigError(
+                f"is a journal of format {number}, not {FORMAT}", url=str(self._storage)
+            )
         if (source, target) != (self._header["source"], self._header["target"]):
             raise ConfigError(
-                f"is the journal of another copy, from {source} to {target}", url=str(self._log)
+                f"is the journal of another copy, from {source} to {target}", url=str(self._storage)
             )
 
     def _take(self, found: object) -> None:
@@ -282,17 +284,17 @@ class Journal:
         while self._waiting:
             lines, self._waiting = self._waiting, []
             try:
-                await self._log.append(lines)
+                await self._storage.append(lines)
             except OSError as error:
                 if not self._broken:
-                    log.warning("the copy goes on without its journal %s: %s", self._log, error)
+                    log.warning("the copy goes on without its journal %s: %s", self._storage, error)
                 self._broken = True
             await self._pause()
         self._writing = None
 
     async def _pause(self) -> None:
         try:
-            async with asyncio.timeout(self._log.pause):
+            async with asyncio.timeout(self._storage.pause):
                 await self._closing.wait()
         except TimeoutError:
             pass
