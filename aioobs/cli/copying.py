@@ -20,7 +20,7 @@ from aioobs.transfer.filter import Filter
 from aioobs.transfer.job import Job, Safety
 from aioobs.transfer.jobs import is_folder, jobs_below, with_size
 from aioobs.transfer.removal import SourceRemoval
-from aioobs.transfer.targets import contains
+from aioobs.transfer.targets import contains, name_below
 from aioobs.url import ObjectURL, parse
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ class Copy:
                     yield Job(source, target, size=None)
                 continue
             async for job in jobs_below(client, source, target, None):
-                if self.wanted.passes(name_below(job.source, source)):
+                if self.wanted.passes(name_below(source, job.source)):
                     if removal is not None:
                         await removal.remove_some()
                     yield job
@@ -280,11 +280,3 @@ class Copy:
             )
         elif given.verbose or given.dry_run:
             say(f"{verb} {job.source} to {job.target}")
-
-
-def name_below(place: Place, folder: Place) -> str:
-    """Return the name of a place relative to the folder that was listed."""
-    if isinstance(place, str):
-        return place.removeprefix(os.path.join(str(folder), ""))
-    start = len(folder.folder) if isinstance(folder, ObjectURL) else 0
-    return place.key[start:].rstrip("/")

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from aioobs.transfer.job import Job
     from aioobs.url import ObjectURL
 
-__all__ = ["contains", "place_below", "split_conflicts", "split_twins", "target_of"]
+__all__ = [
+    "contains",
+    "name_below",
+    "place_below",
+    "split_conflicts",
+    "split_twins",
+    "target_of",
+]
 
 UNSAFE = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)|\0")  # "", ".", "..", or a NUL within
 
@@ -31,6 +38,13 @@ def place_below(root: ObjectURL | str, name: str) -> ObjectURL | str:
         bad = next(part for part in name.split("/") if UNSAFE.search(part))
         raise UnsafeKey(f"{name!r} has no safe place below {root}: it holds the name {bad!r}")
     return os.path.join(root, name)
+
+
+def name_below(root: ObjectURL | str, place: ObjectURL | str) -> str:
+    """Return the name of a place below a root, of a folder without a slash at its end."""
+    if isinstance(root, str) or isinstance(place, str):
+        return str(place).removeprefix(os.path.join(str(root), ""))
+    return place.key[len(root.folder) :].rstrip("/")
 
 
 def target_of(

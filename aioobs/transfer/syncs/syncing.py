@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from aioobs.threads import in_thread
 from aioobs.transfer.engine import perform
 from aioobs.transfer.run import Run
 from aioobs.transfer.syncs.deletions import delete_extras
+from aioobs.transfer.targets import name_below
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from aioobs.transfer.job import Job
     from aioobs.transfer.progress import Progress
     from aioobs.transfer.syncs.syncplan import SyncPlan
-    from aioobs.url import ObjectURL
 
 __all__ = ["Sync"]
 
@@ -128,13 +127,6 @@ class Sync:
     def _told(self, error: TransferFailed) -> TransferFailed:
         error.operation, error.report = "sync_tree", self._report(error.failures)
         return error
-
-
-def name_below(folder: ObjectURL | str, place: ObjectURL | str) -> str:
-    """Return the name of a place below a folder."""
-    if isinstance(folder, str) or isinstance(place, str):
-        return str(place).removeprefix(os.path.join(str(folder), ""))
-    return place.key[len(folder.folder) :].rstrip("/")
 
 
 def slashes(name: str) -> Iterator[int]:
