@@ -371,8 +371,9 @@ def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
 
 def is_seconds(value: object) -> bool:
     """Tell whether *value* is a number of seconds."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and 0 <= value < float("inf")  # type: ignore[operator]
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return 0 <= value < float("inf")
 
 
 def check_timeouts(timeouts: Mapping[str, float | None]) -> None:
