@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,17 +117,30 @@ class Bench:
 
     def measure(self, client: str, leg: str) -> Outcome:
         """Let a client copy the tree, and see whether all of it is there."""
-        target = f"{self._prefix}{client}/"
-        if leg == "down":
-            with tempfile.TemporaryDirectory(prefix="aioobs-bench-") as folder:
-                outcome = self._measure(client, leg, self._source, folder)
-                return checked(outcome, self._tree.content, content_of(Path(folder)))
-        source = str(self._tree.folder) if leg == "up" else self._source
-        outcome = self._measure(client, leg, source, target)
-        return checked(outcome, self._tree.content, self._store.content_of(target))
+        copy = partial(self._measure, client, leg)
+        return tried(self._store, self._tree, leg, self._source, f"{self._prefix}{client}/", copy)
 
     def _measure(self, client: str, leg: str, source: str, target: str) -> Outcome:
         return measure(Job(client, leg, [[source, target]], self._store, self._concurrency))
+
+
+def tried(
+    store: Store,
+    tree: Tree,
+    leg: str,
+    source: str,
+    target: str,
+    copy: Callable[[str, str], Outcome],
+) -> Outcome:
+    """Have a tree copied between two prefixes, or one and this machine; see whether all is there.
+
+    *copy* is given where the tree is, and where it is to be.
+    """
+    if leg == "down":
+        with tempfile.TemporaryDirectory(prefix="aioobs-bench-") as folder:
+            return checked(copy(source, folder), tree.content, content_of(Path(folder)))
+    outcome = copy(str(tree.folder) if leg == "up" else source, target)
+    return checked(outcome, tree.content, store.content_of(target))
 
 
 def checked(outcome: Outcome, wanted: Content, found: Content) -> Outcome:

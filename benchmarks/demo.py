@@ -24,7 +24,7 @@ from aioobs.testing import LocalServer, forget_other_stores
 from aioobs.url import parse
 from benchmarks import trees
 from benchmarks.loops import new_event_loop
-from benchmarks.results import table
+from benchmarks.results import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -235,7 +235,7 @@ def result_table(results: Sequence[Result]) -> list[str]:
         )
         for result in results
     ]
-    return table(header, rows)
+    return plain([header, *rows])
 
 
 def run(url: str | None, files: int, total: int, screen: Screen) -> int:

@@ -160,13 +160,7 @@ def number(seconds: float, *, single: bool) -> str:
 
 
 def plain(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Return a table for a terminal, line by line."""
-    return table(lines[0], lines[1:])
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return a table, line by line; all columns but the first are numbers."""
-    lines = [header, *rows]
+    """Return a table for a terminal, line by line; all columns but the first are numbers."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [
         "  ".join(

@@ -8,15 +8,14 @@ import os
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.copy_parallel import LEGS, Bench, Tree, checked, written
+from benchmarks.copy_parallel import LEGS, SOURCE, Bench, Tree, tried, written
 from benchmarks.measure import Case, Outcome, Record, interleaved
 from benchmarks.peers.ours import auth
 from benchmarks.stores import places
-from benchmarks.trees import content_of
 
 if TYPE_CHECKING:
     import argparse
@@ -58,43 +57,31 @@ def case(at: Places, tree: Tree, leg: str, options: argparse.Namespace) -> Case:
     def prepared() -> Iterator[Callable[[str], Outcome]]:
         with at.place() as (store, prefix):
             Bench(store, prefix, tree, options.concurrency).seed()
-            source, targets = f"{prefix}source/", f"{prefix}copy"
 
             def measured(count: str) -> Outcome:
-                bench = Workers(store, tree, leg, options)
+                source, target = f"{prefix}{SOURCE}", f"{prefix}copy-{count}/"
                 with executor_of(options.executor, int(count)) as executor:
-                    return bench.measure(executor, source, f"{targets}-{count}/")
+                    copy = partial(copied, executor, store, leg, options.concurrency)
+                    return tried(store, tree, leg, source, target, copy)
 
             yield measured
 
     return Case(tree.title(), leg, prepared)
 
 
-class Workers:
-    """One leg of one tree, for some workers."""
+def copied(
+    executor: Executor, store: Store, leg: str, concurrency: int, source: str, target: str
+) -> Outcome:
+    """Copy a tree with the workers of an executor."""
+    from aioobs.sync import file
 
-    def __init__(self, store: Store, tree: Tree, leg: str, options: argparse.Namespace) -> None:
-        self._store, self._tree, self._leg = store, tree, leg
-        self._concurrency = options.concurrency
-
-    def measure(self, executor: Executor, source: str, target: str) -> Outcome:
-        """Copy, and see whether all is there."""
-        root, content = f"s3://{self._store.bucket}", self._tree.content
-        if self._leg == "down":
-            with tempfile.TemporaryDirectory(prefix="aioobs-bench-") as folder:
-                outcome = self._copy(executor, f"{root}/{source}", folder)
-                return checked(outcome, content, content_of(Path(folder)))
-        begin = str(self._tree.folder) if self._leg == "up" else f"{root}/{source}"
-        outcome = self._copy(executor, begin, f"{root}/{target}")
-        return checked(outcome, content, self._store.content_of(target))
-
-    def _copy(self, executor: Executor, source: str, target: str) -> Outcome:
-        from aioobs.sync import file
-
-        file.set_auth(**auth(self._store))
-        begun = time.perf_counter()
-        file.copy_parallel(source, target, threads=self._concurrency, executor=executor)
-        return Outcome(round(time.perf_counter() - begun, 4))
+    root = f"s3://{store.bucket}"
+    begin = source if leg == "up" else f"{root}/{source}"
+    end = target if leg == "down" else f"{root}/{target}"
+    file.set_auth(**auth(store))
+    begun = time.perf_counter()
+    file.copy_parallel(begin, end, threads=concurrency, executor=executor)
+    return Outcome(round(time.perf_counter() - begun, 4))
 
 
 @contextlib.contextmanager
