@@ -28,6 +28,7 @@ from aioobs.errors import ConfigError, NotFound, OperationTimeout, SourceError, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from aioobs.session import Session
     from aioobs.testing import LocalServer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,12 +37,10 @@ MIB = 1 << 20
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def quick(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at files more often, and give up sooner."""
     monkeypatch.setattr(background, "PAUSE", 0.05)
-    aioobs.file.set_auth(retry=2, retry_wait=0.01)
-    yield
-    aioobs.file.set_auth(retry=10, retry_wait=0.1)
+    session.set({"attempts": 2, "retry_wait": 0.01})
 
 
 @pytest.fixture

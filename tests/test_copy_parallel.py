@@ -20,10 +20,10 @@ from aioobs.transfer import engine, scheduler
 from aioobs.url import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from aioobs.file import Progress
+    from aioobs.session import Session
 
 pytest_plugins = ["verbs", "ends"]
 SERVERS = ("seaweedfs", "swift")
@@ -510,11 +510,9 @@ async def test_an_error_of_the_callback_is_never_taken_for_one_of_a_file(
 
 
 @pytest.fixture
-def small_pages() -> Iterator[None]:
+def small_pages(session: Session) -> None:
     """Have listings come in pages of seven names."""
-    aioobs.file.set_auth(list_max_keys=7)
-    yield
-    aioobs.file.set_auth(list_max_keys=1000)
+    session.set({"page_size": 7})
 
 
 @pytest.mark.usefixtures("small_pages", "long")

@@ -285,6 +285,7 @@ def test_a_forked_child_has_connections_of_its_own() -> None:
         assert server.connections == 2
 
 
+@pytest.mark.usefixtures("session")
 def test_what_another_client_is_set_to_meanwhile_harms_no_call(obs_bucket: str) -> None:
     url = f"{obs_bucket}/name"
     mox.file.write(url, "text")

@@ -14,10 +14,10 @@ from aioobs import file
 from aioobs.file import File
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from aioobs.s3.client import Client
+    from aioobs.session import Session
 
 pytest_plugins = ["verbs"]
 
@@ -183,11 +183,9 @@ async def test_a_file_is_not_used_before_or_after_its_block(root: str) -> None:
 
 
 @pytest.fixture
-def hasty() -> Iterator[None]:
+def hasty(session: Session) -> None:
     """Have requests tried twice, the second time at once."""
-    file.set_auth(retry=2, retry_wait=0.001)
-    yield
-    file.set_auth(retry=10, retry_wait=0.1)
+    session.set({"attempts": 2, "retry_wait": 0.001})
 
 
 @pytest.fixture

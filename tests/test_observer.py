@@ -129,6 +129,7 @@ async def test_what_breaks_among_queued_requests_is_counted_once(
     assert sorted(len(call.attempts) for call in puts) == [1] * (FILES - 2) + [2, 2]
 
 
+@pytest.mark.usefixtures("session")
 async def test_counts_of_the_verbs_go_on_over_set_auth_and_are_those_of_both_apis(
     obs_bucket: str,
 ) -> None:

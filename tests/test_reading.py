@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from both import Recorder
     from faulty import End
 
+    from aioobs.session import Session
+
 pytest_plugins = ["verbs", "both"]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,9 +52,11 @@ URL = "s3://bucket/file"
 
 
 @pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., FaultyServer]]:
+def serve(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., FaultyServer]]:
     """Give what starts a server that all requests go to, each tried at most three times."""
-    file.set_auth(retry=3, retry_wait=0.001)
+    session.set({"attempts": 3, "retry_wait": 0.001})
     monkeypatch.setenv("ACCESS_KEY_ID", "test-access-key")
     monkeypatch.setenv("SECRET_ACCESS_KEY", "test-secret-key")
     servers: list[FaultyServer] = []
@@ -65,7 +69,6 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., FaultyServe
     yield start
     for server in servers:
         server.__exit__()
-    file.set_auth(retry=10, retry_wait=0.1)
 
 
 def asked(server: FaultyServer) -> list[tuple[int, int]]:

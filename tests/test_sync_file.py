@@ -23,6 +23,8 @@ import aioobs.sync as mox
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from aioobs.session import Session
+
 ROOT = Path(__file__).parents[1]
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -138,13 +140,12 @@ def test_the_parameters_of_set_auth_have_the_names_and_order_of_the_documentatio
 
 
 @pytest.fixture
-def stalled(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
+def stalled(session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
     """Give a store that never answers, and 0.3 seconds to each look at an object."""
     with FaultyServer(always=STALL) as server:
         use(server, monkeypatch)
-        mox.file.set_auth(timeout_config={"getObjectMetadata": 0.3})
+        session.set({"timeouts": {"getObjectMetadata": 0.3}})
         yield server
-        mox.file.set_auth(timeout_config={"getObjectMetadata": 30})
 
 
 def seconds_of_an_error() -> float:
