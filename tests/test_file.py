@@ -249,7 +249,7 @@ async def test_an_exception_in_the_block_publishes_nothing(
 ) -> None:
     await file.write(f"{bucket}/old", "old")
     for name in ("old", "new"):
-        with pytest.raises(LookupError):  # noqa: PT012
+        with pytest.raises(LookupError):
             async with File(f"{bucket}/{name}", "wb") as found:
                 await found.write(bytes(size))
                 raise LookupError

@@ -96,7 +96,7 @@ async def test_an_exception_in_the_block_adds_nothing(
 ) -> None:
     await file.write(f"{bucket}/file", NOISE[:size])
     for name in ("file", "new"):
-        with pytest.raises(LookupError):  # noqa: PT012
+        with pytest.raises(LookupError):
             async with opened(f"{bucket}/{name}", "ab") as end:
                 await end.write(bytes(added))
                 raise LookupError

@@ -105,7 +105,7 @@ async def test_an_exception_publishes_nothing_after_the_last_flush(
     bucket: str, opened: Callable[..., Any], uploads: Uploads
 ) -> None:
     for size in (10, 9 * MIB):
-        with pytest.raises(LookupError):  # noqa: PT012
+        with pytest.raises(LookupError):
             async with opened(f"{bucket}/file", "wb") as found:
                 await found.write(NOISE[:size])
                 await found.flush()
@@ -123,7 +123,7 @@ async def test_a_file_without_a_buffer_is_flushed_too(
             await found.write(b"content")
             await found.flush()
             assert await file.read(f"{bucket}/{mode}") == "content"
-    with pytest.raises(LookupError):  # noqa: PT012
+    with pytest.raises(LookupError):
         async with opened(f"{bucket}/never", "wb", buffering=0) as found:
             await found.write(b"content")
             raise LookupError
@@ -191,7 +191,7 @@ async def test_the_error_of_a_flush_that_was_put_off_is_raised_by_what_is_done_n
 async def test_after_an_exception_a_flush_that_was_put_off_does_not_happen(
     bucket: str, recorder: Recorder, opened: Callable[..., Any]
 ) -> None:
-    with pytest.raises(LookupError):  # noqa: PT012
+    with pytest.raises(LookupError):
         async with opened(f"{bucket}/log", "w", flush_interval=0.1) as log:
             await log.write("first\n")
             await log.flush()

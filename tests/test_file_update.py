@@ -163,7 +163,7 @@ async def test_an_exception_in_the_block_changes_nothing(
 ) -> None:
     await file.write(f"{bucket}/file", "old")
     for name, mode in (("file", "r+"), ("file", "w+"), ("file", "a+"), ("new", "x+")):
-        with pytest.raises(LookupError):  # noqa: PT012
+        with pytest.raises(LookupError):
             async with opened(f"{bucket}/{name}", mode) as found:
                 await found.write("new")
                 raise LookupError
@@ -228,7 +228,7 @@ async def test_a_write_that_is_cut_short_by_the_store_can_be_repeated(
     bucket: str, opened: Callable[..., Any]
 ) -> None:
     await file.write(f"{bucket}/file", "0123")
-    with pytest.raises(ObjectChanged):  # noqa: PT012
+    with pytest.raises(ObjectChanged):
         async with opened(f"{bucket}/file", "r+") as found:
             await found.write("ours")
             await file.remove(f"{bucket}/file")

@@ -60,7 +60,7 @@ FOLDERS_VANISH = {
 }
 
 
-class Fixtures(AbstractFixtures):  # type: ignore[misc]
+class Fixtures(AbstractFixtures):
     """What fsspec's tests run on."""
 
     @pytest.fixture
@@ -79,23 +79,23 @@ class Fixtures(AbstractFixtures):  # type: ignore[misc]
         return not request.function.__name__.endswith("without_files_with_same_name_prefix")
 
 
-class TestCopy(AbstractCopyTests, Fixtures):  # type: ignore[misc]
+class TestCopy(AbstractCopyTests, Fixtures):
     """Copies within the store."""
 
 
-class TestGet(AbstractGetTests, Fixtures):  # type: ignore[misc]
+class TestGet(AbstractGetTests, Fixtures):
     """Downloads."""
 
 
-class TestPut(AbstractPutTests, Fixtures):  # type: ignore[misc]
+class TestPut(AbstractPutTests, Fixtures):
     """Uploads."""
 
 
-class TestOpen(AbstractOpenTests, Fixtures):  # type: ignore[misc]
+class TestOpen(AbstractOpenTests, Fixtures):
     """Open files."""
 
 
-class TestPipe(AbstractPipeTests, Fixtures):  # type: ignore[misc]
+class TestPipe(AbstractPipeTests, Fixtures):
     """Contents."""
 
 

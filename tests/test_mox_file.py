@@ -183,7 +183,7 @@ def test_a_file_is_closed_when_its_block_fails(obs_bucket: str, tmp_path: Path) 
     for url in (f"{obs_bucket}/file", f"{tmp_path}/file"):
         mox.file.write(url, "a\nb\n")
         for mode in ("r", "rb"):
-            with pytest.raises(LookupError), mox.file.File(url, mode) as stream:  # noqa: PT012
+            with pytest.raises(LookupError), mox.file.File(url, mode) as stream:
                 stream.readline()
                 raise LookupError
             assert stream.closed

@@ -260,7 +260,7 @@ async def test_an_object_that_is_replaced_while_it_is_read_ahead_is_an_error(
         serve(*[old] * number, always=new)
         got = b""
         async with File(URL, "rb") as found:
-            with pytest.raises(ObjectChanged):  # noqa: PT012
+            with pytest.raises(ObjectChanged):
                 while piece := await found.read(60_000):
                     got += piece
         assert NOISE.startswith(got)

@@ -317,7 +317,7 @@ def test_a_zip_archive_can_be_written_without_seeking() -> None:
 @pytest.mark.parametrize(("mode", "buffering"), [("w", -1), ("wb", -1), ("wb", 0)])
 def test_an_exception_in_the_block_publishes_nothing(mode: str, buffering: int) -> None:
     file, memory = writing(mode, buffering=buffering)
-    with pytest.raises(LookupError), file:  # noqa: PT012 - the block is what is tested
+    with pytest.raises(LookupError), file:
         file.write("data" if "b" not in mode else b"data")
         raise LookupError
     assert memory.published is None
@@ -566,7 +566,7 @@ def test_a_local_file_that_is_not_open_for_reading_says_so_and_stays_usable(tmp_
 
 def test_an_exception_leaves_a_local_file_as_open_would(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    with pytest.raises(LookupError), File(path, "w") as file:  # noqa: PT012
+    with pytest.raises(LookupError), File(path, "w") as file:
         file.write("half of it")
         raise LookupError
     assert path.read_text() == "half of it"
@@ -631,7 +631,7 @@ def test_a_large_object_survives_the_way_there_and_back(obs_bucket: str) -> None
 
 def test_an_object_whose_block_fails_does_not_appear(obs_bucket: str) -> None:
     url = f"{obs_bucket}/never"
-    with pytest.raises(LookupError), File(url, "w") as file:  # noqa: PT012
+    with pytest.raises(LookupError), File(url, "w") as file:
         file.write("half of it")
         raise LookupError
     with pytest.raises(FileNotFoundError):

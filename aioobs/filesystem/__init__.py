@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 __all__ = ["ObsFileSystem"]
 
 
-class ObsFileSystem(AsyncFileSystem, metaclass=Instances):  # type: ignore[misc]
+class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
     """A store as fsspec knows file systems; paths are ``bucket/key``.
 
     What is not given is as for the verbs of `aioobs.file`: as `set_auth` or the environment says,

@@ -170,7 +170,7 @@ class Text(Open, RemoteText):
     """An object of text, over one of the others."""
 
 
-class CachedFile(AbstractBufferedFile):  # type: ignore[misc]
+class CachedFile(AbstractBufferedFile):
     """An object that is read through one of fsspec's caches, block by block."""
 
     def _fetch_range(self, start: int, end: int) -> bytes:
