@@ -9,13 +9,13 @@ import dask
 import dask.dataframe as dd
 import duckdb
 import fsspec
-import h5py  # type: ignore[import-untyped]
+import h5py
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 import polars as pl
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.dataset as ds  # type: ignore[import-untyped]
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 import xarray as xr
 import zarr

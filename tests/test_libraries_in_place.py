@@ -19,9 +19,9 @@ import wave
 import zipfile
 from typing import TYPE_CHECKING, Any
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 import pytest
 from alike import Folder, alike
 from PIL import Image
