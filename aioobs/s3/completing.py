@@ -13,7 +13,7 @@ from aioobs.errors import NotFound, ObsError, ProtocolError, ResponseError
 from aioobs.s3.documents import xml
 from aioobs.s3.objects import multipart_etag
 from aioobs.s3.reading import find, head
-from aioobs.s3.replies import acknowledged
+from aioobs.s3.replies import acknowledged, is_of_bucket
 from aioobs.s3.request import Request
 from aioobs.s3.retry import Budget
 
@@ -100,7 +100,7 @@ class Completion:
         try:
             await self._exchange.call(request, acknowledged, budget=budget)
         except NotFound as error:
-            if error.resp and error.resp.code == "NoSuchBucket":
+            if is_of_bucket(error):
                 raise
             return True
         return False

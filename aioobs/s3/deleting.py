@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aioobs.errors import ErrorResponse, NotFound, ObsError, ResponseError, error_for
 from aioobs.s3.body import md5_of
 from aioobs.s3.documents import xml
-from aioobs.s3.replies import is_not_implemented
+from aioobs.s3.replies import is_not_implemented, is_of_bucket
 from aioobs.s3.request import Request
 from aioobs.tasks import Tasks
 
@@ -51,7 +51,7 @@ async def delete_each(exchange: Exchange, bucket: str, keys: list[str]) -> list[
         try:
             await delete(exchange, bucket, key)
         except NotFound as error:
-            if error.resp and error.resp.code == "NoSuchBucket":
+            if is_of_bucket(error):
                 raise
         except ResponseError as error:
             if is_not_implemented(error):  # nor can the store do that

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from aioobs.errors import ErrorResponse, ReadError, ResponseError, error_for
+from aioobs.errors import ErrorResponse, NotFound, ReadError, ResponseError, error_for
 from aioobs.s3.documents import xml
 from aioobs.s3.observer import request_id
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aioobs.s3.http.transport import Reply
     from aioobs.s3.request import Request
 
-__all__ = ["acknowledged", "is_not_implemented", "take"]
+__all__ = ["acknowledged", "is_not_implemented", "is_of_bucket", "take"]
 
 T = TypeVar("T")
 
@@ -68,6 +68,11 @@ def response_of(reply: Reply, document: bytes) -> ErrorResponse:
         headers,
         details,
     )
+
+
+def is_of_bucket(error: NotFound) -> bool:
+    """Tell whether it is the bucket that is not there, and not something in it."""
+    return error.resp is not None and error.resp.code == "NoSuchBucket"
 
 
 def is_not_implemented(error: ResponseError) -> bool:

@@ -9,7 +9,7 @@ from aioobs.errors import NotFound, ProtocolError
 from aioobs.s3.documents import xml
 from aioobs.s3.documents.dates import http_time
 from aioobs.s3.listing import CycleDetector
-from aioobs.s3.replies import acknowledged
+from aioobs.s3.replies import acknowledged, is_of_bucket
 from aioobs.s3.request import Request
 from aioobs.s3.retry import Budget
 
@@ -41,7 +41,7 @@ class Uploads:
         try:
             return await self._exchange.call(request, receive, budget=budget)
         except NotFound as error:
-            if error.resp and error.resp.code == "NoSuchBucket":
+            if is_of_bucket(error):
                 raise
             return budget.made > 1  # an answer has been lost
 
