@@ -33,7 +33,7 @@ class StagedFile:
         folders: Given to have it on the disk before it has its name; its folder is added there,
             for the name to follow.
         alone: Whether nothing of that name was there when its folder was made, a moment ago.
-        mtime_nsec: The time that it is to lock, nanoseconds since 1970; 0: that of its making.
+        mtime_nsec: The time that it is to have, nanoseconds since 1970; 0: that of its making.
     """
 
     def __init__(
