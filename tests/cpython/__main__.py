@@ -1,7 +1,5 @@
 """Compare CPython's tests with a shift and without: ``python -m cpython [MODULE …]``."""
 
-# ruff: noqa: T201
-
 from __future__ import annotations
 
 import sys

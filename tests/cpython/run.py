@@ -35,23 +35,23 @@ class Notes(unittest.TestResult):
         self._end = "ok"
         self._details = ""
 
-    def startTest(self, test: unittest.TestCase) -> None:  # noqa: N802
+    def startTest(self, test: unittest.TestCase) -> None:
         super().startTest(test)
         self._end, self._details = "ok", ""
 
-    def stopTest(self, test: unittest.TestCase) -> None:  # noqa: N802
+    def stopTest(self, test: unittest.TestCase) -> None:
         super().stopTest(test)
         self._write(test)
         if self._url:
             shutil.rmtree(self._url)  # one that has failed shall not make others fail
 
-    def addError(self, test: unittest.TestCase, err: Failure) -> None:  # noqa: N802
+    def addError(self, test: unittest.TestCase, err: Failure) -> None:
         self._note(test, "error", err)
 
-    def addFailure(self, test: unittest.TestCase, err: Failure) -> None:  # noqa: N802
+    def addFailure(self, test: unittest.TestCase, err: Failure) -> None:
         self._note(test, "failure", err)
 
-    def addSubTest(  # noqa: N802
+    def addSubTest(
         self, test: unittest.TestCase, subtest: unittest.TestCase, err: Failure | None
     ) -> None:
         if err is not None:
@@ -59,15 +59,15 @@ class Notes(unittest.TestResult):
             failed = kind is not None and issubclass(kind, test.failureException)
             self._note(test, "failure" if failed else "error", err)
 
-    def addSkip(self, test: unittest.TestCase, reason: str) -> None:  # noqa: N802
+    def addSkip(self, test: unittest.TestCase, reason: str) -> None:
         self._end, self._details = "skipped", reason
         if not isinstance(test, unittest.TestCase):  # a whole class or module
             self._write(test)
 
-    def addExpectedFailure(self, test: unittest.TestCase, err: Failure) -> None:  # noqa: N802
+    def addExpectedFailure(self, test: unittest.TestCase, err: Failure) -> None:
         self._end = "expected failure"
 
-    def addUnexpectedSuccess(self, test: unittest.TestCase) -> None:  # noqa: N802
+    def addUnexpectedSuccess(self, test: unittest.TestCase) -> None:
         self._end = "unexpected success"
 
     def _note(self, test: unittest.TestCase, end: str, err: Failure) -> None:

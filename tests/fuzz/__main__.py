@@ -4,8 +4,6 @@ Each target has as many seconds as FUZZ_SECONDS says, or 60.  What atheris finds
 kept in build/fuzz, where the next run begins.  Put what goes wrong into the corpus.
 """
 
-# ruff: noqa: T201
-
 from __future__ import annotations
 
 import os

@@ -1,7 +1,5 @@
 """Try every fault with every verb at all times, and record it: ``python -m matrix [FAULT …]``."""
 
-# ruff: noqa: T201
-
 from __future__ import annotations
 
 import asyncio

@@ -4,8 +4,6 @@
 threads or tasks become more and more.
 """
 
-# ruff: noqa: T201
-
 from __future__ import annotations
 
 import asyncio

@@ -5,8 +5,6 @@ repeated and compared, and the core tests are run on each Python that is there, 
 what the package depends on and with the oldest.
 """
 
-# ruff: noqa: T201
-
 from __future__ import annotations
 
 import subprocess

@@ -1,7 +1,5 @@
 """What every installation has to be able to do; run by the interpreter that it is in."""
 
-# ruff: noqa: T201
-
 from __future__ import annotations
 
 import asyncio

@@ -4,8 +4,6 @@ Words choose among clients, operations, faults and times.  What came of each is 
 ``--record`` kept beside what is recorded of the others.
 """
 
-# ruff: noqa: T201
-
 from __future__ import annotations
 
 import asyncio
