@@ -197,7 +197,7 @@ def fields_of(arguments: Mapping[str, object]) -> dict[str, object]:
 def with_port(server: str, port: int) -> str:
     """Return the endpoint *server* with a port, unless it names one."""
     if type(port) is not int or not 0 < port < 65536:
-        raise ConfigError(f"port={port!r} is not a port")
+        raise ConfigError(f"port={port!r} is not a whole number from 1 to 65535")
     scheme, netloc = split_endpoint(server)
     if netloc.rpartition(":")[2].isdigit():
         return server

@@ -99,7 +99,9 @@ def settings(options: Mapping[str, object]) -> dict[str, object]:
         if field_of(name) in FIELDS:
             found |= fields_of({ALIASES.get(name, name): value})
         elif name not in WITHOUT_MEANING and value:
-            raise ConfigError(f"the storage option {name!r} is not known")
+            raise ConfigError(
+                f"the storage option {name!r} is not known: write it as Config or set_auth has it"
+            )
     if translated := SIGNATURES.get(cast("str", found.get("signature"))):
         found["signature"] = translated
     return found

@@ -246,7 +246,7 @@ class RemoteStore:
         """Return the URLs that match, in order."""
         url = object_url(path)
         if has_magic(url.bucket):
-            raise ConfigError("the bucket cannot be a pattern", url=path)
+            raise ConfigError("the bucket cannot be a pattern: name one", url=path)
         patterns = url.key.rstrip("/").split("/")
         found: set[str] = set()
         with suppress(NotFound):  # no such bucket
@@ -340,7 +340,9 @@ def object_url(path: str) -> ObjectURL:
     """Return what *path* names in the store."""
     url = parse(path)
     if isinstance(url, str):
-        raise ConfigError("a local path stands where a URL is wanted", url=path)
+        raise ConfigError(
+            "a local path stands where a URL is wanted: write s3://bucket/key", url=path
+        )
     return url
 
 

@@ -79,7 +79,9 @@ async def journal_at(
         yield None
         return
     if contains(source, place):
-        raise ConfigError("the journal lies in what is to be copied", url=str(place))
+        raise ConfigError(
+            "the journal lies in what is to be copied: keep it elsewhere", url=str(place)
+        )
     storage = LocalStorage(place) if isinstance(place, str) else RemoteStorage(client, place)
     journal = Journal(storage, source, target, durable=durable)
     try:
@@ -211,7 +213,9 @@ class Journal:
                 found = None
             start = line.rstrip()[: len(BEGINNING)]  # of which there may be no more
             if self._empty and not (start and BEGINNING.startswith(start)):
-                raise ConfigError("is no journal of a copy", url=str(self._storage))
+                raise ConfigError(
+                    "is no journal of a copy: name a new file", url=str(self._storage)
+                )
             self._empty = False
             self._take(found)
 
@@ -219,11 +223,13 @@ class Journal:
         """Refuse the journal of another copy."""
         if number != FORMAT:
             raise ConfigError(
-                f"is a journal of format {number}, not {FORMAT}", url=str(self._storage)
+                f"is a journal of format {number}, not {FORMAT}: name a new one",
+                url=str(self._storage),
             )
         if (source, target) != (self._header["source"], self._header["target"]):
             raise ConfigError(
-                f"is the journal of another copy, from {source} to {target}", url=str(self._storage)
+                f"is the journal of another copy, from {source} to {target}: name a new one",
+                url=str(self._storage),
             )
 
     def _take(self, found: object) -> None:

@@ -33,6 +33,7 @@ __all__ = ["LocalStorage", "RemoteStorage"]
 NAME = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}-\d{6}\.jsonl")
 LOCK = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}\.lock")
 CLEANUP_TIMEOUT = 5.0
+IN_USE = "another copy is writing this journal: wait for its end, or give another one"
 in_use: set[tuple[int, int]] = set()  # the files of this process, which its own locks do not hold
 opening: threading.Lock = threading.Lock()
 
@@ -85,14 +86,16 @@ class LocalStorage:
         with suppress(FileNotFoundError):
             info = os.stat(self._path)  # to open and close it would end our own lock
             if (info.st_dev, info.st_ino) in in_use:
-                raise ConfigError("another copy is writing this journal", url=self._path)
+                raise ConfigError(IN_USE, url=self._path)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK
         self._descriptor = os.open(self._path, flags, 0o666)
         info = os.fstat(self._descriptor)
         check_regular(info, self._path)
         self._lock()
         if not self.lasts and not os.path.samestat(info, os.stat(self._path)):
-            raise ConfigError("another copy has just removed this journal", url=self._path)
+            raise ConfigError(
+                "another copy has just removed this journal: try again", url=self._path
+            )
         self._identity = (info.st_dev, info.st_ino)
         in_use.add(self._identity)
 
@@ -105,7 +108,7 @@ class LocalStorage:
                 if self.lasts:
                     return
                 raise
-            raise ConfigError("another copy is writing this journal", url=self._path) from error
+            raise ConfigError(IN_USE, url=self._path) from error
 
     async def append(self, lines: list[str]) -> None:
         """Add lines."""
@@ -206,7 +209,8 @@ class RemoteStorage:
             return
         if key < self._lock.key or not words.startswith("waiting"):
             raise ConfigError(
-                f"another copy is writing this journal, or was a moment ago ({words})",
+                f"another copy is writing this journal, or was a moment ago ({words}): wait for "
+                "its end, or give another one",
                 url=str(self),
             )
 

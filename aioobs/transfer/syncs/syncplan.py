@@ -73,7 +73,8 @@ class SyncPlan:
         if max_delete is not None and count > max_delete:
             raise ConfigError(
                 f"{count} files would be deleted in {self.target}, and at most {max_delete} may "
-                "be: nothing was copied or deleted"
+                f"be: nothing was copied or deleted, give max_delete={count} if that is what you "
+                "want"
             )
         if count and max_delete is None and not (self.jobs or self.unchanged):
             raise ConfigError(
