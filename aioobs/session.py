@@ -154,7 +154,7 @@ def set_auth(
     Raises:
         ConfigError: a value or the name of a timeout is not valid.
     """
-    session.set(fields_of(locals()))
+    session.set(fields_of(locals()))  # all arguments, by their names
 
 
 MOXING_NAMES: Mapping[str, str] = MappingProxyType(
