@@ -185,7 +185,7 @@ class TestAppends:
         assert obs.objects[key].content == b"onetwothree"
         assert await client.get_object("b", key) == b"onetwothree"
         assert appends(server) == 4
-        assert server.requests[1].target.endswith("?append=&position=3")
+        assert server.requests[1].target.endswith("?append&position=3")
 
     async def test_an_object_says_whether_it_can_be_appended_to(self, client: Client) -> None:
         await client.append_object("b", "log", b"x", position=0)
@@ -265,6 +265,69 @@ class TestAppends:
         with aioobs.sync.Client(config) as client:
             assert client.append_object("b", "log", b"x", position=0) == 1
         assert obs.objects["log"].content == b"x"
+
+
+NO_UPLOADS = "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>" + (
+    "</ListMultipartUploadsResult>"
+)
+BEGUN = "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
+
+
+class TestWords:
+    """Requests are written as the SDKs of OBS write them."""
+
+    async def test_subresources_have_no_equals_sign(self) -> None:
+        script = [answer(body=body) for body in (BEGUN, NO_UPLOADS, "<DeleteResult/>")]
+        with FaultyServer(*script) as server:
+            async with connect(server.endpoint, signature="obs") as client:
+                assert await client.create_multipart_upload("b", "k") == "u"
+                assert [upload async for upload in client.list_multipart_uploads("b")] == []
+                assert await client.delete_objects("b", ["k"]) == []
+        assert [request.target for request in server.requests] == [
+            "/b/k?uploads",
+            "/b?prefix=&uploads",
+            "/b?delete",
+        ]
+
+    @pytest.mark.parametrize(
+        ("signature", "name"),
+        [("obs", b"Location"), ("v4", b"LocationConstraint"), ("v2", b"LocationConstraint")],
+    )
+    async def test_a_bucket_is_created_where_the_api_can_read_it(
+        self, signature: str, name: bytes
+    ) -> None:
+        with FaultyServer(answer()) as server:
+            async with connect(server.endpoint, signature=signature, region="r-1") as client:
+                await client.create_bucket("b")
+        assert b"<%b>r-1</%b>" % (name, name) in server.requests[0].body
+
+    @pytest.mark.parametrize(
+        ("given", "sent"),
+        [
+            ("plain ~!()*' + =", "plain ~!()*' + ="),
+            ("100 % of %41", "100 %25 of %2541"),
+            ("wéird 名 😀", "w%C3%A9ird %E5%90%8D %F0%9F%98%80"),
+        ],
+    )
+    async def test_metadata_is_encoded_and_comes_back(self, given: str, sent: str) -> None:
+        stored: dict[str, str] = {}
+
+        def serve(received: Received) -> Answer:
+            assert is_signed(received)
+            if received.method == "PUT":
+                stored["x_obs_meta_n"] = received.headers["x-obs-meta-n"]
+            return answer(etag='"1"', **stored)
+
+        with FaultyServer(always=serve) as server:
+            async with connect(server.endpoint, signature="obs") as client:
+                await client.put_object("b", "k", b"", metadata={"n": given})
+                assert (await client.head_object("b", "k")).metadata == {"n": given}
+        assert server.requests[0].headers["x-obs-meta-n"] == sent
+
+    async def test_metadata_that_another_program_has_not_encoded_is_left_alone(self) -> None:
+        with FaultyServer(answer(etag='"1"', x_obs_meta_n="50%FF %zz")) as server:
+            async with connect(server.endpoint, signature="obs") as client:
+                assert (await client.head_object("b", "k")).metadata == {"n": "50%FF %zz"}
 
 
 LOSSES = {

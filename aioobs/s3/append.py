@@ -39,7 +39,7 @@ async def append(exchange: Exchange, bucket: str, key: str, body: Body, position
     """
     if position < 0:
         raise ConfigError(f"nothing can be added at {position}: positions begin at 0")
-    query = (("append", ""), ("position", str(position)))
+    query = (("append", None), ("position", str(position)))
     request = Request("appendObject", "POST", bucket, key, query, body=body)
     if exchange.config.signature != "obs":
         reason = "only OBS's own API appends: Config(signature='obs')"

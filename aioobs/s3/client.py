@@ -94,8 +94,9 @@ class Client:
         Raises:
             AlreadyExists: it is there already, and *exist_ok* is false.
         """
-        region = self._config.region
-        body = xml.region_document(region) if region and region != "us-east-1" else b""
+        region, native = self._config.region, self._config.signature == "obs"
+        elsewhere = region and region != "us-east-1"
+        body = xml.region_document(region, native=native) if elsewhere else b""
         try:
             await self._exchange.perform(Request("createBucket", "PUT", bucket, body=body))
         except AlreadyExists:
@@ -309,7 +310,7 @@ class Client:
         """Begin an upload in parts and return its id."""
         headers = object_headers(content_type, metadata)
         request = Request(
-            "initiateMultipartUpload", "POST", bucket, key, (("uploads", ""),), headers
+            "initiateMultipartUpload", "POST", bucket, key, (("uploads", None),), headers
         )
         return await self._exchange.document(request, xml.parse_upload_id)
 

@@ -66,7 +66,7 @@ async def delete_each(exchange: Exchange, bucket: str, keys: list[str]) -> list[
 
 async def delete_batch(exchange: Exchange, bucket: str, keys: list[str]) -> list[ObsError]:
     body = xml.delete_document(keys)
-    request = Request("deleteObjects", "POST", bucket, query=(("delete", ""),), body=body)
+    request = Request("deleteObjects", "POST", bucket, query=(("delete", None),), body=body)
     request.headers["content-md5"] = await md5_of(body)
     request.headers["content-type"] = "application/xml"
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from aioobs.errors import ObjectChanged, ProtocolError, ReadError
 from aioobs.s3.documents.dates import http_time
@@ -22,7 +23,6 @@ MD5 = re.compile(r"[0-9a-f]{32}")
 STORED_MD5 = "md5chksum"
 """The metadata that holds an MD5 in Base64; rclone writes and reads it, too."""
 
-METADATA = ("x-amz-meta-", "x-obs-meta-")
 OBJECT_TYPE = ("x-amz-object-type", "x-obs-object-type")
 
 
@@ -52,12 +52,13 @@ class ObjectInfo:
     @property
     def metadata(self) -> dict[str, str]:
         """The user's own metadata, names in lower case."""
-        return {
-            name[len(prefix) :]: value
-            for name, value in self.headers.items()
-            for prefix in METADATA
-            if name.startswith(prefix)
-        }
+        found = {}
+        for name, value in self.headers.items():
+            if name.startswith("x-amz-meta-"):
+                found[name[11:]] = value
+            elif name.startswith("x-obs-meta-"):
+                found[name[11:]] = decoded(value)
+        return found
 
 
 @dataclass
@@ -118,6 +119,14 @@ class Range:
             raise ReadError(f"asked for {self.stop - first} bytes, got {length}")
         self.etag = self.etag or etag
         return total, length if length >= 0 else None
+
+
+def decoded(value: str) -> str:
+    """Return metadata as it was given, which clients of OBS's own API percent-encode."""
+    try:
+        return unquote(value, errors="strict")
+    except UnicodeDecodeError:
+        return value
 
 
 def info_of(key: str, reply: Reply, size: int | None = None) -> ObjectInfo:

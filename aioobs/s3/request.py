@@ -49,7 +49,8 @@ class Request:
     method: str
     bucket: str = ""
     key: str = ""
-    query: tuple[tuple[str, str], ...] = ()
+    query: tuple[tuple[str, str | None], ...] = ()
+    """What is asked for; `None`: a name alone, as of the subresource in ``?uploads``."""
     headers: dict[str, str] = field(default_factory=dict)
     body: Body = b""
     signed_by: Credentials | None = field(default=None, repr=False, compare=False)
@@ -73,7 +74,7 @@ class Request:
         if not is_text(self.key):
             raise ConfigError(f"the key {self.key!a} is not text: keys are UTF-8")
         for name, value in self.query:
-            if not is_text(value):
+            if value and not is_text(value):
                 raise ConfigError(f"{name}={value!a} is not text: what is asked for is UTF-8")
         if self.headers:
             check_headers(self.headers)

@@ -73,7 +73,7 @@ class Uploads:
             return uploads, following, http_time(reply.headers.get("date", ""))
 
         while True:
-            query = (("uploads", ""), ("prefix", prefix), *encoding, *following)
+            query = (("uploads", None), ("prefix", prefix), *encoding, *following)
             request = Request("listMultipartUploads", "GET", bucket, query=query)
             try:
                 uploads, following, date = await self._exchange.call(request, receive)

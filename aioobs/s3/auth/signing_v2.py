@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import hmac
+import re
 import time
 from binascii import b2a_base64
 from typing import TYPE_CHECKING, ClassVar
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from aioobs.s3.auth.signing import SignedHeaders, check_expires, encode_query, join_queries
 
@@ -45,6 +46,9 @@ SUBRESOURCES_OBS = frozenset(
     versions website x-image-process x-image-save-bucket x-image-save-object x-oss-process
     """.split()  # noqa: SIM905 - quoted one to a line they fill two screens
 )
+
+# What the SDKs of OBS encode in metadata, among others, and decode whatever they find.
+NOT_PLAIN = re.compile(r"[^\x00-\x7f]+|%")
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -139,7 +143,7 @@ class SigV2:
 class SigOBS(SigV2):
     """The signature of the native API of OBS: as V2, with names of its own.
 
-    Headers that are given as ``x-amz-*`` are sent as ``x-obs-*``.
+    Headers that are given as ``x-amz-*`` are sent as ``x-obs-*``, and metadata percent-encoded.
     """
 
     scheme = "OBS"
@@ -148,10 +152,14 @@ class SigOBS(SigV2):
     subresources: ClassVar[frozenset[str]] = SUBRESOURCES_OBS
 
     def _renamed(self, headers: Mapping[str, str]) -> dict[str, str]:
-        return {
+        renamed = {
             f"x-obs-{name[6:]}" if name.startswith("x-amz-") else name: value
             for name, value in headers.items()
         }
+        for name, value in renamed.items():
+            if name.startswith("x-obs-meta-"):
+                renamed[name] = NOT_PLAIN.sub(lambda found: quote(found[0]), value)
+        return renamed
 
     def _signs_parameter(self, name: str) -> bool:
         lowered = name.lower()

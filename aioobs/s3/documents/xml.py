@@ -312,12 +312,11 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def region_document(region: str) -> bytes:
-    """Return the document that says where a bucket is to be."""
-    return (
-        "<CreateBucketConfiguration><LocationConstraint>"
-        f"{escape(region)}</LocationConstraint></CreateBucketConfiguration>"
-    ).encode()
+def region_document(region: str, *, native: bool) -> bytes:
+    """Return the document that says where a bucket is to be, in S3's words or the *native* ones."""
+    name = "Location" if native else "LocationConstraint"
+    place = f"<{name}>{escape(region)}</{name}>"
+    return f"<CreateBucketConfiguration>{place}</CreateBucketConfiguration>".encode()
 
 
 def unquote_etag(text: str) -> str:
