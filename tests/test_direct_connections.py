@@ -10,6 +10,7 @@ import contextlib
 import os
 import resource
 import signal
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,7 @@ from aioobs.sync._loop import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
 CONTENT = b"0123456789" * 1000
 GOOD = stored(CONTENT)
@@ -318,6 +320,56 @@ def test_ctrl_c_ends_the_wait_and_the_next_call_works() -> None:
         assert client.get_object("bucket", "key") == CONTENT
         assert client.stats().retries == 0
     assert len(server.requests) == 3
+
+
+@contextlib.contextmanager
+def ctrl_c(at: int) -> Iterator[None]:
+    """Raise `KeyboardInterrupt` where Python would look for signals the time *at* below."""
+    seen = 0
+
+    def step(frame: FrameType, event: str, _: object) -> None:
+        nonlocal seen
+        if event in ("call", "c_return") and "/aioobs/s3/" in frame.f_code.co_filename:
+            seen += 1
+            if seen == at:
+                sys.setprofile(None)
+                raise KeyboardInterrupt
+
+    sys.setprofile(step)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+
+@pytest.mark.parametrize("operation", ["get", "head", "put", "missing"])
+def test_ctrl_c_at_any_moment_loses_neither_connection_nor_slot(operation: str) -> None:
+    def serve(request: faulty.Received) -> Answer:
+        return refusal(404, "NoSuchKey") if "missing" in request.target else GOOD(request)
+
+    # There is one connection: the call after the one that lost it would wait for ever.
+    with (
+        FaultyServer(always=serve) as server,
+        connect(server, connections=1, connect_timeout=5.0) as client,
+    ):
+        calls: dict[str, Callable[[], object]] = {
+            "get": lambda: client.get_object("bucket", "key"),
+            "head": lambda: client.head_object("bucket", "key"),
+            "put": lambda: client.put_object("bucket", "key", b"new"),
+            "missing": lambda: pytest.raises(NotFound, client.head_object, "bucket", "missing"),
+        }
+        call, moments = calls[operation], 0
+        for at in range(1, 1000):
+            client.head_object("bucket", "key")  # after which there is one for this thread
+            with standing_loop():
+                client.head_object("bucket", "key")
+            try:
+                with ctrl_c(at):
+                    call()
+                break
+            except KeyboardInterrupt:
+                moments += 1
+        assert 30 < moments < 999
 
 
 def test_without_a_descriptor_to_spare_calls_work_as_ever() -> None:

@@ -9,7 +9,7 @@ import hmac
 import re
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from faulty import HANG_UP, RESET, Answer, FaultyServer, Received, answer, connect, refusal
@@ -310,7 +310,7 @@ class TestWords:
         ],
     )
     async def test_metadata_is_encoded_and_comes_back(self, given: str, sent: str) -> None:
-        stored: dict[str, str] = {}
+        stored: dict[str, Any] = {}
 
         def serve(received: Received) -> Answer:
             assert is_signed(received)

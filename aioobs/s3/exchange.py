@@ -142,10 +142,13 @@ class Exchange:
         lean = connections.lean(request) if connections else None
         if connections is None or lean is None or sign is None or not connections.slots.enter():
             return None
+        slots = connections.slots
         try:
             return lean.direct.ask(request, sign, timeout)
         finally:
-            connections.slots.leave(loop)
+            slots.taken -= 1
+            if slots.is_wanted:
+                slots.tell(loop)
 
     async def document(self, request: Request, parse: Callable[[bytes], T]) -> T:
         """Return what *parse* makes of the whole body of the answer."""

@@ -17,12 +17,13 @@ class ConcurrencyLimit:
     been used well.  That is how TCP finds out what a network bears.
     """
 
-    __slots__ = ("_idle", "_limit", "_most", "_refused", "_round", "_taken", "_waiting")
+    __slots__ = ("_idle", "_limit", "_most", "_refused", "_round", "_waiting", "taken")
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._limit = float(most)
-        self._taken = 0
+        self.taken: int = 0
+        """How many are in use."""
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._round = 0
         self._refused = 0
@@ -32,24 +33,28 @@ class ConcurrencyLimit:
         """Take a slot, from any thread, if one is free and there is no need to go slowly.
 
         Nothing can come between the look and the taking: Python changes threads at calls and
-        loops alone.
+        loops alone.  Ctrl-C comes there, too, so who gives it back calls nothing for that: it
+        counts down `taken`, and then looks whether the slot `is_wanted`.
         """
-        if self._taken < self._limit == self._most and not self._waiting:
-            self._taken += 1
+        if self.taken < self._limit == self._most and not self._waiting:
+            self.taken += 1
             return True
         return False
 
-    def leave(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Give a slot back, from any thread, to those who wait for it on a loop."""
-        self._taken -= 1
-        if self._waiting or self._idle is not None:
-            with suppress(RuntimeError):  # it is closed
-                loop.call_soon_threadsafe(self._tell)
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for a slot, or for all of them."""
+        return bool(self._waiting) or self._idle is not None
+
+    def tell(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Tell those who wait on a loop, from any thread, that a slot was given back."""
+        with suppress(RuntimeError):  # it is closed
+            loop.call_soon_threadsafe(self._tell)
 
     async def __aenter__(self) -> int:
         """Take a slot; return the round that `slow_down` wants to know of."""
-        if self._taken < self._limit and not self._waiting:
-            self._taken += 1
+        if self.taken < self._limit and not self._waiting:
+            self.taken += 1
             return self._round
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
@@ -77,26 +82,26 @@ class ConcurrencyLimit:
         self._refused += 1
         if since == self._round:
             self._round += 1
-            self._limit = max(min(self._limit, self._taken) / 2, 1.0)
+            self._limit = max(min(self._limit, self.taken) / 2, 1.0)
 
     async def all_left(self) -> None:
         """Wait until no slot is taken."""
-        while self._taken or self._waiting:
+        while self.taken or self._waiting:
             self._idle = asyncio.get_running_loop().create_future()
             await self._idle
 
     def _leave(self) -> None:
-        self._taken -= 1
+        self.taken -= 1
         self._tell()
 
     def _tell(self) -> None:
         self._wake()
-        if not self._taken and self._idle is not None and not self._idle.done():
+        if not self.taken and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 
     def _wake(self) -> None:
-        while self._waiting and self._taken < self._limit:
+        while self._waiting and self.taken < self._limit:
             waiter = self._waiting.popleft()
             if not waiter.done():
-                self._taken += 1
+                self.taken += 1
                 waiter.set_result(None)

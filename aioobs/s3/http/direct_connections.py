@@ -107,17 +107,23 @@ class PollTimeout(Stopwatch):
 class DirectConnection:
     """A parked connection, on which a thread sends a request and reads the answer."""
 
-    __slots__ = ("_poll", "_socket", "idle_since", "pooled")
+    __slots__ = ("_poll", "_pool", "_socket", "idle_since", "pooled")
 
-    def __init__(self, pooled: PooledConnection) -> None:
+    def __init__(
+        self, pooled: PooledConnection, own: socket.socket, pool: DirectConnections
+    ) -> None:
         self.pooled: PooledConnection = pooled
         self.idle_since: float = time.monotonic()
-        # A descriptor of its own: the event loop may close the other one at any time.
-        number = pooled.transport.get_extra_info("socket").fileno()
-        self._socket = socket.socket(fileno=os.dup(number))
+        self._socket = own
         self._socket.setblocking(False)
+        self._pool = pool
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
+
+    def __del__(self) -> None:
+        """Close the connection of a thread that was interrupted between two steps."""
+        if self._socket.fileno() >= 0:
+            self._pool.drop(self)
 
     def close(self) -> None:
         """Close the descriptor, which does not end the connection."""
@@ -204,7 +210,9 @@ class DirectConnections:
         Raises:
             OSError: there are no descriptors left; the connection is as it was.
         """
-        connection = DirectConnection(pooled)
+        # A descriptor of its own: the event loop may close the other one at any time.
+        number = os.dup(pooled.transport.get_extra_info("socket").fileno())
+        connection = DirectConnection(pooled, socket.socket(fileno=number), self)
         pooled.transport.pause_reading()
         self._count += 1
         self._idle.setdefault(pooled.origin, []).append(connection)
