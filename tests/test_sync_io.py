@@ -17,7 +17,7 @@ import weakref
 import zipfile
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from anyio import to_thread
@@ -25,6 +25,9 @@ from anyio import to_thread
 from aioobs.sync._io import File, layers
 from aioobs.sync._loop import run
 from aioobs.sync._raw import BUFFER_SIZE, FIRST_READ, StreamedObject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parent.parent
 URL = "s3://bucket/key"
@@ -42,7 +45,7 @@ class Memory:
         self.published: bytes | None = None
         self.calls: list[str] = []
         self.asked: list[int] = []
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self.ended = threading.Event()
 
     def note(self, call: str) -> None:
@@ -416,6 +419,28 @@ def test_a_write_that_fails_in_close_publishes_nothing() -> None:
     assert isinstance(caught.value.__context__, ConnectionResetError)
     assert memory.calls == ["write", "abort"]
     assert file.closed
+
+
+@pytest.mark.parametrize("open_it", [lambda: writing("w"), writing, lambda: updating(b"old")])
+def test_ctrl_c_in_close_is_raised_and_publishes_nothing(
+    open_it: Callable[[], tuple[Any, Memory]],
+) -> None:
+    file, memory = open_it()
+    file.write("text" if isinstance(file, io.TextIOBase) else b"text")
+    memory.error = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        file.close()
+    assert memory.calls[-2:] == ["write", "abort"]
+    assert file.closed
+
+
+def test_after_ctrl_c_in_a_write_closing_says_that_nothing_is_published() -> None:
+    file, memory = writing("wb")
+    memory.error = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        file.write(bytes(2 * BUFFER_SIZE))
+    with pytest.raises(OSError, match="nothing is published"):
+        file.close()
 
 
 def test_logging_into_a_file_shows_each_record_at_once() -> None:

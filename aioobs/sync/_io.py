@@ -165,7 +165,7 @@ class RemoteWriter(_Remote, Writer):
         self.raw_file.sync()  # which `io` does not call
 
     def close(self) -> None:
-        with self.raw_file.quiet():
+        with closing(self.raw_file):
             super().close()
 
 
@@ -180,7 +180,7 @@ class RemoteRandom(_Remote, Random):
         self.raw_file.sync()
 
     def close(self) -> None:
-        with self.raw_file.quiet():
+        with closing(self.raw_file):
             super().close()
 
 
@@ -213,8 +213,24 @@ class RemoteText(_Remote, Text):
             return super().tell()
 
     def close(self) -> None:
-        with self.raw_file.quiet():
+        with closing(self.raw_file):
             super().close()
+
+
+@contextlib.contextmanager
+def closing(raw: RawObject) -> Iterator[None]:
+    """Close the layers over a raw file, whose own `close` publishes all that they flush.
+
+    Ctrl-C during a flush is raised, not the error that the raw file has nothing to publish then,
+    behind which `io` hides it.
+    """
+    try:
+        with raw.quiet():
+            yield
+    except OSError as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        raise error.__context__ from None
 
 
 LOCAL = (Reader, Writer, Random, Text)
