@@ -466,7 +466,9 @@ async def test_after_a_restart_of_the_machine_its_files_are_not_believed(
     assert watch.files == SMALL
 
 
-@pytest.mark.parametrize("end", [b'{"done": "0/', b"\0\0\0", b"{}\n[]\n7\n", b'{"done": 1}\n'])
+@pytest.mark.parametrize(
+    "end", [b'{"done": "0/', b"\0\0\0", b"{}\n[]\n7\n", b'{"done": 1}\n', b"[" * 100_000]
+)
 async def test_lines_that_make_no_sense_cost_nothing_but_what_they_told(
     obs_bucket: str, files: Path, journal: Path, watch: Watch, end: bytes
 ) -> None:

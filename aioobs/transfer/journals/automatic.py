@@ -131,7 +131,7 @@ class StagedFiles:
     def read(self, lines: Iterable[bytes]) -> None:
         """Parse what was written."""
         for line in lines:
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 match json.loads(line):
                     case {"journal": _, "target": str(target)} if os.path.isabs(target):
                         self._target = target

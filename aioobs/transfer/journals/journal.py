@@ -209,7 +209,7 @@ class Journal:
         for line in lines:
             try:
                 found = json.loads(line)
-            except ValueError:  # it was torn, or half of one stands before it
+            except (ValueError, RecursionError):  # it was torn, or half of one stands before it
                 found = None
             start = line.rstrip()[: len(BEGINNING)]  # of which there may be no more
             if self._empty and not (start and BEGINNING.startswith(start)):
