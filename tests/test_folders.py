@@ -533,6 +533,8 @@ async def test_a_file_is_not_renamed_over_a_folder_nor_a_folder_over_a_file(
         await mox.rename(f"{root}/file", f"{root}/folder")
     with pytest.raises(NotADirectoryError):
         await mox.rename(f"{root}/folder", f"{root}/file")
+    with pytest.raises(FileNotFoundError, match="missing"):
+        await mox.rename(f"{root}/missing", f"{root}/folder")
     assert await tree(mox, root) == ["file", "folder", "folder/inner"]
     assert await mox.read(f"{root}/file") == "file"
 

@@ -216,7 +216,11 @@ async def move(client: Client, source: ObjectURL | str, target: ObjectURL | str)
         return
     if folder and contains(source, target):
         raise ConfigError(f"a folder cannot be moved into itself: {source} to {target}")
-    await check_replaceable(client, target, by_folder=folder)
+    try:
+        await check_replaceable(client, target, by_folder=folder)
+    except IsADirectory:
+        await store_of(client, source).stat(str(source))  # that there is none comes first
+        raise
     if folder:
         removal = SourceRemoval(client, [source])
         run = Run(client, PARTS_AT_ONCE, None, removal.add)
@@ -225,8 +229,7 @@ async def move(client: Client, source: ObjectURL | str, target: ObjectURL | str)
         await remove_source(removal, source)
     else:
         await copy_file(client, source, target, CopyOptions())
-        store = LocalStore() if isinstance(source, str) else RemoteStore(client)
-        await store.remove(str(source), recursive=False)
+        await store_of(client, source).remove(str(source), recursive=False)
 
 
 async def remove_source(removal: SourceRemoval, source: ObjectURL | str) -> None:
@@ -254,10 +257,14 @@ def is_same(source: ObjectURL | str, target: ObjectURL | str, *, folder: bool) -
     return source.is_same(target)
 
 
+def store_of(client: Client, place: ObjectURL | str) -> LocalStore | RemoteStore:
+    """Return what has the verbs for a place."""
+    return LocalStore() if isinstance(place, str) else RemoteStore(client)
+
+
 async def check_replaceable(client: Client, target: ObjectURL | str, *, by_folder: bool) -> None:
     """Refuse to put a file in the place of a folder, or a folder in that of a file."""
-    store = LocalStore() if isinstance(target, str) else RemoteStore(client)
-    path = str(target)
+    store, path = store_of(client, target), str(target)
     if not by_folder and await store.is_directory(path):
         raise IsADirectory("there is a folder of that name", url=path)
     if by_folder and await store.exists(path) and not await store.is_directory(path):
