@@ -356,7 +356,7 @@ def test_ctrl_c_at_any_moment_loses_neither_connection_nor_slot(operation: str) 
             "get": lambda: client.get_object("bucket", "key"),
             "head": lambda: client.head_object("bucket", "key"),
             "put": lambda: client.put_object("bucket", "key", b"new"),
-            "missing": lambda: pytest.raises(NotFound, client.head_object, "bucket", "missing"),
+            "missing": lambda: client.head_object("bucket", "missing"),
         }
         call, moments = calls[operation], 0
         for at in range(1, 1000):
@@ -364,7 +364,7 @@ def test_ctrl_c_at_any_moment_loses_neither_connection_nor_slot(operation: str) 
             with standing_loop():
                 client.head_object("bucket", "key")
             try:
-                with ctrl_c(at):
+                with contextlib.suppress(NotFound), ctrl_c(at):
                     call()
                 break
             except KeyboardInterrupt:

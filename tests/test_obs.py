@@ -267,9 +267,7 @@ class TestAppends:
         assert obs.objects["log"].content == b"x"
 
 
-NO_UPLOADS = "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>" + (
-    "</ListMultipartUploadsResult>"
-)
+NO_UPLOADS = "<ListMultipartUploadsResult/>"
 BEGUN = "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
 
 
