@@ -342,3 +342,23 @@ def test_what_a_store_may_ask_for_is_read_and_bounded(
     headers: dict[str, str], seconds: float
 ) -> None:
     assert retry_after(ErrorResponse(503, headers=headers)) == seconds
+
+
+@pytest.mark.parametrize("lost", [RESET, HANG_UP])
+async def test_a_bucket_is_created_and_deleted_although_the_answers_are_lost(lost: Answer) -> None:
+    owned, gone = refusal(409, "BucketAlreadyOwnedByYou"), refusal(404, "NoSuchBucket")
+    with FaultyServer(lost, owned, answer(), lost, gone) as server:
+        async with connect(server.endpoint) as client:
+            await client.create_bucket("bucket")
+            await client.delete_bucket("bucket")
+    assert [request.method for request in server.requests] == [
+        *("PUT", "PUT", "HEAD"),
+        *("DELETE", "DELETE"),
+    ]
+
+
+async def test_a_bucket_of_somebody_else_is_not_taken_for_one_that_was_created() -> None:
+    with FaultyServer(RESET, refusal(409, "BucketAlreadyExists"), answer(403)) as server:
+        async with connect(server.endpoint) as client:
+            with pytest.raises(AccessDenied):
+                await client.create_bucket("bucket")

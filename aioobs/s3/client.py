@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, Self
 
 from aioobs.config import Config
-from aioobs.errors import AlreadyExists, ObsError
+from aioobs.errors import AlreadyExists, NotFound, ObsError
 from aioobs.generators import Owned
 from aioobs.s3.append import append
 from aioobs.s3.body import Body, FilePart, MemorySink, Sink, md5_of
@@ -22,6 +22,7 @@ from aioobs.s3.objects import ObjectInfo, Range
 from aioobs.s3.ranges import fill, huge_memory
 from aioobs.s3.reading import head, read_into
 from aioobs.s3.request import Request, object_headers, source_headers
+from aioobs.s3.retry import Budget
 from aioobs.s3.uploads import Uploads
 from aioobs.s3.writing import copied, copy_whole, put, written
 
@@ -97,10 +98,11 @@ class Client:
         region, native = self._config.region, self._config.signature == "obs"
         elsewhere = region and region != "us-east-1"
         body = xml.region_document(region, native=native) if elsewhere else b""
+        request, budget = Request("createBucket", "PUT", bucket, body=body), Budget(self._config)
         try:
-            await self._exchange.perform(Request("createBucket", "PUT", bucket, body=body))
+            await self._exchange.perform(request, budget=budget)
         except AlreadyExists:
-            if not exist_ok:
+            if not exist_ok and budget.made == 1:  # else an answer was lost, it may be
                 raise
             await self.head_bucket(bucket)  # it may be somebody else's
 
@@ -115,7 +117,12 @@ class Client:
 
     async def delete_bucket(self, bucket: str) -> None:
         """Delete an empty bucket."""
-        await self._exchange.perform(Request("deleteBucket", "DELETE", bucket))
+        request, budget = Request("deleteBucket", "DELETE", bucket), Budget(self._config)
+        try:
+            await self._exchange.perform(request, budget=budget)
+        except NotFound:
+            if budget.made == 1:  # else an answer was lost, it may be
+                raise
 
     async def list_pages(
         self, bucket: str, prefix: str = "", *, delimiter: str = "", start_after: str = ""

@@ -158,9 +158,9 @@ class Exchange:
 
         return await self.call(request, receive)
 
-    async def perform(self, request: Request) -> None:
+    async def perform(self, request: Request, *, budget: Budget | None = None) -> None:
         """Send a request whose answer has nothing to say."""
-        await self.call(request, acknowledged)
+        await self.call(request, acknowledged, budget=budget)
 
     async def _attempts(self, call: CallInProgress, receive: Callable[[Reply], Awaitable[T]]) -> T:
         budget, request = call.budget or Budget(self.config), call.request
