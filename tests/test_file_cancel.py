@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from faulty import FaultyServer, Store
-from suspensions import counted
+from suspensions import counted, ctrl_c
 
+import aioobs.sync as mox
 from aioobs import file
 from aioobs.file import File
+from aioobs.sync._loop import loop_thread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -238,3 +240,26 @@ async def test_a_local_copy_that_is_created_while_its_task_is_cancelled_is_gone(
     await asyncio.wait([task])
     assert task.cancelled()
     assert copies() == opened
+
+
+@pytest.mark.filterwarnings("ignore:.*(unclosed file|never awaited)")
+async def test_ctrl_c_at_any_moment_of_a_blocking_file_leaves_no_upload(
+    bucket: str, uploads: Uploads
+) -> None:
+    url, moments = f"{bucket}/file", 0
+
+    def program() -> None:
+        with mox.file.File(url, "wb") as found:
+            found.write(FIRST)
+
+    for at in range(1, MOST):
+        with ctrl_c(at, "/aioobs/sync/") as came:
+            program()
+        if not came:
+            break
+        moments += 1
+    assert 30 < moments < MOST - 1
+    gc.collect()
+    loop_thread.stop()  # which waits for what is being cleaned up
+    assert await uploads() == []
+    assert await file.read(url, binary=True) == FIRST

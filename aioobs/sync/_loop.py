@@ -262,8 +262,8 @@ class LoopThread:
             coroutine.close()
             raise
         call = _Call(coroutine, loop)
-        self._calls.add(call)
         try:
+            self._calls.add(call)
             loop.call_soon_threadsafe(call.start)
             call.wait()
         except BaseException:

@@ -44,11 +44,11 @@ class RawObject(io.RawIOBase):
     poses_as_seekable = False
 
     def _begin(self, inner: Raw | LocalCopy, name: str) -> None:
-        self.name = name
-        self._object = inner
         self._process = os.getpid()
+        self.name = name
         self._quiet = False
         self._failed = False  # a write did, so the store must not get what there is
+        self._object = inner
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
@@ -104,6 +104,9 @@ class RawObject(io.RawIOBase):
             if self._is_ours():
                 end = run if self.writable() else run_here
                 end(self._object.aclose() if publish else self._object.abort())
+        except KeyboardInterrupt:
+            finish(self._object.abort())  # it may have come before anything was done
+            raise
         finally:
             self._close()
 
@@ -124,7 +127,7 @@ class RawObject(io.RawIOBase):
 
     def __del__(self) -> None:
         """Abort: nobody has said that what was written is complete."""
-        if self.closed:
+        if self.closed or not hasattr(self, "_object"):  # nor was it ever open
             return
         lost = "; nothing was published" if self.writable() else ""
         self._close()
