@@ -289,15 +289,20 @@ HINTS = {
     "InvalidToken": "the security token is not valid",
     "EntityTooLarge": "the object is larger than the store takes in one request",
 }
+REFUSED = "the access key, the secret key or the permissions are not right"
+HINTS_WITHOUT_CODE = {  # as proxies answer, and stores to a HEAD, which has no body
+    401: REFUSED,
+    403: REFUSED,
+    407: "the proxy wants other credentials: proxy='http://user:password@host:port'",
+    413: "if a proxy stands before the store, let it take bodies of that size, or give a smaller "
+    "part_size and multipart_threshold",
+}
 
 
 def error_for(operation: str, url: str, resp: ErrorResponse) -> ObsError:
     """Return the exception for an answer that is not a success."""
     message = str(resp)
-    hint = HINTS.get(resp.code)
-    if resp.status in (401, 403) and not resp.code:  # the answer to a HEAD has no body
-        hint = "the access key, the secret key or the permissions are not right"
-    if hint:
+    if hint := HINTS.get(resp.code) if resp.code else HINTS_WITHOUT_CODE.get(resp.status):
         message += f"; {hint}"
     if resp.code in NOT_FOUND_CODES or (resp.status == 404 and not resp.code):
         kind: type[ObsError] = NotFound

@@ -149,6 +149,16 @@ def test_what_users_meet_often_is_explained(code: str, words: str) -> None:
     assert words in str(error_for("putContent", "s3://b/k", ErrorResponse(403, code=code)))
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(403, "permissions"), (407, "user:password@"), (413, "smaller part_size")],
+)
+def test_what_proxies_say_is_explained(status: int, words: str) -> None:
+    assert words in str(error_for("putContent", "s3://b/k", ErrorResponse(status)))
+    told = error_for("putContent", "s3://b/k", ErrorResponse(status, code="SomeReason"))
+    assert words not in str(told)
+
+
 def test_an_answer_has_the_names_of_the_obs_sdk_too() -> None:
     assert (RESPONSE.errorCode, RESPONSE.errorMessage, RESPONSE.requestId) == (
         "AccessDenied",
