@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import random
+import resource
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from aioobs.errors import TransferFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from aioobs.s3.client import Client
@@ -25,6 +28,17 @@ def noise(size: int, seed: int = 0) -> bytes:
 def digest(data: bytes) -> str:
     """Return what stands for long bytes when pytest shows how two differ."""
     return sha256(data).hexdigest()
+
+
+@contextmanager
+def smallest_disk(size: int) -> Iterator[None]:
+    """Let no file become longer, like a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def plant(

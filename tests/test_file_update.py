@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from anyio import to_thread
+from copies import smallest_disk
 
 import aioobs.sync.file
 from aioobs import file
@@ -169,6 +170,32 @@ async def test_an_exception_in_the_block_changes_nothing(
                 raise LookupError
     assert await file.list_directory(bucket) == ["file"]
     assert await file.read(f"{bucket}/file") == "old"
+
+
+@pytest.mark.parametrize("mode", ["rb+", "wb+", "ab+", "r+", "w+"])
+@pytest.mark.parametrize("size", [100, MIB])
+async def test_what_did_not_fit_on_the_disk_is_not_written_back(
+    bucket: str, opened: Callable[..., Any], mode: str, size: int
+) -> None:
+    await file.write(f"{bucket}/file", "old")
+    piece = bytes(size) if "b" in mode else "x" * size
+    found = opened(f"{bucket}/file", mode)
+    await found.__aenter__()
+    with smallest_disk(MIB // 2), pytest.raises(OSError, match="File too large"):
+        await found.writelines([piece] * (MIB // size))
+    with pytest.raises(OSError, match="an earlier write"):
+        await found.aclose()
+    assert await file.read(f"{bucket}/file") == "old"
+
+
+async def test_an_object_that_does_not_fit_on_the_disk_is_told(
+    bucket: str, opened: Callable[..., Any]
+) -> None:
+    await file.write(f"{bucket}/file", bytes(MIB))
+    found = opened(f"{bucket}/file", "rb+")
+    with smallest_disk(MIB // 2), pytest.raises(OSError, match="File too large") as caught:
+        await found.__aenter__()
+    assert caught.value.filename == tempfile.gettempdir()
 
 
 @pytest.mark.parametrize("size", [4, 9 * MIB])

@@ -6,7 +6,6 @@ import asyncio
 import errno
 import os
 import random
-import resource
 import socket
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from copies import smallest_disk
 from faulty import Certificates, FaultyServer, answer, connect, listing, stored
 
 from aioobs import (
@@ -306,17 +306,6 @@ class TestReceiving:
                     assert (tmp_path / "other").read_bytes() == MARK
                     assert sink.received == received
                     assert path.read_bytes() == CONTENT[:received]
-
-
-@contextmanager
-def smallest_disk(size: int) -> Iterator[None]:
-    """Let no file become longer, like a disk that is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def moved(task: asyncio.Task[Any], sink: FileSink, size: int) -> None:

@@ -128,6 +128,8 @@ class File:
                 closefd=closefd,
             )
             opened.append(found)
+            if isinstance(found, io.TextIOWrapper) and not closefd:
+                found.reconfigure(write_through=True)  # so that it is `write` that fails
 
         try:
             await in_thread(open_it)
@@ -197,7 +199,12 @@ class File:
 
     async def write(self, data: Any) -> int:
         """Write text or bytes and return their length."""
-        return int(await self._opened().write(data))
+        try:
+            return int(await self._opened().write(data))
+        except (OSError, asyncio.CancelledError) as error:
+            if isinstance(self._object, LocalCopy):
+                self._object.spoil(error)
+            raise
 
     async def writelines(self, lines: Iterable[Any]) -> None:
         """Write several pieces, between which nothing is put."""

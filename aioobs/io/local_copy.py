@@ -45,8 +45,10 @@ async def open_local_copy(client: Client, path: str, letter: str) -> LocalCopy:
     copy = LocalCopy(client, url, base, new=letter in "ax")
     try:
         await copy.open(appending=letter == "a")
-    except BaseException:
+    except BaseException as error:
         await copy.abort()
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = tempfile.gettempdir()  # there is no room, mostly
         raise
     return copy
 
@@ -66,6 +68,7 @@ class LocalCopy:
         self._base = base
         self._new = new
         self._digest: bytes | None = None  # of the object, if the time may not show a change
+        self._failure: BaseException | None = None
 
     async def open(self, *, appending: bool) -> None:
         """Create the file and fill it."""
@@ -88,12 +91,21 @@ class LocalCopy:
         with tempfile.TemporaryFile() as file:
             self.descriptor = os.dup(file.fileno())
 
+    def spoil(self, failure: BaseException) -> None:
+        """Never write it back: something may be missing in it, as on a full disk."""
+        self._failure = failure
+
     async def flush(self) -> None:
         """Write it back if it was changed.
 
         Raises:
             ObjectChanged: the object was replaced meanwhile; it stays as it is.
+            OSError: something may be missing.
         """
+        if self._failure is not None:
+            raise OSError(
+                f"an earlier write to {self._url} failed, nothing more is published"
+            ) from self._failure
         found = None if self._digest is None else await self._compute_digest()
         if not self._is_touched() and found == self._digest:
             return
