@@ -46,7 +46,7 @@ from aioobs.filesystem.listing import (
     url_of,
 )
 from aioobs.filesystem.options import Access, Instances, check_hints, without_secrets
-from aioobs.filesystem.ranges import LARGEST_GAP, each, merged, read_blocks, read_range
+from aioobs.filesystem.ranges import LARGEST_GAP, each, merged, read_blocks, read_slice
 from aioobs.store.remote import RemoteStore, file_url
 from aioobs.sync._loop import run
 from aioobs.threads import in_thread
@@ -220,13 +220,7 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
     async def _cat_file(
         self, path: str, start: int | None = None, end: int | None = None, **kwargs: object
     ) -> bytes:
-        if not start and end is None:
-            return await self.store.read(str(self.url_of(path)))
-        first, stop = start or 0, end
-        if stop is None or stop < 0 or first < 0:
-            size = cast("int", (await self._info(path, refresh=True))["size"])
-            first, stop, _ = slice(first, stop).indices(size)
-        return await read_range(self.client, str(self.url_of(path)), first, stop)
+        return await read_slice(self.client, str(self.url_of(path)), start, end)
 
     async def _cat_ranges(
         self,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fsspec.asyn import _run_coros_in_chunks
 
 from aioobs.errors import ResponseError
-from aioobs.store.remote import file_url
+from aioobs.store.remote import RemoteStore, file_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aioobs.filesystem.interface import FileSystem
     from aioobs.s3.client import Client
 
-__all__ = ["LARGEST_GAP", "each", "merged", "read_blocks", "read_range"]
+__all__ = ["LARGEST_GAP", "each", "merged", "read_blocks", "read_range", "read_slice"]
 
 LARGEST_GAP = 64 << 10
 """Bytes between two ranges that are rather read than asked for apart."""
@@ -75,6 +75,21 @@ async def read_blocks(
             wanted = slice(start - block.start, stop - block.start)
             found[number] = data if isinstance(data, Exception) else data[wanted]
     return [found[number] for number in range(len(found))]
+
+
+async def read_slice(client: Client, url: str, start: int | None, stop: int | None) -> bytes:
+    """Return what a slice of an object's bytes has; negative bounds count from its end."""
+    store, first, etag = RemoteStore(client), start or 0, ""
+    if not first and stop is None:
+        return await store.read(url)
+    if stop is None and -client.config.part_size <= first < 0:
+        bucket, key, _ = file_url(url)
+        return await client.get_object(bucket, key, start=first)
+    if stop is None or stop < 0 or first < 0:
+        found = await store.stat(url)
+        first, stop, _ = slice(first, stop).indices(found.length)
+        etag = found.etag
+    return await read_range(client, url, first, stop, etag)
 
 
 async def read_range(client: Client, url: str, start: int, stop: int, etag: str = "") -> bytes:

@@ -69,6 +69,7 @@ class Range:
     """
 
     start: int = 0
+    """Less than 0: so many bytes before the end, until the first answer tells where that is."""
     stop: int | None = None
     etag: str = ""
     size: int | None = None
@@ -78,7 +79,9 @@ class Range:
         """Return the headers that ask for what is missing after *received* bytes."""
         headers = {"if-match": f'"{self.etag}"'} if self.etag else {}
         first = self.start + received
-        if first or self.stop is not None:
+        if self.start < 0:
+            headers["range"] = f"bytes={self.start}"
+        elif first or self.stop is not None:
             last = "" if self.stop is None else str(self.stop - 1)
             headers["range"] = f"bytes={first}-{last}"
         return headers
@@ -93,8 +96,10 @@ class Range:
         etag = unquote_etag(reply.headers.get("etag", ""))
         if self.etag and etag and etag != self.etag:
             raise ObjectChanged(f"the object was replaced: its ETag was {self.etag}, is {etag}")
-        first = self.start + received
         found = CONTENT_RANGE.fullmatch(reply.headers.get("content-range", ""))
+        if self.start < 0:  # without a range it is all, which is enough
+            self.start = first_of_tail(-self.start, found) if found else 0
+        first = self.start + received
         if found:
             if int(found[1]) != first:
                 raise ReadError(f"asked for the bytes from {first} on, got those from {found[1]}")
@@ -119,6 +124,18 @@ class Range:
             raise ReadError(f"asked for {self.stop - first} bytes, got {length}")
         self.etag = self.etag or etag
         return total, length if length >= 0 else None
+
+
+def first_of_tail(size: int, found: re.Match[str]) -> int:
+    """Return where the last *size* bytes of an object begin.
+
+    Raises:
+        ReadError: the range of the answer is another one.
+    """
+    first, total = int(found[1]), found[3]
+    if total != "*" and first == max(int(total) - size, 0):
+        return first
+    raise ReadError(f"asked for the last {size} bytes, got those from {first} on of {total}")
 
 
 def decoded(value: str) -> str:

@@ -79,7 +79,7 @@ async def read_into(
     except ResponseError as error:
         if reading.whole is not None:
             return reading.whole
-        if not is_beyond(error) or reading.received or wanted.start:
+        if not is_beyond(error) or reading.received or wanted.start > 0:
             if explained := reading.explained(error):
                 raise explained from error
             raise

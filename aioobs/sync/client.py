@@ -142,6 +142,7 @@ class Client:
     ) -> bytes:
         """Return the content of an object, or its bytes from *start* to before *stop*.
 
+        A negative *start*, without *stop*, counts from the end; one request is enough for that.
         A body that breaks off is read on where it broke.
 
         Raises:
