@@ -543,7 +543,7 @@ def test_hints_for_caches_are_taken_and_what_would_not_be_followed_is_refused(
     with pytest.raises(TypeError, match="unexpected keyword argument 'version_id'"):
         fs.open(f"{bucket}/a", version_id="1", fill_cache=False)
     fs.pipe(f"{bucket}/a", b"2", chunksize=5 << 20, max_concurrency=4)
-    assert fs.cat(f"{bucket}/a") == b"2"
+    assert fs.cat(f"{bucket}/a") == fs.cat_file(f"{bucket}/a", max_concurrency=4) == b"2"
     with pytest.raises(TypeError, match="unexpected keyword argument 'acl'"):
         fs.pipe(f"{bucket}/a", b"3", acl="private")
 

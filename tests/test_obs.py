@@ -27,6 +27,8 @@ from aioobs import (
     ProtocolError,
     ResponseError,
 )
+from aioobs.store.compose import append
+from aioobs.url import ObjectURL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -254,6 +256,14 @@ class TestAppends:
                 with pytest.raises(ProtocolError, match="should end at 1"):
                     await client.append_object("b", "log", b"x", position=0)
         assert len(server.requests) == 1
+
+    async def test_what_is_created_has_the_content_type_that_its_name_tells(
+        self, client: Client, server: FaultyServer
+    ) -> None:
+        for text in (b"<p>one", b"<p>two"):
+            await append(client, ObjectURL("b", "log.html", "obs"), text)
+        sent = [one.headers.get("content-type") for one in server.requests if one.body]
+        assert sent == ["text/html", None]
 
     def test_the_blocking_client_appends_too(self, server: FaultyServer, obs: Obs) -> None:
         config = Config(

@@ -48,6 +48,11 @@ def add_jobs(parser: Parser) -> None:
     parser.add_argument("--jobs", type=int, default=32, metavar="N", help="at the same time, 32")
 
 
+def add_content_type(parser: Parser) -> None:
+    text = "of the objects that local files become, instead of what their names tell; '' for none"
+    parser.add_argument("--content-type", metavar="TYPE", help=text)
+
+
 def add_reporting(parser: Parser) -> None:
     parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be done")
     parser.add_argument("-v", "--verbose", action="store_true", help="name each file")
@@ -81,6 +86,7 @@ def add_copying(parser: Parser) -> None:
     parser.add_argument("--durable", action="store_true", help="wait for the disk")
     text = "note here what is done; the same command again goes on where this one ended"
     parser.add_argument("--journal", metavar="PATH", help=text)
+    add_content_type(parser)
     add_reporting(parser)
     add_filters(parser)
     add_json(parser)
@@ -99,6 +105,7 @@ def sync(parser: Parser) -> None:
     parser.add_argument("--max-delete", type=int, metavar="N", help=text)
     text = "what tells files apart, besides their size: time unless given"
     parser.add_argument("--compare", choices=get_args(Comparison), default="time", help=text)
+    add_content_type(parser)
     add_jobs(parser)
     add_reporting(parser)
     add_filters(parser)

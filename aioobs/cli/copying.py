@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from aioobs.cli.tally import Tally
+    from aioobs.store.headers import Headers
 
 __all__ = ["cp", "mv"]
 
@@ -49,7 +50,8 @@ async def cp(given: argparse.Namespace, tally: Tally) -> int:
     if "-" in given.paths:
         if len(sources) > 1:
             raise UsageError("- is copied alone")
-        return await copy_stream(sources[0], target, given, tally)
+        headers = headers_given(given, parse(sources[0]), parse(target))
+        return await copy_stream(sources[0], target, given, tally, headers)
     tally.verb = "copied"
     return await Copy(given, tally, await pairs(sources, target, given)).run(None)
 
@@ -116,6 +118,7 @@ async def pairs(sources: Sequence[str], target: str, given: argparse.Namespace) 
         name = last_name(source) if into else ""
         found.append(Pair(source, below(goal, name) if name else goal, folder, one.by_pattern))
         check(found[-1])
+        headers_given(given, source, goal)
     (target, times), *_ = Counter(str(pair.target) for pair in found).most_common(1)
     if times > 1:
         raise UsageError(f"several of the sources would become {target}")
@@ -132,6 +135,19 @@ def last_name(place: Place) -> str:
 
 def below(folder: Place, name: str) -> Place:
     return os.path.join(folder, name) if isinstance(folder, str) else folder / name
+
+
+def headers_given(given: argparse.Namespace, source: Place, target: Place) -> Headers | None:
+    """Return what the objects of a copy are made with, if the options say it.
+
+    Raises:
+        UsageError: there is none that could be made so.
+    """
+    if given.content_type is None:
+        return None
+    if not is_local(source) or is_local(target):
+        raise UsageError("--content-type is for local files that go to a store")
+    return {"content_type": given.content_type}
 
 
 def check(pair: Pair) -> None:
@@ -201,13 +217,15 @@ class Copy:
                 removal.add(job)
             self.show(given, job)
 
+        first = self.pairs[0]
         options = CopyOptions(
             threads=given.jobs,
             progress=bar.update,
             journal=parse(given.journal) if given.journal else None,
             safety=Safety(given.verify, given.durable),
+            headers=headers_given(given, first.source, first.target),
         )
-        client, first, jobs = current_client(), self.pairs[0], self._jobs(removal)
+        client, jobs = current_client(), self._jobs(removal)
         try:
             await copy_jobs(
                 client,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,14 +14,19 @@ from aioobs.cli.failures import UsageError
 from aioobs.cli.items import expand
 from aioobs.cli.output import say_json
 from aioobs.cli.tally import Bar
+from aioobs.io.writer import open_writer
+from aioobs.session import current_client
 from aioobs.threads import in_thread
 from aioobs.transfer.progress import Progress
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from aioobs.cli.tally import Tally
+    from aioobs.store.headers import Headers
+
+    Write = Callable[[bytes], Awaitable[int]]
 
 __all__ = ["cat", "copy_stream", "head"]
 
@@ -61,20 +67,39 @@ async def head(given: argparse.Namespace, _: Tally) -> int:
     return 0
 
 
-async def from_input(target: str, moved: Callable[[int], None]) -> None:
+@asynccontextmanager
+async def made(target: str, headers: Headers | None) -> AsyncIterator[Write]:
+    """Make a file of what is written, if the block ends well; an object can be given headers."""
+    if headers is None:
+        async with file.File(target, "wb") as written:
+            yield written.write
+        return
+    client = current_client()
+    writer = await open_writer(client, target, exclusive=False, flush_interval=0, headers=headers)
+    try:
+        yield lambda data: writer.write(memoryview(data))
+    except BaseException:
+        await writer.abort()
+        raise
+    await writer.aclose()
+
+
+async def from_input(target: str, headers: Headers | None, moved: Callable[[int], None]) -> None:
     """Write the standard input to a file, which appears when the input has ended."""
-    async with file.File(target, "wb") as made:
+    async with made(target, headers) as write:
         while True:
             data = await in_thread(read_in)
             if data is None:
                 continue
             if not data:
                 return
-            await made.write(data)
+            await write(data)
             moved(len(data))
 
 
-async def copy_stream(source: str, target: str, given: argparse.Namespace, tally: Tally) -> int:
+async def copy_stream(
+    source: str, target: str, given: argparse.Namespace, tally: Tally, headers: Headers | None
+) -> int:
     """Copy from the standard input, or to the standard output."""
     if source == target or given.dry_run:
         raise UsageError("- stands for one side of a copy that takes place")
@@ -86,7 +111,10 @@ async def copy_stream(source: str, target: str, given: argparse.Namespace, tally
     moved = partial(count, tally, bar)
     tally.verb = "copied" if source == "-" else ""
     try:
-        await (from_input(target, moved) if source == "-" else to_output(source, moved))
+        if source == "-":
+            await from_input(target, headers, moved)
+        else:
+            await to_output(source, moved)
     finally:
         bar.end()
     if given.json:

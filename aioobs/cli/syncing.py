@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aioobs.cli.copying import headers_given
 from aioobs.cli.failures import complain, tell
 from aioobs.cli.output import say, say_json
 from aioobs.cli.tally import Bar
@@ -13,6 +14,7 @@ from aioobs.transfer.engine import CopyOptions
 from aioobs.transfer.syncs.deletions import place_of
 from aioobs.transfer.syncs.syncing import Sync
 from aioobs.trees import plan_sync
+from aioobs.url import parse
 
 if TYPE_CHECKING:
     import argparse
@@ -27,6 +29,7 @@ __all__ = ["sync"]
 
 async def sync(given: argparse.Namespace, tally: Tally) -> int:
     """Make one folder like another."""
+    headers = headers_given(given, parse(given.source), parse(given.target))
     bar = Bar(wanted=not (given.no_progress or given.verbose or given.json or given.dry_run))
     bar.say(f"comparing {given.source} with {given.target}")
     try:
@@ -47,7 +50,8 @@ async def sync(given: argparse.Namespace, tally: Tally) -> int:
     if given.dry_run:
         return only_say(plan, given)
     tally.verb = "copied"
-    return await perform(plan, given, tally, bar)
+    options = CopyOptions(threads=given.jobs, progress=bar.update, headers=headers)
+    return await perform(plan, given, tally, bar, options)
 
 
 def only_say(plan: SyncPlan, given: argparse.Namespace) -> int:
@@ -67,7 +71,9 @@ def only_say(plan: SyncPlan, given: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-async def perform(plan: SyncPlan, given: argparse.Namespace, tally: Tally, bar: Bar) -> int:
+async def perform(
+    plan: SyncPlan, given: argparse.Namespace, tally: Tally, bar: Bar, options: CopyOptions
+) -> int:
     """Do what was planned."""
 
     def copied(job: Job) -> None:
@@ -81,7 +87,6 @@ async def perform(plan: SyncPlan, given: argparse.Namespace, tally: Tally, bar: 
             show_deletion(place, given)
 
     failures: Sequence[OSError] = ()
-    options = CopyOptions(threads=given.jobs, progress=bar.update)
     sync = Sync(current_client(), plan, options, copied=copied, deleted=deleted)
     try:
         await sync.do(max_delete=given.max_delete)

@@ -45,7 +45,7 @@ from aioobs.filesystem.listing import (
     stat_info,
     url_of,
 )
-from aioobs.filesystem.options import Access, Instances, check_hints, without_secrets
+from aioobs.filesystem.options import Access, Instances, check_hints, take_headers, without_secrets
 from aioobs.filesystem.ranges import LARGEST_GAP, each, merged, read_blocks, read_slice
 from aioobs.store.remote import RemoteStore, file_url
 from aioobs.sync._loop import run
@@ -156,7 +156,7 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
             forget(self.dircache, str(self._strip_protocol(path)))
         super().invalidate_cache(path)
 
-    async def _info(self, path: str, *, refresh: bool = False, **kwargs: object) -> Info:
+    async def _info(self, path: str, *, refresh: bool = False) -> Info:
         name = str(self._strip_protocol(path))
         if not name:
             return folder_info("")
@@ -166,7 +166,7 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
                 return cast("Info", found)
         return stat_info(name, await self.store.stat(str(self.url_of(name))))
 
-    async def _exists(self, path: str, **kwargs: object) -> bool:
+    async def _exists(self, path: str, *, refresh: bool = True) -> bool:
         return not self._strip_protocol(path) or await self.store.exists(str(self.url_of(path)))
 
     async def _isdir(self, path: str) -> bool:
@@ -174,7 +174,7 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
         return not name or await self.store.is_directory(str(self.url_of(name)))
 
     async def _ls(
-        self, path: str, detail: bool = False, *, refresh: bool = False, **kwargs: object
+        self, path: str, detail: bool = False, *, refresh: bool = False
     ) -> list[Info] | list[str]:
         name = str(self._strip_protocol(path))
         found = None if refresh else self.dircache.get(name)
@@ -193,13 +193,13 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
         *,
         detail: bool = False,
         prefix: str | None = None,
-        **kwargs: object,
+        refresh: bool = True,
     ) -> list[str] | dict[str, Info]:
         name = str(self._strip_protocol(path))
         if maxdepth is not None and maxdepth < 1:
             raise ValueError("maxdepth must be at least 1")
         if not name and maxdepth != 1:
-            found = await super()._find(path, maxdepth, withdirs, detail=detail, **kwargs)
+            found = await super()._find(path, maxdepth, withdirs, detail=detail, refresh=refresh)
             return cast("list[str]", found)
         infos = await all_below(self.client, name, maxdepth, prefix or "")
         if withdirs and name and not prefix and (infos or await self._isdir(name)):
@@ -211,15 +211,16 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
         return every if detail else list(every)
 
     async def _du(
-        self, path: str, total: bool = True, maxdepth: int | None = None, **kwargs: object
+        self, path: str, total: bool = True, maxdepth: int | None = None
     ) -> int | dict[str, int]:
         found = cast("dict[str, Info]", await self._find(path, maxdepth, detail=True))
         sizes = {name: cast("int", info["size"]) for name, info in found.items()}
         return sum(sizes.values()) if total else sizes
 
     async def _cat_file(
-        self, path: str, start: int | None = None, end: int | None = None, **kwargs: object
+        self, path: str, start: int | None = None, end: int | None = None, **hints: object
     ) -> bytes:
+        check_hints("cat_file", hints)
         return await read_slice(self.client, str(self.url_of(path)), start, end)
 
     async def _cat_ranges(
@@ -230,8 +231,9 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
         max_gap: int | None = None,
         batch_size: int | None = None,
         on_error: str = "return",
-        **kwargs: object,
+        **hints: object,
     ) -> list[bytes | Exception]:
+        check_hints("cat_ranges", hints)
         first, stop = each(starts, len(paths)), each(ends, len(paths))
         at_once = batch_size or self.batch_size
         if first is None or stop is None:  # only with the sizes one can tell what lies together
@@ -250,9 +252,10 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
         mode: str = "overwrite",
         **hints: object,
     ) -> None:
+        headers = take_headers(hints)
         check_hints("pipe_file", hints)
         guard: Guard | None = {"if_none_match": "*"} if mode == "create" else None
-        await engine.put(self.client, file_url(str(self.url_of(path))), value, guard)
+        await engine.put(self.client, file_url(str(self.url_of(path))), value, guard, headers)
         self.invalidate_cache(path)
 
     async def _put_file(
@@ -261,12 +264,14 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
         rpath: str,
         callback: Callback = DEFAULT_CALLBACK,
         mode: str = "overwrite",
-        **kwargs: object,
+        **hints: object,
     ) -> None:
+        headers = take_headers(hints)
+        check_hints("put_file", hints)
         local, url = local_path(lpath), self.url_of(rpath)
         if mode == "create":
-            await trees.create(self.client, local, url)
-        elif not await trees.copied(self.client, local, url, callback):
+            await trees.create(self.client, local, url, headers)
+        elif not await trees.copied(self.client, local, url, callback, headers):
             await self._makedirs(rpath, exist_ok=True)
         self.invalidate_cache(rpath)
 
@@ -276,8 +281,9 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
         lpath: str | IO[bytes] | None = None,
         callback: Callback = DEFAULT_CALLBACK,
         outfile: IO[bytes] | None = None,
-        **kwargs: object,
+        **hints: object,
     ) -> None:
+        check_hints("get_file", hints)
         target = lpath if outfile is None else outfile
         if isfilelike(target):
             name = str(self._strip_protocol(rpath))
@@ -287,7 +293,7 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
         if not await trees.copied(self.client, url, local, callback):
             await in_thread(os.makedirs, local, exist_ok=True)
 
-    async def _cp_file(self, path1: str, path2: str, **kwargs: object) -> None:
+    async def _cp_file(self, path1: str, path2: str) -> None:
         if not await trees.copied(self.client, self.url_of(path1), self.url_of(path2)):
             await self._makedirs(path2, exist_ok=True)
         self.invalidate_cache(path2)
@@ -324,7 +330,7 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
         if self._strip_protocol(path1) != self._strip_protocol(path2):
             super().mv(stringify_path(path1), stringify_path(path2), *args, **kwargs)
 
-    async def _rm_file(self, path: str, **kwargs: object) -> None:
+    async def _rm_file(self, path: str) -> None:
         url = file_url(str(self.url_of(path)))
         await self.client.delete_object(url.bucket, url.key)
         self.invalidate_cache(path)
@@ -335,7 +341,6 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
         recursive: bool = False,
         batch_size: int | None = None,
         maxdepth: int | None = None,
-        **kwargs: object,
     ) -> None:
         # A bucket is emptied, but stays.
         whole = recursive and maxdepth is None
@@ -350,7 +355,8 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
         finally:
             self.invalidate_cache()
 
-    async def _mkdir(self, path: str, create_parents: bool = True, **kwargs: object) -> None:
+    async def _mkdir(self, path: str, create_parents: bool = True, **hints: object) -> None:
+        check_hints("mkdir", hints)
         url = self.url_of(path)
         if create_parents or not url.key:
             await self._makedirs(path)
@@ -366,11 +372,11 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
         await trees.remove_empty(self.client, self.url_of(path))
         self.invalidate_cache(path)
 
-    async def _touch(self, path: str, truncate: bool = True, **kwargs: object) -> None:
+    async def _touch(self, path: str, truncate: bool = True, **hints: Any) -> None:
         # A copy onto itself would lose the object's ACL; fsspec's own `touch` raises the same.
         if not truncate and await self._exists(path):
             raise NotImplementedError("the time of an object changes with its content alone")
-        await self._pipe_file(path, b"")
+        await self._pipe_file(path, b"", **hints)
 
     async def _modified(self, path: str) -> datetime:
         info = await self._info(path)
@@ -428,22 +434,22 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
         size: int | None = None,
         **hints: object,
     ) -> IO[bytes]:
+        headers = take_headers(hints)
         check_hints("open", hints)
-        if mode == "rb" and (cache_type or cache_options or size is not None):
+        if mode == "rb" and headers is None and (cache_type or cache_options or size is not None):
             cache = cache_type or "readahead"
             file = CachedFile(self, path, mode, block_size, True, cache, cache_options, size)
             return cast("IO[bytes]", file)
-        return cast("IO[bytes]", open_blocking(self, path, mode, held=not autocommit))
+        opened = open_blocking(self, path, mode, held=not autocommit, headers=headers)
+        return cast("IO[bytes]", opened)
 
-    async def open_async(self, path: str, mode: str = "rb", **kwargs: object) -> AsyncFile:
+    async def open_async(self, path: str, mode: str = "rb", **hints: Any) -> AsyncFile:
         """Open an object of bytes for ``async with``: to be read, written or appended to.
 
         Raises:
             ValueError: the mode is that of a text, or has a ``+``.
         """
-        if "b" not in mode or "+" in mode or kwargs.get("compression"):
-            raise ValueError(f"the mode {mode!r} is not one of rb, wb, xb and ab")
-        return await open_async(self, str(self._strip_protocol(path)), mode)
+        return await open_async(self, str(self._strip_protocol(path)), mode, **hints)
 
 
 add_blocking(ObsFileSystem)

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Self, cast
 from fsspec.compression import compr
 from fsspec.spec import AbstractBufferedFile
 
+from aioobs.filesystem.options import check_hints, take_headers
 from aioobs.filesystem.ranges import read_range
 from aioobs.io.local_copy import open_local_copy
 from aioobs.io.reader import open_reader
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from aioobs.filesystem.interface import FileSystem
     from aioobs.io.raw import Raw
+    from aioobs.store.headers import Headers
     from aioobs.sync._raw import RawObject
 
 __all__ = [
@@ -179,15 +181,17 @@ class CachedFile(AbstractBufferedFile):
 
 
 def open_blocking(
-    fs: FileSystem, path: str, mode: str, *, held: bool
+    fs: FileSystem, path: str, mode: str, *, held: bool, headers: Headers | None
 ) -> Reading | Writing | Updating:
     """Open an object for reading or writing of bytes; if *held*, closing it does not publish it.
 
     Raises:
+        TypeError: there are *headers*, and none is written from its beginning.
         FileNotFoundError: there is no such object or bucket.
         FileExistsError: the mode is ``x``, and there is something of that name.
         IsADirectoryError: there is a folder of that name.
     """
+    check_made(mode, headers)
     url, name, raw_mode = str(fs.url_of(path)), mode[0], mode.replace("b", "") + "b"
     raw: RawObject
     file: Writing | Updating
@@ -199,7 +203,7 @@ def open_blocking(
             fs, path
         )
     else:
-        raw = StreamedObject(run(open_raw(fs, url, name)), url, raw_mode)
+        raw = StreamedObject(run(open_raw(fs, url, name, headers)), url, raw_mode)
         file = Writing(raw, BUFFER_SIZE).of(fs, path)
     writing.add(file)
     file.held = held
@@ -240,12 +244,19 @@ def as_text(
     return text.of(file.fs, file.path)
 
 
-async def open_raw(fs: FileSystem, url: str, letter: str) -> Raw:
+def check_made(mode: str, headers: Headers | None) -> None:
+    if headers is not None and (mode[0] not in "wx" or "+" in mode):
+        raise TypeError(f"ContentType and Metadata are for the modes w and x, and not for {mode!r}")
+
+
+async def open_raw(fs: FileSystem, url: str, letter: str, headers: Headers | None = None) -> Raw:
     if letter == "r":
         return await open_reader(fs.client, url)
     if letter == "a":
         return await open_appender(fs.client, url, flush_interval=0)
-    return await open_writer(fs.client, url, exclusive=letter == "x", flush_interval=0)
+    return await open_writer(
+        fs.client, url, exclusive=letter == "x", flush_interval=0, headers=headers
+    )
 
 
 class AsyncFile:
@@ -315,11 +326,24 @@ class AsyncFile:
             await self._raw.abort()
 
 
-async def open_async(fs: FileSystem, path: str, mode: str) -> AsyncFile:
+async def open_async(
+    fs: FileSystem,
+    path: str,
+    mode: str,
+    *,
+    compression: str | None = None,
+    size: int | None = None,  # is found out all the same
+    **hints: object,
+) -> AsyncFile:
     """Open an object for `await`; see `open_blocking`."""
-    raw = await open_raw(fs, str(fs.url_of(path)), mode[0])
-    size = 0 if mode[0] in "wx" else await raw.size()
-    return AsyncFile(fs, path, mode, raw, size)
+    headers = take_headers(hints)
+    check_hints("open_async", hints)
+    check_made(mode, headers)
+    if "b" not in mode or "+" in mode or compression:
+        raise ValueError(f"the mode {mode!r} is not one of rb, wb, xb and ab")
+    raw = await open_raw(fs, str(fs.url_of(path)), mode[0], headers)
+    length = 0 if mode[0] in "wx" else await raw.size()
+    return AsyncFile(fs, path, mode, raw, length)
 
 
 async def read_into(fs: FileSystem, path: str, target: IO[bytes], callback: Callback) -> None:

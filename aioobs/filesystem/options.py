@@ -18,7 +18,9 @@ from aioobs.session import MOXING_NAMES, current_client, fields_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Access", "Instances", "check_hints", "without_secrets"]
+    from aioobs.store.headers import Headers
+
+__all__ = ["Access", "Instances", "check_hints", "take_headers", "without_secrets"]
 
 FIELDS = {field.name for field in fields(Config)}
 # Beside the names of `Config` and of `set_auth`: those that are written for s3fs.
@@ -43,6 +45,7 @@ NESTED = ("client_kwargs", "config_kwargs", "s3", "retries")
 SIGNATURES = {"s3v4": "v4", "s3": "v2"}
 # What others make faster or slower with these is done otherwise here.
 WITHOUT_MEANING = {
+    "block_size",
     "blocksize",
     "cache_regions",
     "chunksize",
@@ -57,6 +60,12 @@ WITHOUT_MEANING = {
     "total_max_attempts",
 }
 SECRETS = {"secret_key", "security_token", "proxy"}
+OF_OBJECTS = {
+    "ContentType": "content_type",
+    "content_type": "content_type",
+    "Metadata": "metadata",
+    "metadata": "metadata",
+}
 
 
 class Instances(type(AbstractFileSystem)):  # type: ignore[misc]
@@ -113,14 +122,24 @@ def field_of(name: str) -> str:
     return MOXING_NAMES.get(given, given)
 
 
+def take_headers(hints: dict[str, object]) -> Headers | None:
+    """Take out of *hints* what objects are to be made with, and return that."""
+    said = {field: hints.pop(name) for name, field in OF_OBJECTS.items() if name in hints}
+    return cast("Headers", said) if said else None
+
+
 def check_hints(call: str, hints: Mapping[str, object]) -> None:
     """Refuse what is said to *call* beyond its arguments, but for what only makes others faster.
 
     Raises:
         TypeError: it would not be followed.
     """
-    if unknown := hints.keys() - WITHOUT_MEANING:
-        raise TypeError(f"{call}() got an unexpected keyword argument {min(unknown)!r}")
+    if not (unknown := hints.keys() - WITHOUT_MEANING):
+        return
+    name, reason = min(unknown), ""
+    if name[:1].isupper():  # as S3 has it
+        reason = "; of what S3 keeps beside a content, ContentType and Metadata can be written"
+    raise TypeError(f"{call}() got an unexpected keyword argument {name!r}{reason}")
 
 
 def flat(options: Mapping[str, object]) -> Iterator[tuple[str, object]]:

@@ -11,6 +11,7 @@ from fsspec.asyn import _run_coros_in_chunks
 from fsspec.callbacks import DEFAULT_CALLBACK, NoOpCallback
 
 from aioobs.errors import IsADirectory, NotFound, TransferFailed
+from aioobs.filesystem.options import take_headers
 from aioobs.s3.body import FilePart
 from aioobs.store.pattern import has_magic
 from aioobs.store.remote import RemoteStore
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from aioobs.errors import ObsError
     from aioobs.filesystem.interface import FileSystem
     from aioobs.s3.client import Client
+    from aioobs.store.headers import Headers
     from aioobs.transfer.progress import Progress, ProgressCallback
     from aioobs.url import ObjectURL
 
@@ -84,11 +86,12 @@ async def copied(
     source: ObjectURL | str,
     target: ObjectURL | str,
     callback: Callback = DEFAULT_CALLBACK,
+    headers: Headers | None = None,
 ) -> bool:
     """Copy one file; tell whether it was one, and not a folder."""
-    report = bytes_to(callback)
+    options = CopyOptions(progress=bytes_to(callback), headers=headers)
     try:
-        await copy_file(client, source, target, CopyOptions(progress=report))
+        await copy_file(client, source, target, options)
     except IsADirectory as error:
         if error.url != str(source):
             raise
@@ -96,7 +99,9 @@ async def copied(
     return True
 
 
-async def create(client: Client, source: str, target: ObjectURL) -> None:
+async def create(
+    client: Client, source: str, target: ObjectURL, headers: Headers | None = None
+) -> None:
     """Send a local file to an object that is new.
 
     Raises:
@@ -105,12 +110,13 @@ async def create(client: Client, source: str, target: ObjectURL) -> None:
     with await in_thread(open, source, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         body = FilePart(file.fileno(), 0, size)
-        await put_body(client, target, body, {"if_none_match": "*"})
+        await put_body(client, target, body, {"if_none_match": "*"}, headers)
 
 
 async def put(fs: FileSystem, lpath: object, rpath: object, recursive: bool, **kwargs: Any) -> bool:
     """Send a local folder; tell whether that is what was asked for."""
-    return recursive and await folder_copied(fs, lpath, remote(fs, rpath), **kwargs)
+    headers = take_headers(kwargs)
+    return recursive and await folder_copied(fs, lpath, remote(fs, rpath), headers, **kwargs)
 
 
 async def get(fs: FileSystem, rpath: object, lpath: object, recursive: bool, **kwargs: Any) -> bool:
@@ -129,6 +135,8 @@ async def folder_copied(
     fs: FileSystem,
     source: object,
     target: object,
+    headers: Headers | None = None,
+    /,
     *,
     callback: Callback = DEFAULT_CALLBACK,
     batch_size: int | None = None,
@@ -151,7 +159,7 @@ async def folder_copied(
         goal = parse(f"{target.rstrip('/')}/{name}")
     workers, report = batch_size or fs.batch_size or FILES_AT_ONCE, files_to(callback)
     try:
-        options = CopyOptions(threads=max(workers, 1), progress=report)
+        options = CopyOptions(threads=max(workers, 1), progress=report, headers=headers)
         await copy_tree(client, origin, goal, options)
     except TransferFailed as error:
         gone = all(isinstance(failure, FileNotFoundError) for failure in error.failures)

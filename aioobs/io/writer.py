@@ -19,13 +19,19 @@ if TYPE_CHECKING:
 
     from aioobs.s3.client import Client
     from aioobs.store.compose import Stored
+    from aioobs.store.headers import Headers
     from aioobs.url import ObjectURL
 
 __all__ = ["ObjectAppender", "ObjectWriter", "open_appender", "open_writer"]
 
 
 async def open_writer(
-    client: Client, path: str, *, exclusive: bool, flush_interval: float
+    client: Client,
+    path: str,
+    *,
+    exclusive: bool,
+    flush_interval: float,
+    headers: Headers | None = None,
 ) -> ObjectWriter:
     """Return a writer of the object that *path* names.
 
@@ -36,7 +42,8 @@ async def open_writer(
     url = file_url(path)
     if exclusive and await RemoteStore(client).exists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
-    return ObjectWriter(client, url, Composition(client, url, new=exclusive), flush_interval)
+    content = Composition(client, url, new=exclusive, headers=headers)
+    return ObjectWriter(client, url, content, flush_interval)
 
 
 async def open_appender(client: Client, path: str, *, flush_interval: float) -> ObjectAppender:

@@ -18,7 +18,7 @@ from aioobs.errors import (
 from aioobs.s3.body import size_of
 from aioobs.s3.reading import find, is_stored
 from aioobs.s3.replies import acknowledged
-from aioobs.s3.request import Request
+from aioobs.s3.request import Request, object_headers
 from aioobs.s3.retry import Budget
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ __all__ = ["append"]
 NEXT_POSITION = ("x-obs-next-append-position", "x-amz-next-append-position")
 
 
-async def append(exchange: Exchange, bucket: str, key: str, body: Body, position: int) -> int:
+async def append(
+    exchange: Exchange, bucket: str, key: str, body: Body, position: int, content_type: str
+) -> int:
     """Add *body* to an object that ends at *position*; return where it ends then.
 
     The position keeps an attempt whose answer was lost from being carried out twice: the store
@@ -40,7 +42,8 @@ async def append(exchange: Exchange, bucket: str, key: str, body: Body, position
     if position < 0:
         raise ConfigError(f"nothing can be added at {position}: positions begin at 0")
     query = (("append", None), ("position", str(position)))
-    request = Request("appendObject", "POST", bucket, key, query, body=body)
+    headers = object_headers(content_type, None)
+    request = Request("appendObject", "POST", bucket, key, query, headers, body)
     if exchange.config.signature != "obs":
         reason = "only OBS's own API appends: Config(signature='obs')"
         raise NotAppendable(reason, operation=request.operation, url=request.url)

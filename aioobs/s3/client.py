@@ -278,11 +278,13 @@ class Client:
         wanted = condition(if_match, if_none_match)
         return await put(self._exchange, self._conditions, request, wanted)
 
-    async def append_object(self, bucket: str, key: str, body: Body, *, position: int) -> int:
+    async def append_object(
+        self, bucket: str, key: str, body: Body, *, position: int, content_type: str = ""
+    ) -> int:
         """Add to an object that ends at *position*; return where it ends then.
 
-        At position 0 the object is created.  Only OBS has this, in its own API
-        (``Config(signature="obs")``), and only for objects that were created so: see
+        At position 0 the object is created, of that *content_type*.  Only OBS has this, in its
+        own API (``Config(signature="obs")``), and only for objects that were created so: see
         `ObjectInfo.appendable`.  What was added is added once, whatever becomes of the answer.
 
         Raises:
@@ -290,7 +292,7 @@ class Client:
             NotAppendable: the store has no append, or the object was written in another way.
             NotFound: there is no such bucket.
         """
-        return await append(self._exchange, bucket, key, body, position)
+        return await append(self._exchange, bucket, key, body, position, content_type)
 
     async def copy_object(
         self, source: tuple[str, str], bucket: str, key: str, *, if_match: str = ""

@@ -10,11 +10,13 @@ from aioobs.s3.body import MemorySink
 from aioobs.s3.documents.xml import unquote_etag
 from aioobs.s3.objects import Range
 from aioobs.s3.reading import read_into
-from aioobs.s3.request import Request
+from aioobs.s3.request import Request, object_headers
 from aioobs.s3.request_queue import QueuedRequest
 from aioobs.s3.writing import copy_request, copy_whole, etag_in, written
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aioobs.s3.call_in_progress import Begun
     from aioobs.s3.exchange import Exchange
     from aioobs.s3.http.response_head import Head
@@ -84,8 +86,18 @@ class QueuedPut(ReportedRequest):
 
     __slots__ = ()
 
-    def __init__(self, bucket: str, key: str, body: bytes, md5: str = "") -> None:
-        headers = {"content-md5": md5} if md5 else {}
+    def __init__(
+        self,
+        bucket: str,
+        key: str,
+        body: bytes,
+        md5: str = "",
+        content_type: str = "",
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        headers = object_headers(content_type, metadata)
+        if md5:
+            headers["content-md5"] = md5
         super().__init__(Request("putContent", "PUT", bucket, key, headers=headers, body=body))
 
     def expects(self, head: Head) -> bool:

@@ -172,9 +172,9 @@ def is_text(text: str) -> bool:
 
 def object_headers(content_type: str, metadata: Mapping[str, str] | None) -> dict[str, str]:
     """Return the headers that say what an object is."""
-    headers = {f"x-amz-meta-{name.lower()}": value for name, value in (metadata or {}).items()}
-    if content_type:
-        headers["content-type"] = content_type
+    headers = {"content-type": content_type} if content_type else {}
+    if metadata:
+        headers |= {f"x-amz-meta-{name.lower()}": value for name, value in metadata.items()}
     return headers
 
 

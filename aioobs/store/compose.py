@@ -16,7 +16,8 @@ from aioobs.errors import (
 )
 from aioobs.s3.objects import STORED_MD5
 from aioobs.s3.parts import SMALLEST_PART, cut, streamed_part_size
-from aioobs.store.upload import Guard, Headers, Upload
+from aioobs.store.headers import Headers, content_type_of, headers_of
+from aioobs.store.upload import Guard, Upload
 
 if TYPE_CHECKING:
     from aioobs.s3.client import Client
@@ -120,7 +121,10 @@ async def extend_natively(
     if base is not None and not base.appendable:
         raise NotAppendable("the object was not made by appending", url=str(url))
     position = base.size if base else 0
-    size = await client.append_object(url.bucket, url.key, addition, position=position)
+    content_type = "" if base else content_type_of(url.key)
+    size = await client.append_object(
+        url.bucket, url.key, addition, position=position, content_type=content_type
+    )
     return Stored(url.bucket, url.key, size, "", appendable=True)
 
 
@@ -157,6 +161,7 @@ class Composition:
         base: What is there already, and has to be still when this is published.
         new: Whether there must be nothing yet.
         copies: Whether the store copies parts.
+        headers: What the object is made with, if there is none yet.
         grows: Whether *base* is whatever is there when the upload begins.
     """
 
@@ -169,6 +174,7 @@ class Composition:
         new: bool = False,
         copies: bool = True,
         grows: bool = False,
+        headers: Headers | None = None,
     ) -> None:
         self.base = base
         self._client = client
@@ -176,6 +182,7 @@ class Composition:
         self._new = new
         self._copies = copies
         self._grows = grows
+        self._new_headers = headers
         self._waiting = bytearray()
         self._upload: Upload | None = None
 
@@ -301,7 +308,7 @@ class Composition:
         return Stored(bucket, key, size, etag, content=content, headers=headers)
 
     def _headers(self) -> Headers:
-        return self.base.headers if self.base else {}
+        return self.base.headers if self.base else headers_of(self._url.key, self._new_headers)
 
     def _guard(self) -> Guard:
         if self.base is not None:

@@ -23,6 +23,7 @@ from aioobs.errors import (
 from aioobs.generators import Owned
 from aioobs.s3.body import Memory, MemorySink
 from aioobs.store.entry import Entry, Stat
+from aioobs.store.headers import headers_of
 from aioobs.store.pattern import has_magic, literal_prefix, name_matches, path_matches
 from aioobs.url import ObjectURL, key_of, parse
 
@@ -69,7 +70,7 @@ class RemoteStore:
     async def write(self, path: str, data: bytes | memoryview) -> None:
         """Create or replace an object, whole or not at all."""
         url = file_url(path)
-        await self.client.put_object(url.bucket, url.key, data)
+        await self.client.put_object(url.bucket, url.key, data, **headers_of(url.key))
 
     async def exists(self, path: str) -> bool:
         """Tell whether there is an object, a folder or a bucket of that name."""

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aioobs.s3.client import Client
+    from aioobs.store.headers import Headers
     from aioobs.url import ObjectURL
 
-__all__ = ["Guard", "Headers", "Upload", "abort_upload", "begin_upload"]
+__all__ = ["Guard", "Upload", "abort_upload", "begin_upload"]
 
 CLEANUP_TIMEOUT = 5.0
 BYTES_AT_ONCE = 32 << 20  # of parts that are on their way
@@ -31,13 +32,6 @@ class Guard(TypedDict, total=False):
     """The object of this ETag."""
     if_none_match: str
     """``*``: nothing."""
-
-
-class Headers(TypedDict, total=False):
-    """What an object keeps when it is made anew."""
-
-    content_type: str
-    metadata: Mapping[str, str]
 
 
 class Upload:

@@ -11,6 +11,7 @@ from aioobs.errors import NotFound, ObjectChanged, ReadError
 from aioobs.s3.body import FilePart, FileSink
 from aioobs.s3.objects import STORED_MD5
 from aioobs.store.folders import FolderSync, make_folder
+from aioobs.store.headers import headers_of
 from aioobs.store.source import opened
 from aioobs.store.staged_file import StagedFile
 from aioobs.threads import in_thread
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
     from aioobs.s3.body import Body
     from aioobs.s3.client import Client
     from aioobs.s3.parts import Part
+    from aioobs.store.headers import Headers
     from aioobs.store.source import Source
-    from aioobs.store.upload import Guard, Headers
+    from aioobs.store.upload import Guard
     from aioobs.transfer.job import Job
     from aioobs.transfer.journals.journal import Journal
     from aioobs.transfer.journals.resume import Started
@@ -121,7 +123,7 @@ class Copier:
         elif job.is_directory:
             await self.client.put_object(target.bucket, target.folder, b"")
         elif isinstance(source, str):
-            return await self._upload(source, target)
+            return await self._upload(source, target, job.headers)
         else:
             return await self._as_it_is(job, partial(self._copy_in_store, source, target))
         return Versions()
@@ -202,38 +204,35 @@ class Copier:
         finally:
             staged.discard()
 
-    async def _upload(self, source: str, target: ObjectURL) -> Versions:
+    async def _upload(self, source: str, target: ObjectURL, given: Headers) -> Versions:
         async with opened(source) as file:
             if not file.size:
                 file.check_end()
             body = partial(FilePart, file.descriptor, check=file.check)
-            digest = await self._digest(file.descriptor, file.size)
+            headers = await self.headers_of(target, given, file.descriptor, file.size)
             if file.size < self.config.multipart_threshold:
                 etag = await self.client.put_object(
                     target.bucket,
                     target.key,
                     body(0, file.size),
-                    metadata=digest,
                     with_md5=self.safety.verify != "size",
+                    **headers,
                 )
                 self.meter.moved(file.size)
             else:
-                headers: Headers = {"metadata": digest} if digest else {}
                 part = partial(body, zero_copy=True)  # the file is checked again at the end
                 etag = await self.upload_parts(target, file.size, part, None, headers, file=file)
             return Versions(file.version, etag)
 
-    async def digest_of(self, source: str, size: int) -> dict[str, str]:
-        """Return the metadata that tell the content of a local file, if those are wanted."""
+    async def headers_of(
+        self, target: ObjectURL, given: Headers, descriptor: int, size: int
+    ) -> Headers:
+        """Return what an object is made with; if wanted, also what tells its content."""
+        headers = headers_of(target.key, given)
         if self.safety.verify != "digest":
-            return {}
-        async with opened(source) as file:
-            return await self._digest(file.descriptor, size)
-
-    async def _digest(self, descriptor: int, size: int) -> dict[str, str]:
-        if self.safety.verify != "digest":
-            return {}
-        return {STORED_MD5: await md5_of(descriptor, size)}
+            return headers
+        digest = {STORED_MD5: await md5_of(descriptor, size)}
+        return {**headers, "metadata": {**headers.get("metadata", {}), **digest}}
 
     async def upload_parts(
         self,

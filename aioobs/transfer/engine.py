@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aioobs.errors import ConfigError, IsADirectory, TransferFailed
 from aioobs.s3.body import FilePart, size_of
+from aioobs.store.headers import headers_of
 from aioobs.store.local import LocalStore, local_errors
 from aioobs.store.remote import RemoteStore, file_url
 from aioobs.threads import in_thread
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
     from aioobs.s3.body import Body
     from aioobs.s3.client import Client
-    from aioobs.store.upload import Guard, Headers
+    from aioobs.store.headers import Headers
+    from aioobs.store.upload import Guard
     from aioobs.transfer.journals.journal import Journal
     from aioobs.transfer.progress import ProgressCallback
     from aioobs.url import ObjectURL
@@ -55,6 +57,8 @@ class CopyOptions(NamedTuple):
     executor_workers: int | None = None
     journal: ObjectURL | str | None = None
     safety: Safety = Safety()
+    headers: Headers | None = None
+    """What objects made of local files are made with, beside what their names tell."""
 
 
 def journal_of(
@@ -71,8 +75,15 @@ def run_of(
     copied: Callable[[Job], None] = lambda _: None,
 ) -> Run:
     """Return a copy in this process."""
-    threads, progress, safety = options.threads, options.progress, options.safety
-    return Run(client, threads, progress, copied, safety=safety, journal=journal)
+    return Run(
+        client,
+        options.threads,
+        options.progress,
+        copied,
+        safety=options.safety,
+        journal=journal,
+        headers=options.headers,
+    )
 
 
 async def copy_file(
@@ -289,12 +300,13 @@ async def put(
     guard: Guard | None = None,
     headers: Headers | None = None,
 ) -> str:
-    """Write *body* to an object, in parts if it is long, and return its ETag."""
-    size = size_of(body)
+    """Write *body* to an object, in parts if it is long, and return its ETag.
+
+    Without *headers* it has the content type that its name tells.
+    """
+    size, headers = size_of(body), headers_of(target.key, headers)
     if size < client.config.multipart_threshold:
-        return await client.put_object(
-            target.bucket, target.key, body, **(guard or {}), **(headers or {})
-        )
+        return await client.put_object(target.bucket, target.key, body, **(guard or {}), **headers)
     run, etag = Run(client, PARTS_AT_ONCE, None), ""
 
     async def task() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from aioobs.store.entry import version_of
 
 if TYPE_CHECKING:
+    from aioobs.store.headers import Headers
     from aioobs.url import ObjectURL
 
 __all__ = ["DEFAULT_SAFETY", "Comparison", "Job", "Safety", "Verify", "Versions"]
@@ -32,6 +33,8 @@ class Job(NamedTuple):
     """Why it is copied, where a target was looked at: "new", "size", "time" or "content"."""
     changed_nsec: int = 0
     """When a local source was last changed, as it was found; 0: not known."""
+    headers: Headers = {}  # noqa: RUF012 - never changed
+    """What an object made of a local file is made with, beside what its name tells."""
 
     @property
     def version(self) -> str:

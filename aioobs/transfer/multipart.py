@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from aioobs.errors import ObjectChanged, ReadError, ResponseError
 from aioobs.s3.body import FileSink
+from aioobs.store.headers import Headers
 from aioobs.store.source import Source
-from aioobs.store.upload import Guard, Headers, abort_upload
+from aioobs.store.upload import Guard, abort_upload
 from aioobs.threads import in_thread
 from aioobs.transfer.checksums import crc32_of
 from aioobs.transfer.jobs import check_version

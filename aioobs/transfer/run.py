@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from aioobs.s3.client import Client
+    from aioobs.store.headers import Headers
     from aioobs.transfer.job import Job, Versions
     from aioobs.transfer.journals.journal import Journal
     from aioobs.transfer.progress import ProgressCallback
@@ -53,6 +54,8 @@ class JobQueue:
                     run.meter.totals_known = True
                     raise
                 run.meter.found(job.size or 0)
+                if run.headers:
+                    job = job._replace(headers=run.headers)
                 if run.journal is None or not run.journal.has(job):
                     return job
                 run.skip(job)
@@ -70,11 +73,13 @@ class Run:
         *,
         safety: Safety = DEFAULT_SAFETY,
         journal: Journal | None = None,
+        headers: Headers | None = None,
     ) -> None:
         self.client = client
         self.copied = copied
         self.safety = safety
         self.journal = journal
+        self.headers = headers
         self.scheduler: Scheduler = Scheduler(client, workers)
         self.meter: Meter = Meter(progress)
         self.copier: Copier = Copier(client, self.scheduler, self.meter, safety, journal)

@@ -16,6 +16,7 @@ from aioobs.s3.client import exchange_of
 from aioobs.s3.objects import MD5
 from aioobs.s3.queued_requests import QueuedCopy, QueuedGet, QueuedPut
 from aioobs.store.folders import make_folder
+from aioobs.store.headers import headers_of
 from aioobs.store.local import local_errors
 from aioobs.store.source import READING, check_regular
 from aioobs.store.staged_file import StagedFile
@@ -209,7 +210,9 @@ class Upload(QueuedPut):
     __slots__ = ("_file",)
 
     def __init__(self, file: File, target: ObjectURL, data: bytes, md5: str) -> None:
-        super().__init__(target.bucket, target.key, data, md5)
+        headers = headers_of(target.key, file.job.headers)
+        content_type, metadata = headers.get("content_type", ""), headers.get("metadata")
+        super().__init__(target.bucket, target.key, data, md5, content_type, metadata)
         self._file = file
 
     def done(self, etag: str) -> None:

@@ -173,7 +173,9 @@ class Upload(BigFile):
                     self._size,
                     config.part_size,
                     descriptor=file.descriptor,
-                    metadata=await self._copier.digest_of(job.source, self._size),
+                    **await self._copier.headers_of(
+                        as_object(job.target), job.headers, file.descriptor, self._size
+                    ),
                 )
             version = self._version
             count = max(PIECE // self._started.parts[0].size, 1)

@@ -65,7 +65,7 @@ class Sync:
         """Copy what stands in the place of nothing that is to go, or all the rest."""
         options = self._options
         progress = None if options.progress is None else self._tell
-        run = Run(self._client, options.threads, progress, self._count)
+        run = Run(self._client, options.threads, progress, self._count, headers=options.headers)
 
         async def jobs() -> AsyncIterator[Job]:
             for job in self._plan.jobs:
