@@ -30,6 +30,7 @@ INTERRUPTED, TERMINATED, BROKEN_PIPE = 130, 143, 141  # what a shell says of suc
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Do what the command line says, and exit."""
+    replace_closed()
     given = parse(arguments)
     if given.command == "run":
         configure(given)
@@ -41,7 +42,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         status = silenced()
+    except OSError as error:
+        silenced()
+        if not status:
+            from aioobs.cli.failures import FAILED, tell
+
+            tell(f"standard output: {error.strerror}")
+            status = FAILED
     sys.exit(status)
+
+
+def replace_closed() -> None:
+    """Have standard streams that are closed fail where they are used, and keep their place.
+
+    What goes to a standard error that is closed is lost.
+    """
+    for name, mode in (("stdin", os.O_WRONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, mode)  # the lowest one that is free: its own
+            opened = open(descriptor, "r" if name == "stdin" else "w", closefd=False)  # noqa: SIM115
+            setattr(sys, name, opened)
 
 
 def perform(given: argparse.Namespace) -> int:

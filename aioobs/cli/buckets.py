@@ -88,7 +88,12 @@ async def presign(given: argparse.Namespace, _: Tally) -> int:
     url, seconds = file_url(given.url), int(given.expires)
     if not 0 < seconds <= 7 * 86400:
         raise UsageError("--expires is from 1s to 7d")
-    say(await current_client().presign(url.bucket, url.key, method=given.method, expires=seconds))
+    method = given.method
+    signed = await current_client().presign(url.bucket, url.key, method=method, expires=seconds)
+    if given.json:
+        say_json(path=str(url), method=method, url=signed, expires=seconds)
+    else:
+        say(signed)
     return 0
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
-from aioobs.cli.output import age, size_of
+from aioobs.cli.output import age, at_least_one, count, size_of
+from aioobs.cli.usage import excluded
 from aioobs.transfer.job import Comparison, Verify
 
 if TYPE_CHECKING:
@@ -41,11 +42,14 @@ def add_filters(parser: Parser) -> None:
     text = "take only what matches below a folder; * also stands for slashes; can be repeated"
     parser.add_argument("--include", action="append", default=[], metavar="PATTERN", help=text)
     text = "leave out what matches; sub/ is all below a folder; can be repeated"
-    parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help=text)
+    parser.add_argument(
+        "--exclude", type=excluded, action="append", default=[], metavar="PATTERN", help=text
+    )
 
 
-def add_jobs(parser: Parser) -> None:
-    parser.add_argument("--jobs", type=int, default=32, metavar="N", help="at the same time, 32")
+def add_jobs(parser: Parser, number: int = 32) -> None:
+    text = f"at the same time, {number}"
+    parser.add_argument("--jobs", type=at_least_one, default=number, metavar="N", help=text)
 
 
 def add_content_type(parser: Parser) -> None:
@@ -84,7 +88,7 @@ def add_copying(parser: Parser) -> None:
     text = "how sure to be: size (default); checksum: of all that moves; digest: kept as well"
     parser.add_argument("--verify", choices=get_args(Verify), default="size", help=text)
     parser.add_argument("--durable", action="store_true", help="wait for the disk")
-    text = "note here what is done; the same command again goes on where this one ended"
+    text = "note here what is done, for the same command to go on; a folder goes as with -T"
     parser.add_argument("--journal", metavar="PATH", help=text)
     add_content_type(parser)
     add_reporting(parser)
@@ -102,7 +106,7 @@ def sync(parser: Parser) -> None:
     )
     parser.add_argument("--delete", action="store_true", help="delete what is in DST alone")
     text = "do nothing at all if more than N files would be deleted"
-    parser.add_argument("--max-delete", type=int, metavar="N", help=text)
+    parser.add_argument("--max-delete", type=count, metavar="N", help=text)
     text = "what tells files apart, besides their size: time unless given"
     parser.add_argument("--compare", choices=get_args(Comparison), default="time", help=text)
     add_content_type(parser)
@@ -121,7 +125,7 @@ def verify(parser: Parser) -> None:
     parser.add_argument("target", metavar="DST", help="what is to be a copy of it")
     text = "nothing: ETags and checksums tell; local: local files, too (default); all: every byte"
     parser.add_argument("--read", choices=("nothing", "local", "all"), default="local", help=text)
-    parser.add_argument("--jobs", type=int, default=16, metavar="N", help="at the same time, 16")
+    add_jobs(parser, 16)
     parser.add_argument("-v", "--verbose", action="store_true", help="name what is the same, too")
     add_json(parser)
 
@@ -146,7 +150,7 @@ def ls(parser: Parser) -> None:
 
 def tree(parser: Parser) -> None:
     parser.add_argument("path", metavar="PATH", help="folder or bucket")
-    parser.add_argument("-L", "--depth", type=int, metavar="N", help="go down N folders")
+    parser.add_argument("-L", "--depth", type=at_least_one, metavar="N", help="go down N folders")
 
 
 def du(parser: Parser) -> None:
@@ -155,7 +159,7 @@ def du(parser: Parser) -> None:
     parser.add_argument(
         "-d",
         "--depth",
-        type=int,
+        type=count,
         default=0,
         metavar="N",
         help="name folders to N below PATH",
@@ -183,7 +187,7 @@ def cat(parser: Parser) -> None:
 
 def head(parser: Parser) -> None:
     add_paths(parser)
-    parser.add_argument("-n", "--lines", type=int, default=10, metavar="N", help="how many lines")
+    parser.add_argument("-n", "--lines", type=count, default=10, metavar="N", help="how many lines")
     parser.add_argument("-c", "--bytes", type=size_of, metavar="SIZE", help="how many bytes")
 
 
@@ -203,6 +207,7 @@ def presign(parser: Parser) -> None:
         metavar="AGE",
         help="1h unless given; at most 7d",
     )
+    add_json(parser)
 
 
 def mb(parser: Parser) -> None:
@@ -247,7 +252,8 @@ def doctor(parser: Parser) -> None:
 def bench(parser: Parser) -> None:
     parser.add_argument("url", metavar="URL", help="a bucket, or a folder in it")
     parser.epilog = "What it writes there, in a folder of its own, it removes in the end."
-    parser.add_argument("--files", type=int, default=500, metavar="N", help="small ones, 500")
+    text = "small ones, 500"
+    parser.add_argument("--files", type=at_least_one, default=500, metavar="N", help=text)
     text = "how big the big file is, 64M"
     parser.add_argument("--size", type=size_of, default=64 << 20, metavar="SIZE", help=text)
     add_jobs(parser)

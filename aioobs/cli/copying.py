@@ -115,7 +115,8 @@ async def pairs(sources: Sequence[str], target: str, given: argparse.Namespace) 
     for one in named:
         source = parse(one.path)
         folder = given.recursive and await is_folder(client, source)
-        name = last_name(source) if into else ""
+        inside = into and not (folder and names_copy(goal, target, given))
+        name = last_name(source) if inside else ""
         found.append(Pair(source, below(goal, name) if name else goal, folder, one.by_pattern))
         check(found[-1])
         headers_given(given, source, goal)
@@ -123,6 +124,15 @@ async def pairs(sources: Sequence[str], target: str, given: argparse.Namespace) 
     if times > 1:
         raise UsageError(f"several of the sources would become {target}")
     return found
+
+
+def names_copy(goal: Place, target: str, given: argparse.Namespace) -> bool:
+    """Tell whether the target is the name of the copy of a folder, whether or not there is one.
+
+    The same command again has to go on with a journal, and the folder is there by then.
+    """
+    named = isinstance(goal, str) or bool(goal.key)
+    return bool(given.journal) and named and not target.endswith("/")
 
 
 def last_name(place: Place) -> str:
@@ -161,6 +171,10 @@ def check(pair: Pair) -> None:
         mode = os.stat(source).st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise UsageError(f"{source} is a pipe or a device: aioobs cp - {target} < {source}")
+    if isinstance(target, str) and os.path.exists(target):
+        mode = os.stat(target).st_mode
+        if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+            raise UsageError(f"{target} is a pipe: aioobs cp {source} - > {target}")
     if isinstance(source, str) and isinstance(target, str):
         same = (
             os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target)

@@ -29,11 +29,12 @@ from aioobs.errors import (
 )
 from aioobs.store.pattern import has_magic
 
-__all__ = ["UsageError", "complain", "line_of", "program", "status_of", "tell"]
+__all__ = ["FAILED", "UsageError", "complain", "line_of", "program", "status_of", "tell"]
 
 FAILED, USAGE, MISSING, REFUSED, UNREACHABLE = 1, 2, 3, 4, 5
 
 ABOUT_KEYS = re.compile("credentials|access.key", re.IGNORECASE)
+LIKE_A_BUCKET = re.compile(r"[a-z0-9-]{3,63}(/.*)?")
 
 # Where an error names what a program would do, the command line has a word of its own.
 WORDS = {
@@ -89,6 +90,10 @@ def next_step(error: BaseException) -> str:
         folder = f"{error.url.rstrip('/').rpartition('/')[0]}/"
         matches = "and nothing matches it; " if has_magic(key) else ""
         return f"{matches}see what there is: aioobs ls {quote(folder)}"
+    name = str(getattr(error, "filename", ""))
+    missing = isinstance(error, FileNotFoundError) and not os.path.lexists(name)
+    if missing and LIKE_A_BUCKET.fullmatch(name):
+        return f"an object or bucket is written s3://{name}"
     if isinstance(error, ResponseError) and error.resp and error.resp.code == "BucketNotEmpty":
         return "--force removes it with all that is in it"
     if isinstance(error, AccessDenied):

@@ -7,7 +7,18 @@ import json
 import sys
 from datetime import UTC, datetime
 
-__all__ = ["age", "duration", "moment", "prepare_output", "readable", "say", "say_json", "size_of"]
+__all__ = [
+    "age",
+    "at_least_one",
+    "count",
+    "duration",
+    "moment",
+    "prepare_output",
+    "readable",
+    "say",
+    "say_json",
+    "size_of",
+]
 
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -52,6 +63,28 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def count(text: str) -> int:
+    """Return a number.
+
+    Raises:
+        ValueError: it is none, or less than 0.
+    """
+    if (number := int(text)) < 0:
+        raise ValueError(text)
+    return number
+
+
+def at_least_one(text: str) -> int:
+    """Return a number.
+
+    Raises:
+        ValueError: it is none, or less than 1.
+    """
+    if (number := int(text)) < 1:
+        raise ValueError(text)
+    return number
 
 
 def size_of(text: str) -> int:

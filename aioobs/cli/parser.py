@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from aioobs.cli.commands import COMMANDS
 from aioobs.cli.failures import program
+from aioobs.cli.usage import Formatter, plainly, suggestion
 from aioobs.config import Addressing, Signature
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["build", "parse"]
 
@@ -29,15 +30,8 @@ from options, which everybody on the machine could read.  `aioobs doctor` checks
 exit status: 0 done, 1 some files failed, 2 usage or configuration, 3 not found, 4 refused,
 5 no connection or no answer in time, 130 Ctrl-C
 """
+WITH_SIZES = ("ls", "du")  # where -h is for those that are easy to read
 STORE_HINT = "How the store is reached (--endpoint and others): see aioobs --help."
-
-
-class Formatter(argparse.HelpFormatter):
-    """Fills the lines of a paragraph, and leaves the examples after it as they are."""
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        prose, end, examples = text.partition("\n\n")
-        return super()._fill_text(prose, width, indent) + end + examples
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,15 +43,7 @@ class Parser(argparse.ArgumentParser):
             message = f"there is no command {unknown[1]}{suggestion(unknown[1], COMMANDS)}"
         elif unknown := re.match("unrecognized arguments: (--[^ =]+)", message):
             message += suggestion(unknown[1], self._option_string_actions)
-        self.exit(2, f"{program()}: {message}; see: {self.prog} --help\n")
-
-
-def suggestion(word: str, words: Iterable[str]) -> str:
-    """Return a question for the one of *words* that *word* is most like, if it is like any."""
-    from difflib import get_close_matches  # slow to import
-
-    near = get_close_matches(word, words, 1)
-    return f", did you mean {near[0]}?" if near else ""
+        self.exit(2, f"{program()}: {plainly(message)}; see: {self.prog} --help\n")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -124,7 +110,7 @@ def build() -> Parser:
     commands = parser.add_subparsers(
         title="commands", dest="command", required=True, metavar="COMMAND", prog=program()
     )
-    parser.add_argument("--help", action="help", help="show this, or that of a command")
+    parser.add_argument("-h", "--help", action="help", help="show this, or that of a command")
     parser.add_argument("--version", action="version", version=f"aioobs {version}", help="show it")
     add_store_options(parser)
     for name, command in COMMANDS.items():
@@ -134,9 +120,10 @@ def build() -> Parser:
             description=f"{command.summary[0].upper()}{command.summary[1:]}.",
             formatter_class=Formatter,
             allow_abbrev=False,
-            add_help=False,  # -h is for sizes that are easy to read
+            add_help=False,
         )
-        added.add_argument("--help", action="help", help="show this")
+        flags = ["--help"] if name in WITH_SIZES else ["-h", "--help"]
+        added.add_argument(*flags, action="help", help="show this")
         added.set_defaults(module=command.module, blocking=command.blocking, parser=added)
         command.add_arguments(added)
         notes = [added.epilog] if added.epilog else []

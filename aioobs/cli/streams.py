@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from aioobs.transfer.progress import Progress
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from aioobs.cli.tally import Tally
     from aioobs.store.headers import Headers
@@ -132,11 +132,23 @@ def read_in() -> bytes | None:
 
     Whoever waits can give up in between.
     """
-    if not select.select([0], [], [], LOOK_UP)[0]:
-        return None
-    return os.read(0, CHUNK)
+    with named("standard input"):
+        if not select.select([0], [], [], LOOK_UP)[0]:
+            return None
+        return os.read(0, CHUNK)
 
 
 def write_out(data: bytes) -> None:
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    with named("standard output"):
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+@contextmanager
+def named(stream: str) -> Iterator[None]:
+    """Have errors say which stream they are of."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = stream
+        raise
