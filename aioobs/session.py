@@ -189,8 +189,8 @@ def fields_of(arguments: Mapping[str, object]) -> dict[str, object]:
             fields[name] = bool(switch)
     if (in_path := arguments.get("path_style")) is not None:
         fields["addressing"] = "path" if in_path else "virtual"
-    if arguments.get("ak") and arguments.get("sk") and not fields.get("security_token"):
-        fields["security_token"] = ""  # that of former keys is not for these
+    if arguments.get("ak") and arguments.get("sk"):  # the token of former keys is not for these
+        return {"security_token": "", "anonymous": False} | fields
     return fields
 
 

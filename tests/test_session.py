@@ -77,6 +77,12 @@ def test_new_keys_have_no_former_token(session: Session) -> None:
     assert config_of(session).security_token == ""
 
 
+def test_new_keys_are_used_where_requests_went_unsigned(session: Session) -> None:
+    set_auth(anonymous=True)
+    set_auth(ak="test-access-key", sk="test-secret-key")
+    assert not config_of(session).anonymous
+
+
 def test_a_new_server_does_not_get_the_port_of_the_former(session: Session) -> None:
     set_auth(server="first.test", port=9000)
     set_auth(server="second.test")
