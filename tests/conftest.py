@@ -89,7 +89,8 @@ def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     for name, value in vars(Session()).items():
         monkeypatch.setattr(current, name, value)
     yield current
-    exchange_of(current.client()).retire()
+    if current._client is not None:
+        exchange_of(current._client).retire()
 
 
 @pytest.fixture(scope="session")
