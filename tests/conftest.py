@@ -89,8 +89,8 @@ def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     for name, value in vars(Session()).items():
         monkeypatch.setattr(current, name, value)
     yield current
-    if current._client is not None:
-        exchange_of(current._client).retire()
+    if client := vars(current)["_client"]:
+        exchange_of(client).retire()
 
 
 @pytest.fixture(scope="session")
