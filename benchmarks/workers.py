@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from benchmarks.stores import Places, Store
 
 NAME = "workers"
-HELP = "a tree of small files copied by 1, 2, 3 and 4 workers of an executor"
+HELP = "a tree of small files copied by more and more workers of an executor"
 COUNTS = ("1", "2", "3", "4")
 EXECUTORS = ("processes", "dask")
 SCALE = 4.0  # of the small tree
@@ -35,11 +35,19 @@ SCALE = 4.0  # of the small tree
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that only this benchmark has."""
     parser.add_argument("--executor", choices=EXECUTORS, default=EXECUTORS[0], help="of which kind")
+    parser.add_argument("--workers", default=",".join(COUNTS), help="how many (%(default)s)")
 
 
 def settings(options: argparse.Namespace) -> dict[str, Setting]:
-    """Return the values of these options."""
-    return {"executor": options.executor}
+    """Return the values of these options.
+
+    Raises:
+        ValueError: one is not valid.
+    """
+    counts = options.workers.split(",")
+    if wrong := [count for count in counts if not (count.isdecimal() and int(count))]:
+        raise ValueError(f"no such number of workers: {', '.join(wrong)}")
+    return {"executor": options.executor, "workers": counts}
 
 
 def run(clients: Sequence[str], options: argparse.Namespace) -> Iterator[Record]:
@@ -47,7 +55,7 @@ def run(clients: Sequence[str], options: argparse.Namespace) -> Iterator[Record]
     with tempfile.TemporaryDirectory(prefix="aioobs-bench-") as scratch, places(options) as at:
         tree = written(scratch, "small", SCALE * options.scale)
         cases = [case(at, tree, leg, options) for leg in LEGS]
-        yield from interleaved(cases, COUNTS, rounds=options.rounds, patience=0)
+        yield from interleaved(cases, options.workers.split(","), rounds=options.rounds, patience=0)
 
 
 def case(at: Places, tree: Tree, leg: str, options: argparse.Namespace) -> Case:

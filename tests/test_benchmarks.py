@@ -132,7 +132,7 @@ def test_options_that_cannot_be_meant_are_refused_in_one_line(
         (["memory"], 1),
         (["growth"], 8),
         (["scale"], 10),
-        (["workers"], 12),
+        (["workers", "--workers", "1,2"], 6),
     ],
     ids=lambda found: found[0] if isinstance(found, list) else "",
 )
