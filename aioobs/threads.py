@@ -31,14 +31,14 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 
     A caller that is cancelled waits until the function has returned: what the function uses, a
     descriptor above all, may be closed afterwards.  One that has not begun is not begun any more.
-    When the interpreter ends and no thread can be had, the caller's own thread has to do.
+    Where no thread can be had, as when the interpreter ends, the caller's own thread has to do.
     """
     await on_loop()
     work = Work(partial(copy_context().run, function, *args, **kwargs))
     try:
         threads().submit(work)
     except RuntimeError:
-        work()
+        work()  # which may stand in line all the same, for the next thread that is free
     try:
         await asyncio.shield(work.done)
     except asyncio.CancelledError:
@@ -61,7 +61,7 @@ if hasattr(os, "register_at_fork"):  # a child has none of them
 
 
 class Work(Generic[T]):
-    """A call in a worker thread that tells whether it has begun, and when it is over."""
+    """A call that is made once, in a worker thread, and tells whether it has begun or is over."""
 
     _result: T
 
@@ -75,7 +75,7 @@ class Work(Generic[T]):
 
     def __call__(self) -> None:
         with self._lock:
-            if self._given_up:
+            if self._begun or self._given_up:
                 return
             self._begun = True
         try:

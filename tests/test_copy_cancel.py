@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -241,6 +242,23 @@ async def test_work_for_a_thread_that_has_not_begun_when_it_is_cancelled_never_d
 
     assert late.cancelled()
     assert done == []
+
+
+async def test_work_is_done_once_where_no_thread_can_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool, done = ThreadPoolExecutor(1), list[int]()
+    monkeypatch.setattr("aioobs.threads.threads", lambda: pool)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        await in_thread(done.append, 1)
+    assert done == [1]
+    await in_thread(done.append, 2)
+    assert done == [1, 2]
+    pool.shutdown()
 
 
 async def test_a_cancelled_write_of_a_body_has_ended_when_its_descriptor_is_closed(
