@@ -45,7 +45,7 @@ fuzz: $(READY) ## look for inputs that go wrong, FUZZ_SECONDS=60 for each of the
 	$(PIP_INSTALL) --only-binary atheris --editable '.[fuzz]' || true
 	cd tests && ../$(BIN)/python -m fuzz
 
-reliability: $(READY) ## try every fault with every verb and write docs/reliability.md, in 25 minutes
+reliability: $(READY) ## try every fault with every verb and write docs/reliability.md, in 15 minutes
 	cd tests && ../$(BIN)/python -m matrix
 
 reliability-peers: $(READY_TO_BENCH) ## try the faults with other clients and write docs/reliability-peers.md; some: TRY="s3fs get 500"
