@@ -84,7 +84,7 @@ format: $(READY) ## write the generated files, format, and fix what can be fixed
 bench: $(READY_TO_BENCH) ## compare with other clients
 	$(BENCH_VENV)/bin/python -m benchmarks
 
-bench-report: $(READY_TO_BENCH) ## measure everything and write docs/benchmarks.md, in 25 minutes
+bench-report: $(READY_TO_BENCH) ## measure everything and write docs/benchmarks.md, in 20 minutes
 	$(BENCH_VENV)/bin/python -m benchmarks report
 
 bench-compare: $(READY_TO_BENCH) ## fail if this is slower than what docs/benchmarks.json has
