@@ -15,9 +15,15 @@ if TYPE_CHECKING:
 __all__ = ["counted", "ctrl_c"]
 
 
-@coroutine
-def counted(work: Coroutine[Any, Any, Any], number: int, times: int) -> Generator[Any, Any, int]:
+async def counted(work: Coroutine[Any, Any, Any], number: int, times: int) -> int:
     """Do *work*, cancelled *times* times from suspension *number* on; return how many it has."""
+    return await step_by_step(work, number, times)
+
+
+@coroutine
+def step_by_step(
+    work: Coroutine[Any, Any, Any], number: int, times: int
+) -> Generator[Any, Any, int]:
     count, error = 0, None
     while True:
         try:
