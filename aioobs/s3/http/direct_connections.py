@@ -107,7 +107,7 @@ class PollTimeout(Stopwatch):
 class DirectConnection:
     """A parked connection, on which a thread sends a request and reads the answer."""
 
-    __slots__ = ("_poll", "_pool", "_socket", "idle_since", "pooled")
+    __slots__ = ("_is_open", "_poll", "_pool", "_socket", "idle_since", "pooled")
 
     def __init__(
         self, pooled: PooledConnection, own: socket.socket, pool: DirectConnections
@@ -119,14 +119,16 @@ class DirectConnection:
         self._pool = pool
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
+        self._is_open = True
 
     def __del__(self) -> None:
         """Close the connection of a thread that was interrupted between two steps."""
-        if self._socket.fileno() >= 0:
+        if self._is_open:  # the collector may have closed the socket already
             self._pool.drop(self)
 
     def close(self) -> None:
         """Close the descriptor, which does not end the connection."""
+        self._is_open = False
         self._socket.close()
 
     def is_good(self) -> bool:
