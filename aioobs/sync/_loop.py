@@ -205,8 +205,8 @@ class LoopThread:
     def _serve(self, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
         try:
             with asyncio.Runner(loop_factory=lambda: loop) as runner:
-                # A main task to park in, not run_forever(): anyio keeps its worker threads
-                # for as long as the main task lives.
+                # A main task to park in, not run_forever(): anyio, which a hook of the user may
+                # use, keeps its worker threads for as long as the main task lives.
                 main = runner.get_loop().create_task(self._park(stopping))
                 while not main.done():
                     # What asyncio lets through when a child task of a call raises it.
