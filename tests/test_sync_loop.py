@@ -336,6 +336,7 @@ def test_a_destructor_on_the_loop_thread_does_not_wait_for_the_loop(
     async def collect() -> None:
         gc.collect()
 
+    loop_thread.run(answer())  # or else what it imports may have the collector come here
     Holder()
     loop_thread.run(collect())
     assert cleaned.wait(10)
