@@ -36,6 +36,8 @@ __all__ = ["LocalServer", "isolate"]
 
 START_TIMEOUT = 40.0
 POLL_INTERVAL = 0.02
+# The part of a disk that has to be free, or else the server takes nothing.
+ROOM_TO_WRITE = 0.01
 PORT_TAKEN = re.compile(r"Port allocation failed|address already in use")
 # Every port that the server would otherwise open at the same place in each instance.
 PORTS = (
@@ -61,6 +63,8 @@ FLAGS = (
     # What a real store does not do.
     "-s3.autoCreateBucket=false",
     "-s3.allowDeleteBucketNotEmpty=false",
+    # As many as there are buckets, however little room the disk has.
+    "-volume.max=10000",
     # What nobody needs here.
     "-master.telemetry=false",
     "-s3.port.iceberg=0",
@@ -235,6 +239,9 @@ class LocalServer:
         log = (self._directory / "log").read_text(errors="replace")
         if late or not PORT_TAKEN.search(log):
             how = "ended at its start" if ended else f"did not get ready in {START_TIMEOUT:g} s"
+            disk = shutil.disk_usage(self._directory)
+            if disk.free < disk.total * ROOM_TO_WRITE:
+                how += f", and the disk of {self._directory} is too full for it to write (TMPDIR?)"
             raise RuntimeError(f"the local S3 server {how}; the end of its log:\n{log[-3000:]}")
         self.stop()
         self._launch()
