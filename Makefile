@@ -15,7 +15,8 @@ BENCH_VENV := .venv-bench
 READY_TO_BENCH := $(BENCH_VENV)/.ready
 # Tests start programs by the hundred, each of which would compile the package anew.
 export PYTHONDONTWRITEBYTECODE :=
-SHARED := --numprocesses $(TEST_PROCESSES) --dist worksteal
+# Where much fails the machine is at fault, a full disk for one, and each test would wait in vain.
+SHARED := --numprocesses $(TEST_PROCESSES) --dist worksteal --maxfail 50
 DOCS_VENV := .venv-docs
 READY_FOR_DOCS := $(DOCS_VENV)/.ready
 # Much of what is installed is never imported, and what is gets compiled then.

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import dataclasses
 import os
+import shutil
 import socket
 import ssl
 import subprocess
@@ -146,6 +147,7 @@ def swift_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, swift.__file__, *map(str, ports)]
     with running(command, ports[0], folder):
         yield f"http://127.0.0.1:{ports[0]}"
+    shutil.rmtree(folder, ignore_errors=True)  # half a gigabyte
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ docs/reliability.md.
 from __future__ import annotations
 
 import secrets
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,9 +35,11 @@ BIG_SHARE = 3  # every third of the big files, if it passes
 def site(obs_server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Give a bucket of its own."""
     bucket = f"matrix-{secrets.token_hex(6)}"
+    folder = tmp_path_factory.mktemp("matrix")
     obs_server.create_bucket(bucket)
-    yield Site(obs_server, bucket, tmp_path_factory.mktemp("matrix"))
+    yield Site(obs_server, bucket, folder)
     obs_server.delete_bucket(bucket)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(autouse=True)
