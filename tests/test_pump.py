@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import random
+import resource
 import socket
 import subprocess
 import sys
@@ -285,6 +286,48 @@ class TestReceiving:
         assert sink.received == 3 * MIB
         assert len(server.requests) == 1
 
+    async def test_a_file_that_takes_nothing_from_a_pipe_is_written(
+        self, setting: Place, tmp_path: Path
+    ) -> None:
+        descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        with setting.serve(always=stored(CONTENT)) as server, closing_file(descriptor):
+            async with setting.connect(server) as client:
+                await client.get_object_into("b", "k", FileSink(descriptor))
+        assert (tmp_path / "file").read_bytes() == CONTENT
+        assert len(server.requests) == 1
+
+    async def test_without_descriptors_for_a_pipe_a_file_is_written(
+        self, setting: Place, tmp_path: Path
+    ) -> None:
+        with setting.serve(always=stored(CONTENT)) as server, target(tmp_path / "file") as sink:
+            async with setting.connect(server) as client:
+                await client.head_object("b", "k")
+                with descriptors_left(2):  # one is for the thread
+                    await client.get_object_into("b", "k", sink)
+        assert (tmp_path / "file").read_bytes() == CONTENT
+        assert len(server.requests) == 2
+
+    async def test_where_pipes_may_not_hold_much_a_file_is_written(
+        self, setting: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("aioobs.s3.http.pump.PIPE", (1 << 31) - 1)  # more than any may hold
+        with setting.serve(always=stored(CONTENT)) as server, target(tmp_path / "file") as sink:
+            async with setting.connect(server) as client:
+                await client.get_object_into("b", "k", sink)
+        assert (tmp_path / "file").read_bytes() == CONTENT
+        assert len(server.requests) == 1
+
+    async def test_pipes_are_closed(self, setting: Place, tmp_path: Path) -> None:
+        with setting.serve(always=stored(CONTENT)) as server:
+            async with setting.connect(server) as client:
+                counts = []
+                for _ in range(3):
+                    with target(tmp_path / "file") as sink:
+                        await client.get_object_into("b", "k", sink)
+                    assert not pumps()
+                    counts.append(len(os.listdir("/proc/self/fd")))
+        assert len(set(counts)) == 1
+
     async def test_a_cancelled_download_has_let_go_of_the_file(
         self, setting: Place, tmp_path: Path
     ) -> None:
@@ -306,6 +349,34 @@ class TestReceiving:
                     assert (tmp_path / "other").read_bytes() == MARK
                     assert sink.received == received
                     assert path.read_bytes() == CONTENT[:received]
+
+
+@contextmanager
+def closing_file(descriptor: int) -> Iterator[None]:
+    """Close a file at the end."""
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def descriptors_left(count: int) -> Iterator[None]:
+    """Let no more than *count* files be opened."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (300, limits[1]))
+    taken: list[int] = []
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.open("/dev/null", os.O_RDONLY))
+        for _ in range(count):
+            os.close(taken.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for descriptor in taken:
+            os.close(descriptor)
 
 
 async def moved(task: asyncio.Task[Any], sink: FileSink, size: int) -> None:
@@ -499,11 +570,11 @@ class SlowSink(FileSink):
         self.begun = threading.Event()
         self.go_on = threading.Event()
 
-    def write_now(self, view: memoryview) -> None:
+    def take(self, pipe: int, count: int) -> None:
         """Take the next bytes once that is allowed."""
         self.begun.set()
         self.go_on.wait()
-        super().write_now(view)
+        super().take(pipe, count)
 
 
 class TestThread:

@@ -269,6 +269,22 @@ class FileSink(DirectSink):
         """Write what is in the buffer."""
         self.write_now(self._buffer[:count])
 
+    def take(self, pipe: int, count: int) -> None:
+        """Write the next *count* bytes, which are in a pipe, without having them in memory."""
+        end = self.received + count
+        while self.received < end:
+            left = end - self.received
+            try:
+                moved = os.splice(
+                    pipe, self._descriptor, left, offset_dst=self._offset + self.received
+                )
+            except OSError:
+                moved = 0
+            if moved:
+                self.received += moved
+            else:  # writing does it, or says why not
+                self.write_now(memoryview(os.read(pipe, left)))
+
     def write_now(self, view: memoryview) -> None:
         """Write the next bytes, in a thread that may wait for the disk."""
         while view:

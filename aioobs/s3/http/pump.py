@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from aioobs.errors import ConnectionFailed, ReadError
 from aioobs.s3 import body as bodies
-from aioobs.s3.body import FilePart
+from aioobs.s3.body import FilePart, FileSink
 from aioobs.s3.http.tls import Tunnel
 from aioobs.threads import settled
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["can_pump", "receive_into", "send_body"]
 
 LAST = 64 << 10  # bytes of a file, which are read after it was checked
+PIPE = 1 << 20  # bytes that it holds
 POLL = 100  # milliseconds between two looks whether to stop
 REPORT = 0.05  # seconds between two reports that bytes have moved
 
@@ -148,12 +149,47 @@ async def receive_into(
 
 
 def receive(pump: Pump, *, size: int, sink: DirectSink) -> None:
+    if isinstance(sink, FileSink) and pump.channel is pump.socket and hasattr(os, "splice"):
+        receive_pages(pump, size, sink)
     while pump.count < size and not pump.stopped:
         filled = fill(pump, sink.room(size - pump.count))
         sink.took(filled)
         pump.moved(filled)
         if not filled and not pump.stopped:
             raise ReadError(f"the answer broke off, {size - pump.count} bytes short")
+
+
+def receive_pages(pump: Pump, size: int, sink: FileSink) -> None:
+    """Have the system move bytes into the file, past the memory of this process.
+
+    Where that ends early the reason is found by receiving the rest.
+    """
+    import fcntl
+
+    try:
+        reader, writer = os.pipe()
+    except OSError:  # too many open files
+        return
+    try:
+        try:
+            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE)
+        except OSError:  # a user's pipes together may hold only so much, and small ones are slow
+            return
+        while pump.count < size and not pump.stopped:
+            try:
+                count = os.splice(pump.socket.fileno(), writer, min(size - pump.count, PIPE))
+            except BlockingIOError:
+                pump.wait(select.POLLIN)
+                continue
+            except OSError:
+                break
+            if not count:
+                break
+            sink.take(reader, count)
+            pump.moved(count)
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 def fill(pump: Pump, buffer: memoryview) -> int:
