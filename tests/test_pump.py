@@ -328,6 +328,29 @@ class TestReceiving:
                     counts.append(len(os.listdir("/proc/self/fd")))
         assert len(set(counts)) == 1
 
+    async def test_a_disk_that_does_not_answer_stops_nobody_else(
+        self, setting: Place, tmp_path: Path
+    ) -> None:
+        with (
+            setting.serve(always=stored(CONTENT)) as server,
+            (tmp_path / "file").open("wb") as file,
+        ):
+            async with setting.connect(server) as client:
+                stuck = [SlowSink(file.fileno()) for _ in range(3)]
+                tasks = [
+                    asyncio.create_task(client.get_object_into("b", "k", sink)) for sink in stuck
+                ]
+                try:
+                    for sink in stuck:
+                        await asyncio.to_thread(sink.begun.wait)
+                    data = await client.get_object("b", "k")
+                finally:
+                    for sink in stuck:
+                        sink.go_on.set()
+                await asyncio.gather(*tasks)
+        assert data == CONTENT
+        assert (tmp_path / "file").read_bytes() == CONTENT
+
     async def test_a_cancelled_download_has_let_go_of_the_file(
         self, setting: Place, tmp_path: Path
     ) -> None:
@@ -572,9 +595,17 @@ class SlowSink(FileSink):
 
     def take(self, pipe: int, count: int) -> None:
         """Take the next bytes once that is allowed."""
+        self._wait()
+        super().take(pipe, count)
+
+    def write_now(self, view: memoryview) -> None:
+        """Write the next bytes once that is allowed."""
+        self._wait()
+        super().write_now(view)
+
+    def _wait(self) -> None:
         self.begun.set()
         self.go_on.wait()
-        super().take(pipe, count)
 
 
 class TestThread:

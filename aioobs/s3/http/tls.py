@@ -11,7 +11,7 @@ import ssl
 import threading
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from aioobs.errors import ConfigError
@@ -26,6 +26,7 @@ __all__ = ["SharedTLS", "Tunnel", "context_for"]
 
 RECEIVED = 512 << 10  # bytes that are received in one go
 SENT = 512 << 10  # bytes that are encrypted in one go, without the lock of the interpreter
+PATIENCE = 1.0  # seconds to wait for one's turn; a disk may not answer any more
 AT_ONCE = 2  # threads that decrypt; more of them only wait for the interpreter's lock
 
 
@@ -221,13 +222,17 @@ class Tunnel:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait until it is the caller's turn to receive; nobody waits for anything in its turn."""
+        """Wait until it is the caller's turn to receive, or those whose turn it is are stuck."""
         free = turns()
-        self._buffer = free.get()
+        try:
+            self._buffer = free.get(timeout=PATIENCE)
+        except Empty:
+            self._buffer = memoryview(bytearray(RECEIVED))
         try:
             yield
         finally:
-            free.put(self._buffer)
+            if free.qsize() < AT_ONCE:
+                free.put(self._buffer)
 
     def recv_into(self, buffer: memoryview) -> int:
         """Do as that of a socket, in one's turn."""
