@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import pytest
-from faulty import STALL, Answer, FaultyServer, Received, connect, refusal, stored
+from faulty import STALL, Answer, FaultyServer, Received, answer, connect, refusal, stored
 
-from aioobs import Client, ObsError
+from aioobs import Client, ObsError, file
 from aioobs.s3.http.memory_limit import MemoryLimit
+from aioobs.session import session as current
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WORK = 0.01  # seconds that the store needs for a request
 
@@ -100,3 +105,24 @@ async def test_who_is_cancelled_when_memory_is_released_is_cancelled() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert memory.has(10)
+
+
+@pytest.mark.usefixtures("session")
+async def test_others_need_not_wait_for_a_copy_that_takes_all_connections(tmp_path: Path) -> None:
+    for number in range(2000):
+        (tmp_path / f"{number}").write_bytes(b"x")
+    taken, there = answer(etag='"1"'), stored(b"x")
+
+    def step(received: Received) -> Answer:
+        return taken if received.method == "PUT" else there(received)
+
+    with FaultyServer(always=step) as server:
+        keys = {"access_key": "test-access-key", "secret_key": "test-secret-key"}
+        current.set({"endpoint": server.endpoint, "connections": 1, **keys})
+        copying = asyncio.create_task(file.copy_parallel(tmp_path, "s3://b/tree"))
+        await asyncio.to_thread(server.arrived.acquire)
+        assert await file.exists("s3://b/other")
+        methods = [request.method for request in server.requests]
+        await copying
+    assert methods.index("HEAD") < 300
+    assert len(server.requests) == 2001

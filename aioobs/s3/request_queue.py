@@ -23,6 +23,7 @@ from aioobs.s3.request import head_of
 if TYPE_CHECKING:
     from aioobs.s3.call_in_progress import Begun
     from aioobs.s3.exchange import Exchange
+    from aioobs.s3.http.concurrency import ConcurrencyLimit
     from aioobs.s3.http.connection_pool import PooledConnection
     from aioobs.s3.http.lean import LeanTransport
     from aioobs.s3.http.response_head import Head
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["QueueConnection", "QueuedRequest", "RequestQueue", "send_queued"]
 
 GOOD_STATUS = b"HTTP/1.1 200"
-LONGEST_RUN = 0.5  # seconds, after which credentials are asked for again and others get a turn
+LONGEST_RUN = 0.5  # seconds, after which credentials are asked for again
+SHARED_RUN = 0.01  # seconds, after which others get a turn that wait for one, as a listing may
 CHECKS = 4  # of what has been sent, in the time in which there has to be progress
 
 
@@ -104,13 +106,15 @@ async def send_in_a_row(
             return queued, error
         if pooled is None:
             return queued, None
-        return await QueueConnection(exchange, lean, pooled, queue, sign).run(queued)
+        slots = connections.slots
+        return await QueueConnection(exchange, lean, pooled, queue, sign, slots).run(queued)
 
 
 class QueueConnection:
     """One connection, on which the requests of a queue are sent one after the other."""
 
     __slots__ = (
+        "_began",
         "_body",
         "_context",
         "_counters",
@@ -125,11 +129,11 @@ class QueueConnection:
         "_queue",
         "_queued",
         "_sign",
+        "_slots",
         "_stopped",
         "_stopwatch",
         "_timer",
         "_unsent",
-        "_until",
     )
 
     _head: Head
@@ -143,6 +147,7 @@ class QueueConnection:
         pooled: PooledConnection,
         queue: RequestQueue,
         sign: Sign,
+        slots: ConcurrencyLimit,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._observer = exchange.observer
@@ -160,7 +165,8 @@ class QueueConnection:
         self._missing = -1  # bytes of the body; -1: the head has not come as a whole
         self._stopped: asyncio.Future[Stopped | None] = self._loop.create_future()
         self._unsent = 0  # bytes of a request when that was last checked
-        self._until = time.monotonic() + LONGEST_RUN
+        self._slots = slots
+        self._began = time.monotonic()
 
     async def run(self, queued: QueuedRequest) -> Stopped | None:
         """Send requests, *queued* first, until there is none, or one that cannot be done here."""
@@ -201,7 +207,8 @@ class QueueConnection:
 
     def _next(self) -> None:
         self._head_data, self._body, self._missing = b"", [], -1
-        if time.monotonic() >= self._until:
+        seconds = time.monotonic() - self._began
+        if seconds >= (SHARED_RUN if self._slots.is_wanted else LONGEST_RUN):
             self._finish(None)
         elif queued := self._queue.next():
             self._send_if_safe(queued)

@@ -35,8 +35,8 @@ class Scheduler:
 
     def __init__(self, client: Client, workers: int) -> None:
         self._exchange = exchange_of(client)
-        self._workers = max(workers, 1)
-        self._most = max(AHEAD * workers, FEWEST)
+        self._workers = max(min(workers, client.config.connections), 1)
+        self._most = max(AHEAD * self._workers, FEWEST)
         self._parts: deque[Task] = deque()
         self._files: deque[Task] = deque()
         self._requests: deque[QueuedRequest] = deque()
