@@ -240,7 +240,11 @@ async def move(client: Client, source: ObjectURL | str, target: ObjectURL | str)
         await remove_source(removal, source)
     else:
         await copy_file(client, source, target, CopyOptions())
-        await store_of(client, source).remove(str(source), recursive=False)
+        if isinstance(source, str):
+            with local_errors(source):
+                await in_thread(os.unlink, source)
+        else:
+            await client.delete_object(source.bucket, source.key)
 
 
 async def remove_source(removal: SourceRemoval, source: ObjectURL | str) -> None:
