@@ -762,3 +762,26 @@ def receive(connection: socket.socket, size: int) -> bytes:
     while len(data) < size:
         data += connection.recv(1 << 20)
     return bytes(data)
+
+
+async def test_the_event_loop_moves_a_body_where_no_thread_can_be_started(
+    setting: Place, source: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "aioobs-pump":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    kept, path = list[bytes](), tmp_path / "target"
+    with setting.serve(keeping(kept), always=stored(CONTENT)) as server:
+        async with setting.connect(server) as client:
+            await client.put_object("b", "k", FilePart(source, 0, len(CONTENT)))
+            for _ in range(2):
+                with target(path) as sink:
+                    await client.get_object_into("b", "k", sink)
+                assert path.read_bytes() == CONTENT
+        assert server.connections == 1
+    assert kept == [CONTENT]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from aioobs.s3.http.idle_timeout import Progress
     from aioobs.s3.http.tls import SharedTLS
 
-__all__ = ["can_pump", "receive_into", "send_body"]
+__all__ = ["NoThread", "can_pump", "receive_into", "send_body"]
 
 LAST = 64 << 10  # bytes of a file, which are read after it was checked
 PIPE = 1 << 20  # bytes that it holds
@@ -41,6 +41,10 @@ REPORT = 0.05  # seconds between two reports that bytes have moved
 def can_pump() -> bool:
     """Tell whether threads can be started, which is over when the interpreter ends."""
     return threading.main_thread().is_alive()
+
+
+class NoThread(Exception):
+    """No thread can be started: too many run already.  Nothing has moved."""
 
 
 class Plain(socket.socket):
@@ -72,10 +76,12 @@ class Pump:
 
     async def run(self, work: Callable[[Pump], None]) -> None:
         """Run *work* in the thread; who is cancelled stops it and waits for its end."""
+        thread = threading.Thread(target=self._work, args=(work,), name="aioobs-pump", daemon=True)
         try:
-            threading.Thread(
-                target=self._work, args=(work,), name="aioobs-pump", daemon=True
-            ).start()
+            try:
+                thread.start()
+            except RuntimeError as exc:
+                raise NoThread from exc
             try:
                 await asyncio.shield(self._done)
             except BaseException:
@@ -136,6 +142,7 @@ async def receive_into(
 
     Raises:
         ReadError: the connection ends before.
+        NoThread: the event loop has to do it.
     """
     pump = Pump(descriptor, progress, tls)
     if tls is None:
@@ -247,6 +254,7 @@ async def send_body(
     Raises:
         ConnectionFailed: the connection ends before.
         SourceError: the file is shorter than it was.
+        NoThread: the event loop has to do it.
     """
     pump = Pump(descriptor, progress, tls)
     if tls is not None:

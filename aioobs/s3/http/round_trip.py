@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from aioobs.errors import ConnectionFailed, ReadError
 from aioobs.s3 import body as bodies
 from aioobs.s3.http.connection_errors import tls_hint, unanswered
-from aioobs.s3.http.pump import can_pump, receive_into, send_body
+from aioobs.s3.http.pump import NoThread, can_pump, receive_into, send_body
 from aioobs.s3.http.response_head import (
     LONGEST_HEAD,
     dechunked,
@@ -132,6 +132,8 @@ class RoundTrip:
         descriptor, tls = place
         try:
             return await send_body(descriptor, head, body, self.progress, self._is_over, tls)
+        except NoThread:
+            return await self._write(head, body)
         except ConnectionFailed:
             # Some servers refuse a long request and close at once: the answer may still be read.
             while not self._is_over():
@@ -202,11 +204,13 @@ class RoundTrip:
             self.transport.set_read_buffer_limits(0)  # type: ignore[attr-defined]
         try:
             clean = await receive_into(descriptor, self.remaining, sink, self.progress, tls)
+        except NoThread:
+            return False
         finally:
             self.remaining -= sink.received - before
+            if tls is not None and not self.transport.is_closing():
+                self.transport.set_read_buffer_limits()  # type: ignore[attr-defined]
         self._keep = self._keep and clean
-        if tls is not None and not self.transport.is_closing():
-            self.transport.set_read_buffer_limits()  # type: ignore[attr-defined]
         self._release_if_done()
         return True
 
