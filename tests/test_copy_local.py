@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import unicodedata
@@ -341,3 +342,71 @@ async def test_a_disk_that_cannot_be_written_to_is_told(obs_bucket: str, disk: P
     with pytest.raises(TransferFailed, match="Read-only file system") as caught:
         await aioobs.file.copy_parallel(obs_bucket, disk)
     assert caught.value.failures[0].errno == errno.EROFS
+
+
+class TestBrokenDisks:
+    """What is said of a disk that fails, and what lies there afterwards."""
+
+    async def test_the_file_that_tells_how_names_are_taken_does_not_stay(
+        self, obs_bucket: str, target: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        close = os.close
+
+        def failing(descriptor: int) -> None:
+            failed = os.readlink(f"/proc/self/fd/{descriptor}").endswith(".probe")
+            close(descriptor)
+            if failed:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        await aioobs.file.write(f"{obs_bucket}/file", b"content")
+        target.mkdir()
+        monkeypatch.setattr(os, "close", failing)
+        await aioobs.file.copy_parallel(obs_bucket, str(target))
+        assert os.listdir(target) == ["file"]
+
+    async def test_a_file_that_cannot_get_its_name_is_named_in_the_error(
+        self, obs_bucket: str, target: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def replace(one: str, two: str) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), one, None, two)
+
+        await aioobs.file.write(f"{obs_bucket}/file", b"content")
+        monkeypatch.setattr(os, "replace", replace)
+        with pytest.raises(OSError, match="Input/output error") as caught:
+            await aioobs.file.copy(f"{obs_bucket}/file", str(target))
+        assert str(caught.value) == f"[Errno {errno.EIO}] Input/output error: '{target}'"
+        assert os.listdir(target.parent) == []
+
+    async def test_a_folder_that_does_not_reach_the_disk_is_named_in_the_error(
+        self, obs_bucket: str, target: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def sync(descriptor: int) -> None:
+            if os.path.isdir(f"/proc/self/fd/{descriptor}"):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        await aioobs.file.write(f"{obs_bucket}/file", b"content")
+        monkeypatch.setattr(os, "fsync", sync)
+        with pytest.raises(OSError, match=str(target.parent)):
+            await aioobs.file.copy_parallel(obs_bucket, str(target), durable=True)
+
+    def test_a_folder_that_cannot_be_looked_at_is_not_called_a_file(self, target: Path) -> None:
+        target.symlink_to(target)
+        with pytest.raises(OSError, match=f"levels of symbolic links: '{target}'"):
+            make_folder(str(target))
+
+    async def test_a_full_disk_is_named_in_the_error(self) -> None:
+        for write in (aioobs.file.write, aioobs.file.append):
+            with pytest.raises(OSError, match=r"No space left on device: '/dev/full'"):
+                await write("/dev/full", b"content")
+
+    async def test_the_size_of_a_tree_that_cannot_be_read_is_an_error(self, tmp_path: Path) -> None:
+        here = os.open(tmp_path, os.O_RDONLY)
+        for _ in range(20):  # a path of which is longer than any may be
+            os.mkdir("x" * 250, dir_fd=here)
+            below = os.open("x" * 250, os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+        os.close(here)
+        with pytest.raises(OSError, match="File name too long"):
+            await aioobs.file.get_size(str(tmp_path), recursive=True)
+        shutil.rmtree(tmp_path)  # few programs can

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import stat as modes
+from contextlib import suppress
 
 __all__ = ["FolderSync", "make_folder"]
 
@@ -25,9 +27,10 @@ def make_folder(path: str, folders: FolderSync | None = None) -> bool:
     try:
         os.makedirs(path)
     except FileExistsError as error:
-        if not os.path.isdir(path):
-            raise NotADirectoryError(errno.ENOTDIR, IN_THE_WAY, path) from error
-        return False
+        with suppress(FileNotFoundError):  # a link that leads nowhere
+            if modes.S_ISDIR(os.stat(path).st_mode):
+                return False
+        raise NotADirectoryError(errno.ENOTDIR, IN_THE_WAY, path) from error
     except NotADirectoryError as error:
         raise NotADirectoryError(errno.ENOTDIR, IN_THE_WAY, path) from error
     return True
@@ -57,6 +60,7 @@ class FolderSync:
                 # What some network file systems answer: their names last, or there is no way.
                 if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
                     self.add(folder)
+                    error.filename = folder
                     raise
             finally:
                 os.close(descriptor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import unicodedata
+from contextlib import suppress
 from typing import NamedTuple
 
 __all__ = ["Folding", "folding"]
@@ -35,10 +36,12 @@ def folding(folder: str) -> Folding:
     name = f".aioobs-{secrets.token_hex(8)}-\u00e9.probe"
     path = os.path.join(folder, name)
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except (OSError, UnicodeEncodeError):  # it is told where something is to be written
         return Folding()
     try:
+        with suppress(OSError):  # a network's disk may be full: what is written next will tell
+            os.close(descriptor)
         upper = name.replace("aioobs", "AIOOBS")
         split = name.replace("\u00e9", "e\u0301")
         return Folding(*(os.path.lexists(os.path.join(folder, other)) for other in (upper, split)))

@@ -25,13 +25,17 @@ log: logging.Logger = logging.getLogger("aioobs.file")
 
 @contextmanager
 def local_errors(path: str) -> Iterator[None]:
-    """Raise `NotFound` for a missing file, so that both kinds of place raise the same."""
+    """Raise `NotFound` for a missing file, as both kinds of place do; name the file in errors."""
     try:
         yield
     except NotFound:
         raise
     except FileNotFoundError as exc:
         raise NotFound("there is no such file or folder", url=path) from exc
+    except OSError as exc:
+        if exc.errno is not None and exc.filename is None:  # of what is open already
+            exc.filename = path
+        raise
 
 
 class LocalStore:
@@ -132,11 +136,16 @@ def total_size(path: str) -> int:
         if not modes.S_ISDIR(info.st_mode):
             return info.st_size
     total = 0
-    for folder, _, names in os.walk(path):
+    for folder, _, names in os.walk(path, onerror=raise_unless_gone):
         for name in names:
             with suppress(FileNotFoundError):  # it vanished meanwhile, or is a dead link
                 total += os.stat(os.path.join(folder, name)).st_size
     return total
+
+
+def raise_unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def list_names(path: str, *, recursive: bool) -> tuple[list[str], set[str]]:

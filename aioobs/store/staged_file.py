@@ -141,8 +141,7 @@ class StagedFile:
         try:
             os.replace(self._path, self.target)
         except OSError as error:
-            error.filename, error.filename2 = self.target, None
-            raise
+            raise OSError(error.errno, error.strerror, self.target) from error
         self._path = ""
         if self._folders is not None:
             self._folders.add(os.path.dirname(self.target))
