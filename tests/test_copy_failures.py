@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from copies import bucket_of, harvest, names_of, plant
+from faulty import FaultyServer, answer, forward
 
 import aioobs.file
 from aioobs.config import Config
@@ -17,6 +18,8 @@ from aioobs.s3.client import Client
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from faulty import Answer, Received
 
 
 pytest_plugins = ["verbs", "ends"]
@@ -228,3 +231,30 @@ async def test_a_copy_without_a_server_fails_at_once_and_not_file_by_file(
         with pytest.raises(ConnectionError):
             await mox.copy_parallel(str(source), f"{bucket}/dst")
     assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("marked", [False, True])
+async def test_a_moved_folder_that_cannot_be_removed_counts_only_where_it_is(
+    moto_server: str, moto_bucket: str, monkeypatch: pytest.MonkeyPatch, marked: bool
+) -> None:
+    pass_on = forward(moto_server)
+
+    def step(received: Received) -> Answer:
+        if b"<Key>src/</Key>" not in received.body:
+            return pass_on(received)
+        error = "<Error><Key>src/</Key><Code>InternalError</Code></Error>"
+        return answer(200, f"<DeleteResult>{error}</DeleteResult>")
+
+    async with Client(Config.from_env()) as client:
+        await client.put_object(bucket_of(moto_bucket), "src/file", b"content")
+        if marked:
+            await client.put_object(bucket_of(moto_bucket), "src/", b"")
+    with FaultyServer(always=step) as server:
+        monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
+        if marked:
+            with pytest.raises(TransferFailed, match="InternalError"):
+                await aioobs.file.rename(f"{moto_bucket}/src", f"{moto_bucket}/dst")
+        else:
+            await aioobs.file.rename(f"{moto_bucket}/src", f"{moto_bucket}/dst")
+        assert await aioobs.file.read(f"{moto_bucket}/dst/file", binary=True) == b"content"
+        assert await aioobs.file.exists(f"{moto_bucket}/src") is marked

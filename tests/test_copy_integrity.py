@@ -12,7 +12,7 @@ from hashlib import md5
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from faulty import Answer, FaultyServer, Received, answer, forward, listing
+from faulty import Answer, FaultyServer, Received, answer, forward, listing, refusal, use
 
 import aioobs
 from aioobs import Client, ConfigError, ReadError, ResponseError, TransferFailed
@@ -219,6 +219,21 @@ async def test_a_kept_digest_decides_and_where_there_is_none_that_is_said(
     assert os.listdir(tmp_path / "a") == ([] if known == "wrong" else ["file"])
     said = "1 files were copied but could not be checked" in caplog.text
     assert said == (not known)
+
+
+async def test_a_store_that_forgets_parts_knows_nothing_of_their_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = one_object(b"right", etag=f'"{"f" * 32}-2"')
+
+    def step(received: Received) -> Answer:
+        return refusal(416, "InvalidRange") if "partNumber" in received.query else whole(received)
+
+    with FaultyServer(always=step) as server:
+        use(server, monkeypatch)
+        await aioobs.file.copy_parallel("s3://bucket", tmp_path / "a", verify="checksum")
+    assert content(tmp_path / "a") == {"file": b"right"}
+    assert "1 files were copied but could not be checked" in caplog.text
 
 
 @pytest.mark.parametrize("etag", ["0" * 32, "f" * 32])

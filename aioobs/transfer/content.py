@@ -11,7 +11,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from aioobs.errors import ReadError
+from aioobs.errors import ReadError, ResponseError
 from aioobs.s3.body import DirectSink
 from aioobs.s3.objects import STORED_MD5
 from aioobs.s3.parts import part_size_for
@@ -119,8 +119,11 @@ async def has_parts(
 ) -> bool | None:
     """Tell whether an open file has the content of an object of parts, if they are of one size."""
     count = int(info.etag.partition("-")[2])
-    first = (await client.head_object(url.bucket, url.key, part=1)).size
-    last = (await client.head_object(url.bucket, url.key, part=count)).size
+    try:
+        first = (await client.head_object(url.bucket, url.key, part=1)).size
+        last = (await client.head_object(url.bucket, url.key, part=count)).size
+    except ResponseError:  # some stores, as JuiceFS, forget the parts of what is whole
+        return None
     if not 0 < last <= first or first * (count - 1) + last != size:
         return None
     return info.etag in await digests(descriptor, size, [PartsHash(first)])

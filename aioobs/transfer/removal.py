@@ -7,6 +7,8 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from aioobs.s3.client import exchange_of
+from aioobs.s3.reading import find
 from aioobs.threads import in_thread
 from aioobs.url import ObjectURL, key_of
 
@@ -74,7 +76,10 @@ class SourceRemoval:
             elif folder.folder:
                 roots.setdefault(folder.bucket, {})[folder.folder] = 0
         for bucket, keys in roots.items():
-            self.left += await self._client.delete_objects(bucket, list(keys))
+            for error in await self._client.delete_objects(bucket, list(keys)):
+                # Nobody has seen them, and some stores cannot delete what is not there.
+                if await find(exchange_of(self._client), bucket, key_of(error.url)) is not None:
+                    self.left.append(error)
 
     async def _remove(self) -> None:
         files, self._files = self._files, {}
