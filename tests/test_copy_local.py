@@ -15,6 +15,7 @@ import pytest
 from copies import names_of
 from faulty import FaultyServer, Received, answer, listing, stored, use
 
+import aioobs
 import aioobs.file
 from aioobs.errors import NameConflict, TransferFailed
 from aioobs.store.folders import FolderSync, make_folder
@@ -201,6 +202,19 @@ class TestNames:
         assert [one.filename for one in caught.value.failures] == [f"s3://b/{keys[1]}"]
         files = sorted(p.read_bytes() for p in (tmp_path / "dst").rglob("*") if p.is_file())
         assert files == [b"0", b"2"]
+
+    async def test_a_sync_does_not_delete_what_the_source_has_in_other_letters(
+        self, obs_bucket: str, target: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        target.mkdir()
+        folding(monkeypatch, target, str.lower)
+        for name in ("Folder/File", "Folder/Other"):
+            await aioobs.file.write(f"{obs_bucket}/{name}", b"content")
+        await aioobs.sync_tree(obs_bucket, str(target), delete=True)
+        (target / "folder" / "extra").write_text("nobody has it")
+        report = await aioobs.sync_tree(obs_bucket, str(target), delete=True)
+        assert (report.copied, report.deleted) == (2, 1)
+        assert names_of(target) == ["folder", "folder/file", "folder/other"]
 
     async def test_where_names_differ_all_are_copied_and_no_probe_is_left(
         self, mox: Any, bucket: str, target: Path

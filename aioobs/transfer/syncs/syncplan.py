@@ -21,12 +21,13 @@ from aioobs.transfer.jobs import is_folder, job_of
 from aioobs.transfer.merge import ORDERS, OutOfOrder, Side, full_name, pairs
 from aioobs.transfer.syncs.deletions import place_of
 from aioobs.transfer.syncs.difference import difference, is_alike
-from aioobs.transfer.targets import contains, split_conflicts, split_twins
+from aioobs.transfer.targets import contains, name_below, split_conflicts, split_twins
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from aioobs.s3.client import Client
+    from aioobs.store.folding import Folding
     from aioobs.transfer.filter import Filter
     from aioobs.transfer.job import Comparison
     from aioobs.transfer.merge import Pair
@@ -101,8 +102,9 @@ async def plan_tree(
         jobs = comparison.jobs(order, wanted)
         if isinstance(target, str) and not isinstance(source, str):
             jobs = split_conflicts(jobs)
+        taken = set[str]()
         if folds is not None and any(folds):
-            jobs = split_twins(jobs, folds.fold)
+            jobs = noted(split_twins(jobs, folds.fold), target, folds.fold, taken)
         changed, size, unchanged = CompressedList[Job](), 0, 0
         try:
             async for job in jobs:
@@ -117,13 +119,38 @@ async def plan_tree(
             source,
             target,
             changed,
-            comparison.deletions,
+            without(comparison.deletions, taken, folds),
             size,
             unchanged + comparison.unchanged,
             comparison.extras,
             frozenset(comparison.blocked),
         )
     raise AssertionError("the last order is none")
+
+
+async def noted(
+    jobs: AsyncIterator[Job], target: ObjectURL | str, fold: Callable[[str], str], taken: set[str]
+) -> AsyncIterator[Job]:
+    """Note the names that jobs give, and those of folders above, as the file system has them."""
+    async for job in jobs:
+        name = fold(name_below(target, job.target))
+        while name and name not in taken:
+            taken.add(name)
+            name = name.rpartition("/")[0]
+        yield job
+
+
+def without(
+    deletions: CompressedList[str], taken: set[str], folds: Folding | None
+) -> CompressedList[str]:
+    """Return deletions but for what the source has under a name that is the same one there."""
+    if folds is None or not taken:
+        return deletions
+    found = CompressedList[str]()
+    for name in deletions:
+        if folds.fold(name.rstrip("/")) not in taken:
+            found.append(name)
+    return found
 
 
 async def check_places(client: Client, source: ObjectURL | str, target: ObjectURL | str) -> None:
