@@ -248,6 +248,12 @@ def test_options_of_other_file_systems_are_left_to_these() -> None:
     assert "test-token" not in fs.to_json()
 
 
+def test_what_datasets_opens_compressed_files_with_is_taken() -> None:
+    fs = ObsFileSystem(client_kwargs={"requote_redirect_url": False, "trust_env": True})
+
+    assert fs.client is ObsFileSystem().client
+
+
 @pytest.mark.parametrize(
     "options", [{"bucket": "b"}, {"requester_pays": True}, {"retires": 3}, {"hf": 3}]
 )

@@ -58,6 +58,7 @@ WITHOUT_MEANING = {
     "max_concurrency",
     "mode",
     "total_max_attempts",
+    "trust_env",  # datasets adds it to what it opens compressed files with, for aiohttp
 }
 SECRETS = {"secret_key", "security_token", "proxy"}
 OF_OBJECTS = {
