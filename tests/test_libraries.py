@@ -356,7 +356,9 @@ def test_a_format_that_goes_back_is_refused_by_a_stream_and_nothing_is_published
     save: Callable[[IO[bytes]], object], obs_bucket: str
 ) -> None:
     url = f"{obs_bucket}/file"
-    with pytest.raises(OSError, match="seek"), mox.file.File(url, "wb") as file:
+    # h5py goes on with an error pending, which CPython may find before h5py tells of it.
+    refused = pytest.raises((OSError, SystemError), match="seek")
+    with refused, mox.file.File(url, "wb") as file:
         save(file)
     assert not mox.file.exists(url)
 
