@@ -287,6 +287,8 @@ def work(samples, indices, results):
             results.put((index, samples[index]))
         except OSError as error:
             results.put((index, error))
+    results.close()  # from 3.13 on, exit handlers come before what multiprocessing ends
+    results.join_thread()
 
 class Loader:
     def __init__(self, samples, method):
