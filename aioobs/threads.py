@@ -36,7 +36,7 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     await on_loop()
     work = Work(partial(copy_context().run, function, *args, **kwargs))
     try:
-        threads().submit(work)
+        workers().submit(work)
     except RuntimeError:
         work()  # which may stand in line all the same, for the next thread that is free
     try:
@@ -49,7 +49,7 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 
 
 @cache
-def threads() -> ThreadPoolExecutor:
+def workers() -> ThreadPoolExecutor:
     """Return the worker threads, which are ours: those of asyncio are few, and may be busy."""
     from concurrent.futures import ThreadPoolExecutor  # not needed to import aioobs
 
@@ -57,7 +57,7 @@ def threads() -> ThreadPoolExecutor:
 
 
 if hasattr(os, "register_at_fork"):  # a child has none of them
-    os.register_at_fork(after_in_child=threads.cache_clear)
+    os.register_at_fork(after_in_child=workers.cache_clear)
 
 
 class Work(Generic[T]):

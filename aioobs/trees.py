@@ -11,8 +11,8 @@ from aioobs.session import current_client
 from aioobs.transfer.engine import CopyOptions
 from aioobs.transfer.filter import Filter
 from aioobs.transfer.job import Comparison
+from aioobs.transfer.syncs.plan import SyncPlan, plan_tree
 from aioobs.transfer.syncs.syncing import Sync
-from aioobs.transfer.syncs.syncplan import SyncPlan, plan_tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -121,7 +121,7 @@ def ready(all_there: object = None) -> None:
     from aioobs.sync import file
 
     for module in (
-        "aioobs.s3.http.transport",
+        "aioobs.s3.http.session_transport",
         "aioobs.s3.http.round_trip",
         "aioobs.transfer.processes.batches",
     ):

@@ -21,13 +21,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from aioobs import AccessDenied, Config, ConnectionFailed, ObsError, ReadError
-from aioobs.s3.http.lean import LeanTransport
-from aioobs.s3.http.transport import Transport
+from aioobs.s3.http.lean_transport import LeanTransport
+from aioobs.s3.http.session_transport import SessionTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from aioobs.s3.body import Body
+    from aioobs.s3.http.transport import Transport
 
 NEXT = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\netag: next\r\n\r\nNEXT"
 BIG = 12_000_000  # more than the buffers of a connection hold
@@ -97,13 +98,13 @@ async def turns(number: int) -> None:
 @asynccontextmanager
 async def speaking(
     speaker: Speaker, tls: Certificates | None = None
-) -> AsyncIterator[tuple[str, LeanTransport, Transport]]:
+) -> AsyncIterator[tuple[str, LeanTransport, SessionTransport]]:
     """Give the origin of a server, and both transports for it."""
     context = tls.server if tls else None
     server = await asyncio.start_server(speaker.serve, "127.0.0.1", 0, ssl=context)
     origin = f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     config = Config(endpoint=origin, verify=tls.authority if tls else True)
-    session = Transport(config)
+    session = SessionTransport(config)
     lean = LeanTransport(session, config)
     try:
         yield origin, lean, session
@@ -118,7 +119,7 @@ async def speaking(
 
 
 async def ask(
-    transport: LeanTransport | Transport, url: str, method: str = "GET", body: Body = b""
+    transport: Transport, url: str, method: str = "GET", body: Body = b""
 ) -> Outcome | type[ObsError]:
     """Return what a transport makes of the answer."""
     host = url.split("/")[2]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from aioobs.cli.tally import Tally
     from aioobs.transfer.job import Job
-    from aioobs.transfer.syncs.syncplan import SyncPlan
+    from aioobs.transfer.syncs.plan import SyncPlan
 
 __all__ = ["sync"]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from aioobs.config import Config
     from aioobs.s3.call_in_progress import Begun
-    from aioobs.s3.http.lean import LeanTransport
+    from aioobs.s3.http.lean_transport import LeanTransport
     from aioobs.s3.http.transport import Reply
     from aioobs.s3.request import Request
 

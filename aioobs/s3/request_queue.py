@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aioobs.s3.exchange import Exchange
     from aioobs.s3.http.concurrency import ConcurrencyLimit
     from aioobs.s3.http.connection_pool import PooledConnection
-    from aioobs.s3.http.lean import LeanTransport
+    from aioobs.s3.http.lean_transport import LeanTransport
     from aioobs.s3.http.response_head import Head
     from aioobs.s3.http.round_trip import RoundTrip
     from aioobs.s3.request import Request, Sign

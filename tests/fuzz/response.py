@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 
 from aioobs.config import Config
 from aioobs.errors import ConnectionFailed, ObsError
-from aioobs.s3.http.lean import LeanTransport
+from aioobs.s3.http.lean_transport import LeanTransport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aioobs.s3.http.transport import Reply, Transport
+    from aioobs.s3.http.session_transport import SessionTransport
+    from aioobs.s3.http.transport import Reply
 
 METHODS = {b"G": "GET", b"H": "HEAD", b"P": "PUT"}
 PARSERS = {http_parser.HttpResponseParser, http_parser.HttpResponseParserPy}
@@ -169,7 +170,7 @@ async def used() -> Link:
 async def lean(pieces: Sequence[bytes], method: str, *, hurry: bool, again: bool) -> Outcome | None:
     """Return what the lean transport makes of an answer; `None`: nothing."""
     session = Session(await used() if again else Link())
-    transport = LeanTransport(cast("Transport", session), CONFIG)
+    transport = LeanTransport(cast("SessionTransport", session), CONFIG)
 
     async def ask(method: str) -> tuple[Reply, bytes] | None:
         try:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
     from aioobs.config import Config
-    from aioobs.s3.http.transport import Transport
+    from aioobs.s3.http.session_transport import SessionTransport
 
     Sendable = bytes | bytearray | memoryview
 
@@ -35,7 +35,7 @@ class ConnectionPool:
     One that is given back is kept for the next request, and returned to aiohttp when none comes.
     """
 
-    def __init__(self, session: Transport, config: Config) -> None:
+    def __init__(self, session: SessionTransport, config: Config) -> None:
         self._session = session
         self._timeout = aiohttp.ClientTimeout(total=None, connect=config.connect_timeout)
         self._keeps = config.keep_alive

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from aioobs.config import Config
     from aioobs.s3.http.idle_timeout import Progress
-    from aioobs.s3.http.lean import LeanTransport
+    from aioobs.s3.http.lean_transport import LeanTransport
     from aioobs.s3.http.round_trip import RoundTrip
     from aioobs.s3.http.transport import Reply
     from aioobs.s3.request import Request
@@ -46,13 +46,13 @@ class Connections:
 
     def __init__(self, config: Config) -> None:
         # aiohttp, which is slow to import, is first needed here.
-        from aioobs.s3.http.lean import LeanTransport
-        from aioobs.s3.http.transport import Transport
+        from aioobs.s3.http.lean_transport import LeanTransport
+        from aioobs.s3.http.session_transport import SessionTransport
 
         # The C library gives memory back to the system, to have it cleared and mapped anew with the
         # next body, until it has seen that such big blocks come and go.
         bytearray(HEAP)
-        self._session = Transport(config)
+        self._session = SessionTransport(config)
         lean = config.transport == "lean" and config.proxy is None
         self._lean = LeanTransport(self._session, config) if lean else None
         self.slots: ConcurrencyLimit = ConcurrencyLimit(config.connections)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aioobs.transfer.engine import CopyOptions
     from aioobs.transfer.job import Job
     from aioobs.transfer.progress import Progress
-    from aioobs.transfer.syncs.syncplan import SyncPlan
+    from aioobs.transfer.syncs.plan import SyncPlan
 
 __all__ = ["Sync"]
 

@@ -19,15 +19,16 @@ if TYPE_CHECKING:
     from aioobs.s3.body import Body, Sink
     from aioobs.s3.http.connection_pool import PooledConnection
     from aioobs.s3.http.idle_timeout import Progress
-    from aioobs.s3.http.transport import Reply, Transport
+    from aioobs.s3.http.session_transport import SessionTransport
+    from aioobs.s3.http.transport import Reply
 
 __all__ = ["LeanTransport"]
 
 
 class LeanTransport:
-    """Sends requests over the connections of a `Transport`, and those it cannot do over that."""
+    """Sends requests over the connections of another transport, which does what is beyond it."""
 
-    def __init__(self, session: Transport, config: Config) -> None:
+    def __init__(self, session: SessionTransport, config: Config) -> None:
         self._session = session
         self.pool: ConnectionPool = ConnectionPool(session, config)
         self.direct: DirectConnections = DirectConnections(self.round_trip, config.connections)
