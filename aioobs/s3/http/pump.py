@@ -160,30 +160,32 @@ def receive(pump: Pump, *, size: int, sink: DirectSink) -> None:
     if isinstance(sink, FileSink) and pump.channel is pump.socket and hasattr(os, "splice"):
         receive_pages(pump, size, sink)
     while pump.count < size and not pump.stopped:
-        try:
-            with pump.channel.turn():
-                receive_some(pump, size, sink)
-        except BlockingIOError:
+        with pump.channel.turn():
+            more = receive_some(pump, size, sink)
+        if not more:
             pump.wait(select.POLLIN)
 
 
-def receive_some(pump: Pump, size: int, sink: DirectSink) -> None:
-    """Move what is there, for a moment.
+def receive_some(pump: Pump, size: int, sink: DirectSink) -> bool:
+    """Move what is there, for a moment; return whether there may be more.
 
     To do so without giving the turn away in between, and with the buffer still in the cache of
     the processor, takes a tenth less CPU over TLS.
 
     Raises:
-        BlockingIOError: nothing is there any more.
         ReadError: the connection has ended.
     """
     end = time.monotonic() + TURN
     while pump.count < size and not pump.stopped and time.monotonic() < end:
-        filled = drain(pump, sink.room(size - pump.count))
+        try:
+            filled = drain(pump, sink.room(size - pump.count))
+        except BlockingIOError:
+            return False
         sink.took(filled)
         pump.moved(filled)
         if not filled and not pump.stopped:
             raise ReadError(f"the answer broke off, {size - pump.count} bytes short")
+    return True
 
 
 def receive_pages(pump: Pump, size: int, sink: FileSink) -> None:
