@@ -38,6 +38,9 @@ START_TIMEOUT = 40.0
 POLL_INTERVAL = 0.02
 # The part of a disk that has to be free, or else the server takes nothing.
 ROOM_TO_WRITE = 0.01
+# Where less is free the server would allow itself too few volumes, of which each bucket needs some.
+SCARCE = 20 << 30
+MOST_VOLUMES = 1000
 PORT_TAKEN = re.compile(r"Port allocation failed|address already in use")
 # Every port that the server would otherwise open at the same place in each instance.
 PORTS = (
@@ -63,8 +66,6 @@ FLAGS = (
     # What a real store does not do.
     "-s3.autoCreateBucket=false",
     "-s3.allowDeleteBucketNotEmpty=false",
-    # As many as there are buckets, however little room the disk has.
-    "-volume.max=10000",
     # What nobody needs here.
     "-master.telemetry=false",
     "-s3.port.iceberg=0",
@@ -204,6 +205,8 @@ class LocalServer:
         }
         (directory / "s3.json").write_text(json.dumps({"identities": [identity]}))
         flags = [*FLAGS, *(f"-{name}={port}" for name, port in self._ports.items())]
+        if shutil.disk_usage(directory).free < SCARCE:
+            flags.append(f"-volume.max={MOST_VOLUMES}")
         if self._tls:
             self.ca_file = str(directory / "ca.pem")
             write_certificates(directory)
