@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aioobs.file import place, safety
 from aioobs.session import current_client
 from aioobs.transfer import engine
+from aioobs.transfer.jobs import is_folder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -56,9 +57,8 @@ async def plan_copy(
         ValueError: the target lies within the source.
     """
     client, source, target = current_client(), place(src_url), place(dst_url)
-    jobs = await engine.planned(client, source, target, file_list)
-    if jobs is None:
-        jobs = engine.one_job(client, source, target)
+    folder = await is_folder(client, source)
+    jobs = engine.planned(client, source, target, file_list, folder=folder)
     return CopyPlan(source, target, tuple([job async for job in jobs]))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from copies import MIB, digest, failures_of, harvest, names_of, noise, plant, staged_files, uploads
-from faulty import Answer, FaultyServer, Received, answer, listing, use
+from faulty import Answer, FaultyServer, Received, answer, use
 
 import aioobs.file
 from aioobs.config import Config
@@ -111,21 +111,6 @@ async def test_as_many_requests_are_under_way_as_there_are_threads(
         await mox.copy_parallel(str(source), "s3://bucket/dst", threads=threads)
     assert most == max(threads, 1)
     assert len(server.requests) == 12
-
-
-async def test_to_see_that_it_is_a_folder_takes_no_request_more(
-    mox: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    page, content = answer(body=listing("d/a", "d/b")), answer(body=b"x", etag='"e"')
-
-    def step(received: Received) -> Answer:
-        return page if "list-type" in received.query else content
-
-    with FaultyServer(always=step) as server:
-        use(server, monkeypatch)
-        await mox.copy_parallel("s3://bucket/d", str(tmp_path / "d"))
-    assert names_of(tmp_path) == ["d", "d/a", "d/b"]
-    assert len(server.requests) == 3
 
 
 async def test_the_target_is_merged_with_what_is_there(mox: Any, ends: tuple[str, str]) -> None:

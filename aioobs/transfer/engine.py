@@ -14,7 +14,7 @@ from aioobs.store.local import LocalStore, local_errors
 from aioobs.store.remote import RemoteStore, file_url
 from aioobs.threads import in_thread
 from aioobs.transfer.job import Job, Safety
-from aioobs.transfer.jobs import is_folder, jobs_below, pages_below, with_size
+from aioobs.transfer.jobs import is_folder, jobs_below, with_size
 from aioobs.transfer.journals.journal import journal_at
 from aioobs.transfer.removal import SourceRemoval
 from aioobs.transfer.run import JobQueue, Run
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from aioobs.s3.body import Body
     from aioobs.s3.client import Client
-    from aioobs.s3.documents.page import Page
     from aioobs.store.headers import Headers
     from aioobs.store.upload import Guard
     from aioobs.transfer.journals.journal import Journal
@@ -41,7 +40,6 @@ __all__ = [
     "copy_planned",
     "copy_tree",
     "move",
-    "one_job",
     "planned",
     "put",
 ]
@@ -122,13 +120,12 @@ async def copy_tree(
     file_list: Sequence[str] | None = None,
 ) -> None:
     """Copy what is below *source* to below *target*; see `aioobs.file.copy_parallel`."""
-    jobs = await planned(client, source, target, file_list)
-    if jobs is not None:
-        await copy_planned(client, source, target, jobs, options)
-    elif options.executor is None:
+    folder = await is_folder(client, source)
+    if not folder and options.executor is None:
         await copy_file(client, source, target, options)
-    else:
-        await copy_planned(client, source, target, one_job(client, source, target), options)
+        return
+    jobs = planned(client, source, target, file_list, folder=folder)
+    await copy_planned(client, source, target, jobs, options)
 
 
 async def planned(
@@ -136,32 +133,23 @@ async def planned(
     source: ObjectURL | str,
     target: ObjectURL | str,
     file_list: Sequence[str] | None,
-) -> AsyncIterator[Job] | None:
-    """Return a job for each thing that a copy of a folder has to copy; `None`: it is none.
+    *,
+    folder: bool,
+) -> AsyncIterator[Job]:
+    """Yield a job for each thing that a copy of a folder, or of a file, has to copy.
 
     Raises:
         ConfigError: the folder would be copied into itself.
     """
-    pages: AsyncIterator[Page] | None = None
-    if isinstance(source, str) or file_list is not None:
-        folder = await is_folder(client, source)
-    else:
-        pages = await pages_below(client, source)
-        folder = pages is not None
     if not folder:
-        return None
+        if not isinstance(target, str):
+            file_url(str(target))
+        yield await with_size(client, Job(source, target))
+        return
     if contains(source, target):
         raise ConfigError(f"a folder cannot be copied into itself: {source} to {target}")
-    return jobs_below(client, source, target, file_list, pages)
-
-
-async def one_job(
-    client: Client, source: ObjectURL | str, target: ObjectURL | str
-) -> AsyncIterator[Job]:
-    """Yield the job of a file."""
-    if not isinstance(target, str):
-        file_url(str(target))
-    yield await with_size(client, Job(source, target))
+    async for job in jobs_below(client, source, target, file_list):
+        yield job
 
 
 async def copy_planned(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from aioobs.errors import IsADirectory, NotFound, ObjectChanged, UnsafeKey
 from aioobs.store.folding import folding
@@ -17,10 +17,9 @@ from aioobs.transfer.targets import place_below, split_conflicts, split_twins, t
 from aioobs.transfer.tree import Found, in_batches, walk_tree
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from aioobs.s3.client import Client
-    from aioobs.s3.documents.page import Page
     from aioobs.url import ObjectURL
 
 __all__ = [
@@ -28,7 +27,6 @@ __all__ = [
     "is_folder",
     "job_of",
     "jobs_below",
-    "pages_below",
     "unencodable",
     "with_size",
     "with_sizes",
@@ -117,18 +115,14 @@ async def jobs_below(
     source: ObjectURL | str,
     target: ObjectURL | str,
     file_list: Sequence[str] | None,
-    pages: AsyncIterator[Page] | None = None,
 ) -> AsyncIterator[Job]:
-    """Yield a job for each file and empty folder of the source, and for an empty source itself.
-
-    If its listing has begun *pages* are that.
-    """
+    """Yield a job for each file and empty folder of the source, and for an empty source itself."""
     if file_list is not None:
         jobs = jobs_named(source, target, file_list)
     elif isinstance(source, str):
         jobs = local_tree(source, target)
     else:
-        jobs = objects(pages or client.list_pages(source.bucket, source.folder), source, target)
+        jobs = objects(client, source, target)
         if isinstance(target, str):
             jobs = split_conflicts(jobs)
     if isinstance(target, str) and any(folded := await in_thread(folding, target)):
@@ -193,32 +187,10 @@ def unencodable(path: str) -> UnsafeKey | None:
     return None
 
 
-async def pages_below(client: Client, source: ObjectURL) -> AsyncIterator[Page] | None:
-    """Return the listing of what is below a folder, which has begun; `None`: there is none."""
-    pages = cast("AsyncGenerator[Page, None]", client.list_pages(source.bucket, source.folder))
-    try:
-        first = await anext(pages)
-    except NotFound:
-        return None
-    if first.objects or not source.folder:
-        return resumed(first, pages)
-    await pages.aclose()
-    return None
-
-
-async def resumed(first: Page, rest: AsyncIterator[Page]) -> AsyncIterator[Page]:
-    """Yield the pages of a listing whose first one is there already."""
-    yield first
-    async for page in rest:
-        yield page
-
-
-async def objects(
-    pages: AsyncIterator[Page], source: ObjectURL, target: ObjectURL | str
-) -> AsyncIterator[Job]:
+async def objects(client: Client, source: ObjectURL, target: ObjectURL | str) -> AsyncIterator[Job]:
     """Yield a job for each object below a folder of a store."""
     start = len(source.folder)
-    async for page in pages:
+    async for page in client.list_pages(source.bucket, source.folder):
         for item in page.objects:
             url, name = source.with_key(item.key), item.key[start:]
             if not name:
