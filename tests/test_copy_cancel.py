@@ -251,7 +251,7 @@ async def test_work_is_done_once_where_no_thread_can_be_started(
         raise RuntimeError("can't start new thread")
 
     pool, done = ThreadPoolExecutor(1), list[int]()
-    monkeypatch.setattr("aioobs.threads.threads", lambda: pool)
+    monkeypatch.setattr("aioobs.threads.workers", lambda: pool)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", start)
         await in_thread(done.append, 1)
