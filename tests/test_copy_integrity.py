@@ -221,6 +221,22 @@ async def test_a_kept_digest_decides_and_where_there_is_none_that_is_said(
     assert said == (not known)
 
 
+@pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (500, "InternalError")])
+async def test_a_file_whose_check_is_refused_is_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, code: str
+) -> None:
+    whole = one_object(b"right", etag=f'"{"f" * 32}-2"')
+
+    def step(received: Received) -> Answer:
+        return refusal(status, code) if "partNumber" in received.query else whole(received)
+
+    with FaultyServer(always=step) as server:
+        use(server, monkeypatch)
+        with pytest.raises(TransferFailed):
+            await aioobs.file.copy_parallel("s3://bucket", tmp_path / "a", verify="checksum")
+    assert content(tmp_path / "a") == {}
+
+
 async def test_a_store_that_forgets_parts_knows_nothing_of_their_object(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -43,6 +43,7 @@ __all__ = [
 DIGEST = re.compile(r"[0-9a-f]{32}(-[1-9][0-9]{0,4})?")
 MIB = 1 << 20
 BUFFER = 512 << 10
+FORGOTTEN = (400, 405, 416, 501)  # statuses of a store that knows nothing of an object's parts
 PART_SIZES = [size * MIB for size in (5, 6, 8, 10, 15, 16, 20, 25, 32, 50, 64, 100, 128, 256, 512)]
 ENCRYPTION = re.compile(r"x-(amz|obs)-server-side-encryption(-aws-kms-.*|-customer-.*|-kms-.*)?")
 # Of whole objects alone: those made of the sums of parts are compared with nothing.
@@ -122,7 +123,10 @@ async def has_parts(
     try:
         first = (await client.head_object(url.bucket, url.key, part=1)).size
         last = (await client.head_object(url.bucket, url.key, part=count)).size
-    except ResponseError:  # some stores, as JuiceFS, forget the parts of what is whole
+    except ResponseError as error:
+        # Some stores, as JuiceFS, forget the parts of what is whole; other answers tell nothing.
+        if error.resp is None or error.resp.status not in FORGOTTEN:
+            raise
         return None
     if not 0 < last <= first or first * (count - 1) + last != size:
         return None
