@@ -289,10 +289,10 @@ class TestReceiving:
     async def test_a_file_that_takes_nothing_from_a_pipe_is_written(
         self, setting: Place, tmp_path: Path
     ) -> None:
-        descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        with setting.serve(always=stored(CONTENT)) as server, closing_file(descriptor):
+        appended = tmp_path / "file"
+        with setting.serve(always=stored(CONTENT)) as server, appended.open("ab") as file:
             async with setting.connect(server) as client:
-                await client.get_object_into("b", "k", FileSink(descriptor))
+                await client.get_object_into("b", "k", FileSink(file.fileno()))
         assert (tmp_path / "file").read_bytes() == CONTENT
         assert len(server.requests) == 1
 
@@ -372,15 +372,6 @@ class TestReceiving:
                     assert (tmp_path / "other").read_bytes() == MARK
                     assert sink.received == received
                     assert path.read_bytes() == CONTENT[:received]
-
-
-@contextmanager
-def closing_file(descriptor: int) -> Iterator[None]:
-    """Close a file at the end."""
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
