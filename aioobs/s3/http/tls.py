@@ -122,7 +122,17 @@ class SharedTLS(ssl.SSLObject):
         Raises:
             ssl.SSLWantReadError: nothing has.
         """
-        return int(super().read(len(buffer), buffer))
+        read, filled, size = super().read, 0, len(buffer)
+        try:
+            while filled < size:  # 16 KiB at a time
+                count = read(size - filled, buffer[filled:])
+                if not count:
+                    break
+                filled += count
+        except ssl.SSLWantReadError:
+            if not filled:
+                raise
+        return filled
 
     def encrypt(self, data: memoryview) -> bytes:
         """Return what has to be sent for *data*."""
