@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from aioobs.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = ["TIMEOUTS", "Addressing", "Config", "PayloadSigning", "Signature", "TransportName"]
 
@@ -367,6 +367,16 @@ def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
     if value not in choices:
         wanted = ", ".join(map(repr, choices))
         raise ConfigError(f"{name}={value!r} is not one of {wanted}")
+
+
+def check_list(name: str, value: Iterable[str]) -> None:
+    """Refuse a text where several are wanted, each of whose letters would be taken for one.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    if isinstance(value, str):
+        raise ConfigError(f"{name}={value!r} is a single text; write {name}=[{value!r}]")
 
 
 def is_seconds(value: object) -> bool:

@@ -426,8 +426,16 @@ def safety(verify: Verify, *, durable: bool) -> Safety:
 
 
 def encoded(data: str | bytes | bytearray | memoryview) -> bytes | memoryview:
-    """Return text in UTF-8, and anything else as it is."""
+    """Return text in UTF-8, and bytes as they are.
+
+    Raises:
+        TypeError: it is neither.
+    """
     if isinstance(data, str):
         return data.encode()
-    view = memoryview(data)
+    try:
+        view = memoryview(data)
+    except TypeError:
+        kind = type(data).__name__
+        raise TypeError(f"the data is of type {kind}; give text or bytes") from None
     return view.cast("B") if view.c_contiguous else view.tobytes()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import array
 import http.server
+import io
 import shutil
 import ssl
 import threading
@@ -215,6 +217,55 @@ class TestPlaces:
         with pytest.raises(ObsError) as caught:
             await aioobs.file.read(obs_bucket)
         assert obs_bucket in str(caught.value)
+
+
+class TestArguments:
+    """Values of another type, which Python would take for something else or trip over later."""
+
+    @pytest.mark.parametrize("body", ["text", 3, io.BytesIO(b"file"), array.array("i", [1, 2])])
+    async def test_a_body_that_is_not_bytes_is_refused_before_anything_is_sent(
+        self, server_config: Config, body: Any
+    ) -> None:
+        async with Client(server_config) as client:
+            with pytest.raises(TypeError, match=r"the body is of type .*; give bytes"):
+                await client.put_object("bucket", "k", body)
+            with pytest.raises(TypeError, match="the body is of type"):
+                await client.upload_part("bucket", "k", "id", 1, body)
+            assert client.stats().requests == 0
+
+    @pytest.mark.parametrize("data", [{"a": 1}, 3, None])
+    async def test_data_that_is_neither_text_nor_bytes_is_refused(
+        self, tmp_path: Path, data: Any
+    ) -> None:
+        for url in (str(tmp_path / "file"), "s3://bucket/key"):
+            with pytest.raises(TypeError, match=f"{type(data).__name__}; give text or bytes"):
+                await aioobs.file.write(url, data)
+
+    async def test_one_name_in_the_place_of_a_list_is_not_taken_letter_by_letter(
+        self, tmp_path: Path, server_config: Config
+    ) -> None:
+        (tmp_path / "a").mkdir()
+        source, target = str(tmp_path / "a"), str(tmp_path / "b")
+        with pytest.raises(ConfigError, match=r"write file_list=\['x.txt'\]"):
+            await aioobs.file.copy_parallel(source, target, file_list="x.txt")
+        with pytest.raises(ConfigError, match=r"write exclude=\['\*.tmp'\]"):
+            await aioobs.sync_tree(source, target, exclude="*.tmp")
+        async with Client(server_config) as client:
+            with pytest.raises(ConfigError, match=r"write keys=\['key'\]"):
+                await client.delete_objects("bucket", "key")
+
+    async def test_the_source_of_a_copy_that_is_one_text_is_refused(
+        self, server_config: Config
+    ) -> None:
+        source: Any = "bucket/key"
+        async with Client(server_config) as client:
+            with pytest.raises(ConfigError, match=r"write \('bucket', 'key'\)"):
+                await client.copy_object(source, "bucket", "copy")
+
+    async def test_an_endpoint_in_the_place_of_a_config_is_refused(self) -> None:
+        endpoint: Any = "http://localhost:9000"
+        with pytest.raises(ConfigError, match=r"write Client\(Config\(endpoint="):
+            Client(endpoint)
 
 
 @pytest.mark.usefixtures("session")

@@ -51,6 +51,8 @@ class Client:
     """
 
     def __init__(self, config: Config | None = None, *, observer: Observer | None = None) -> None:
+        if isinstance(config, str):
+            raise ConfigError(f"write Client(Config(endpoint={config!r}))")
         self._config = config or Config.from_env()
         self._exchange = Exchange(self._config, observer)
         self._listing = Listing(self._exchange)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from aioobs.config import check_list
 from aioobs.errors import ErrorResponse, NotFound, ObsError, ResponseError, error_for
 from aioobs.s3.body import md5_of
 from aioobs.s3.documents import xml
@@ -30,6 +31,7 @@ async def delete(exchange: Exchange, bucket: str, key: str) -> None:
 
 async def delete_all(exchange: Exchange, bucket: str, keys: Iterable[str]) -> list[ObsError]:
     """Delete objects; return an error for each one that is left."""
+    check_list("keys", keys)
     failures: list[ObsError] = []
     batch: list[str] = []
     for key in keys:

@@ -26,6 +26,7 @@ BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 DNS_LABEL = re.compile(r"[a-z0-9][a-z0-9-]*[a-z0-9]")
 HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 FORBIDDEN_IN_HEADERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # a tab may stand there
+BODIES = (bytes, bytearray, memoryview, FilePart)
 JOINED = 64 * 1024
 """Up to this size a body is sent together with the head."""
 WITHOUT_KEY = frozenset(
@@ -66,7 +67,13 @@ class Request:
 
         Raises:
             ConfigError: no bucket or no key is named, or a header cannot be sent.
+            TypeError: the body is nothing that can be sent.
         """
+        if not isinstance(self.body, BODIES):
+            raise TypeError(
+                f"the body is of type {type(self.body).__name__}; "
+                "give bytes, a bytearray, a memoryview or an aioobs.FilePart"
+            )
         if not self.bucket and self.operation != "listBuckets":
             raise ConfigError("no bucket is named")
         if not self.key and self.operation not in WITHOUT_KEY:
@@ -180,6 +187,8 @@ def object_headers(content_type: str, metadata: Mapping[str, str] | None) -> dic
 
 def source_headers(source: tuple[str, str], if_match: str) -> dict[str, str]:
     """Return the headers that name the object to copy."""
+    if isinstance(source, str):
+        raise ConfigError(f"the source {source!r} is a text; write ('bucket', 'key')")
     bucket, key = source
     headers = {"x-amz-copy-source": f"/{bucket}/{quote_path(key)}"}
     if if_match:

@@ -6,6 +6,8 @@ import re
 from fnmatch import translate
 from typing import TYPE_CHECKING
 
+from aioobs.config import check_list
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,6 +22,8 @@ class Filter:
     """
 
     def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
+        check_list("include", include)
+        check_list("exclude", exclude)
         self._include = [matcher(pattern) for pattern in include]
         self._exclude = [matcher(pattern) for pattern in exclude]
 

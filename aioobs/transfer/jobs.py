@@ -7,6 +7,7 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
+from aioobs.config import check_list
 from aioobs.errors import IsADirectory, NotFound, ObjectChanged, UnsafeKey
 from aioobs.store.folding import folding
 from aioobs.store.local import LocalStore
@@ -68,7 +69,7 @@ async def with_size(client: Client, job: Job) -> Job:
     if await is_folder(client, source):
         raise IsADirectory("is a folder; use copy_parallel to copy it", url=str(source))
     raise NotFound(
-        "there is no such file or folder", operation="getObjectMetadata", url=str(source)
+        "there is no such file, folder or bucket", operation="getObjectMetadata", url=str(source)
     )
 
 
@@ -118,6 +119,7 @@ async def jobs_below(
 ) -> AsyncIterator[Job]:
     """Yield a job for each file and empty folder of the source, and for an empty source itself."""
     if file_list is not None:
+        check_list("file_list", file_list)
         jobs = jobs_named(source, target, file_list)
     elif isinstance(source, str):
         jobs = local_tree(source, target)
