@@ -157,7 +157,7 @@ class TestObjects:
             assert (info.key, info.size, info.etag) == (key, size, etag)
             with target.open("wb") as file:
                 sink = FileSink(file.fileno(), 3)
-                assert (await client.get_object_into(bucket, key, sink)).size == size
+                assert (await client.stream_object(bucket, key, sink)).size == size
             assert target.read_bytes() == (b"\0\0\0" + content if content else b"")
 
     async def test_ranges_are_those_of_a_slice(self, client: Client, bucket: str) -> None:

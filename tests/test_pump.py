@@ -167,7 +167,7 @@ class TestReceiving:
         script = [partial(breaking, last=last) for last in places]
         with setting.serve(*script, always=whole) as server, target(tmp_path / "file") as sink:
             async with setting.connect(server) as client:
-                info = await client.get_object_into("b", "k", sink)
+                info = await client.stream_object("b", "k", sink)
                 assert not pumps()
         assert (tmp_path / "file").read_bytes() == CONTENT
         assert info.size == sink.received == len(CONTENT)
@@ -192,7 +192,7 @@ class TestReceiving:
         with setting.serve(step, always=stored(CONTENT)) as server, target(tmp_path / "f") as sink:
             async with setting.connect(server, idle_timeout=0.5) as client:
                 begun = time.monotonic()
-                await client.get_object_into("b", "k", sink)
+                await client.stream_object("b", "k", sink)
                 assert time.monotonic() - begun < 20
         assert (tmp_path / "f").read_bytes() == CONTENT
         assert [request.first_byte for request in server.requests] == [0, half]
@@ -206,7 +206,7 @@ class TestReceiving:
             async with setting.connect(server) as client:
                 for start, stop in ((1_000_000, 3_000_001), (5, 400_000)):
                     sink = FileSink(file.fileno(), start)
-                    await client.get_object_into("b", "k", sink, start=start, stop=stop)
+                    await client.stream_object("b", "k", sink, start=start, stop=stop)
             assert server.connections == 1
         data = path.read_bytes()
         assert data[5:400_000] == CONTENT[5:400_000]
@@ -220,7 +220,7 @@ class TestReceiving:
             async with setting.connect(server) as client:
                 for _ in range(3):
                     with target(tmp_path / "file") as sink:
-                        await client.get_object_into("b", "k", sink)
+                        await client.stream_object("b", "k", sink)
                     assert (await client.head_object("b", "k")).size == len(CONTENT)
                     assert (tmp_path / "file").read_bytes() == CONTENT
         assert server.connections == 1
@@ -233,7 +233,7 @@ class TestReceiving:
             target(tmp_path / "file") as sink,
         ):
             async with setting.connect(server) as client:
-                task = asyncio.create_task(client.get_object_into("b", "k", sink))
+                task = asyncio.create_task(client.stream_object("b", "k", sink))
                 await moved(task, sink, half)
                 assert len(pumps()) == 1
                 await cancelled(task, random.Random(0))
@@ -252,7 +252,7 @@ class TestReceiving:
         for number in range(8):
             with setting.serve(always=stored(CONTENT)) as server, target(tmp_path / "f") as sink:
                 async with setting.connect(server, attempts=1) as client:
-                    task = asyncio.create_task(client.get_object_into("b", "k", sink))
+                    task = asyncio.create_task(client.stream_object("b", "k", sink))
                     await moved(task, sink, number * MIB + 1)
                 with suppress(ObsError):
                     await task
@@ -268,7 +268,7 @@ class TestReceiving:
             async with setting.connect(server) as client:
                 for _ in range(2):
                     with target(tmp_path / "file") as sink:
-                        await client.get_object_into("b", "k", sink)
+                        await client.stream_object("b", "k", sink)
                     assert (tmp_path / "file").read_bytes() == CONTENT
         assert server.connections == 2
 
@@ -280,7 +280,7 @@ class TestReceiving:
         ):
             async with setting.connect(server) as client:
                 with pytest.raises(OSError, match="File too large") as caught:
-                    await client.get_object_into("b", "k", sink)
+                    await client.stream_object("b", "k", sink)
         assert not isinstance(caught.value, ObsError)
         assert caught.value.errno == errno.EFBIG
         assert sink.received == 3 * MIB
@@ -292,7 +292,7 @@ class TestReceiving:
         appended = tmp_path / "file"
         with setting.serve(always=stored(CONTENT)) as server, appended.open("ab") as file:
             async with setting.connect(server) as client:
-                await client.get_object_into("b", "k", FileSink(file.fileno()))
+                await client.stream_object("b", "k", FileSink(file.fileno()))
         assert (tmp_path / "file").read_bytes() == CONTENT
         assert len(server.requests) == 1
 
@@ -303,7 +303,7 @@ class TestReceiving:
             async with setting.connect(server) as client:
                 await client.head_object("b", "k")
                 with descriptors_left(2):  # one is for the thread
-                    await client.get_object_into("b", "k", sink)
+                    await client.stream_object("b", "k", sink)
         assert (tmp_path / "file").read_bytes() == CONTENT
         assert len(server.requests) == 2
 
@@ -313,7 +313,7 @@ class TestReceiving:
         monkeypatch.setattr("aioobs.s3.http.pump.PIPE", (1 << 31) - 1)  # more than any may hold
         with setting.serve(always=stored(CONTENT)) as server, target(tmp_path / "file") as sink:
             async with setting.connect(server) as client:
-                await client.get_object_into("b", "k", sink)
+                await client.stream_object("b", "k", sink)
         assert (tmp_path / "file").read_bytes() == CONTENT
         assert len(server.requests) == 1
 
@@ -323,7 +323,7 @@ class TestReceiving:
                 counts = []
                 for _ in range(3):
                     with target(tmp_path / "file") as sink:
-                        await client.get_object_into("b", "k", sink)
+                        await client.stream_object("b", "k", sink)
                     assert not pumps()
                     counts.append(len(os.listdir("/proc/self/fd")))
         assert len(set(counts)) == 1
@@ -338,7 +338,7 @@ class TestReceiving:
             async with setting.connect(server) as client:
                 stuck = [SlowSink(file.fileno()) for _ in range(3)]
                 tasks = [
-                    asyncio.create_task(client.get_object_into("b", "k", sink)) for sink in stuck
+                    asyncio.create_task(client.stream_object("b", "k", sink)) for sink in stuck
                 ]
                 try:
                     for sink in stuck:
@@ -360,7 +360,7 @@ class TestReceiving:
                 for number in range(8):
                     path = tmp_path / str(number)
                     with target(path) as sink:
-                        task = asyncio.create_task(client.get_object_into("b", "k", sink))
+                        task = asyncio.create_task(client.stream_object("b", "k", sink))
                         await moved(task, sink, chance.randrange(len(CONTENT)))
                         await cancelled(task, chance)
                         assert not pumps()
@@ -727,7 +727,7 @@ async def main():
     async with Client(config) as client:
         with open({str(path)!r}, "rb") as source, open({str(copy)!r}, "wb") as target:
             await client.put_object("b", "k", FilePart(source.fileno(), 0, {len(CONTENT)}))
-            await client.get_object_into("b", "k", FileSink(target.fileno()))
+            await client.stream_object("b", "k", FileSink(target.fileno()))
 
 def last():
     assert not threading.main_thread().is_alive()
@@ -772,7 +772,7 @@ async def test_the_event_loop_moves_a_body_where_no_thread_can_be_started(
             await client.put_object("b", "k", FilePart(source, 0, len(CONTENT)))
             for _ in range(2):
                 with target(path) as sink:
-                    await client.get_object_into("b", "k", sink)
+                    await client.stream_object("b", "k", sink)
                 assert path.read_bytes() == CONTENT
         assert server.connections == 1
     assert kept == [CONTENT]

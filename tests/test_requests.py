@@ -82,7 +82,7 @@ class TestTimeouts:
 
             async with connect(server.endpoint, timeouts={"getObject": 0.3}) as client:
                 with pytest.raises(OperationTimeout, match="getObject s3://b/k"):
-                    await client.get_object_into("b", "k", SlowSink())
+                    await client.stream_object("b", "k", SlowSink())
 
     def test_timeouts_hold_in_threads_that_are_not_the_main_one(self) -> None:
         caught: list[BaseException] = []
@@ -317,7 +317,7 @@ class TestReading:
         file = tmp_path / "file"
         with FaultyServer(broken, always=stored(CONTENT)) as server, file.open("wb") as target:
             async with connect(server.endpoint) as client:
-                info = await client.get_object_into("b", "k", FileSink(target.fileno()))
+                info = await client.stream_object("b", "k", FileSink(target.fileno()))
         assert file.read_bytes() == CONTENT
         assert info.size == len(CONTENT)
         first, second = (request.headers for request in server.requests)
@@ -402,7 +402,7 @@ class TestReading:
             async with connect(server.endpoint, attempts=2) as client:
                 sink = MemorySink()
                 with pytest.raises(ReadError, match="getObject s3://b/k: "):
-                    await client.get_object_into("b", "k", sink, start=100, stop=200)
+                    await client.stream_object("b", "k", sink, start=100, stop=200)
         assert CONTENT[100:200].startswith(sink.getvalue())
 
     async def test_a_range_to_the_end_that_stops_before_it_is_refused(self) -> None:
@@ -466,7 +466,7 @@ class TestReading:
         with FaultyServer(cut, endless, always=stored(b"12345")) as server:
             async with connect(server.endpoint) as client:
                 sink = MemorySink()
-                await client.get_object_into("b", "k", sink, if_match="version-1", size=5)
+                await client.stream_object("b", "k", sink, if_match="version-1", size=5)
         assert sink.getvalue() == b"12345"
         assert len(server.requests) == 3
 

@@ -75,7 +75,7 @@ class LocalCopy:
         await in_thread(self._create)
         if self._base is not None:
             await read_ranges(
-                partial(self._client.get_object_into, self._url.bucket, self._url.key),
+                partial(self._client.stream_object, self._url.bucket, self._url.key),
                 lambda offset, _: FileSink(self.descriptor, offset),
                 start=0,
                 size=self._base.size,

@@ -38,7 +38,7 @@ async def open_reader(client: Client, path: str) -> ObjectReader:
     """
     url, sink = file_url(path), MemorySink()
     try:
-        info = await client.get_object_into(url.bucket, url.key, sink, start=0, stop=FIRST)
+        info = await client.stream_object(url.bucket, url.key, sink, start=0, stop=FIRST)
         if info.headers.get("content-range", "").endswith("/*"):
             first, info = info, await client.head_object(url.bucket, url.key)
             if info.etag != first.etag:
@@ -169,7 +169,7 @@ class ObjectReader:
         """Fill all of *buffer*, in several requests at once."""
         await self._drop()
         await read_ranges(
-            partial(self._client.get_object_into, self._bucket, self._info.key),
+            partial(self._client.stream_object, self._bucket, self._info.key),
             lambda offset, size: BufferSink(buffer[offset : offset + size]),
             start=self._position,
             size=len(buffer),

@@ -185,11 +185,11 @@ class Client:
         if stop is not None and stop <= start:
             return b""
         sink = MemorySink()
-        await self.get_object_into(bucket, key, sink, start=start, stop=stop, if_match=if_match)
+        await self.stream_object(bucket, key, sink, start=start, stop=stop, if_match=if_match)
         content = sink.getvalue()
         return content[start:] if start < 0 else content  # some stores send all of it
 
-    async def get_object_into(
+    async def stream_object(
         self,
         bucket: str,
         key: str,
@@ -200,8 +200,9 @@ class Client:
         if_match: str = "",
         size: int | None = None,
     ) -> ObjectInfo:
-        """Do as `get_object`, but write into *sink*, and return what the store says.
+        """Do as `get_object`, but write into *sink* what comes; return what the store says.
 
+        A sink has a coroutine function `write`, which takes bytes, and counts them in `received`.
         If the *size* of the object is known, an answer that announces another is not taken.
         """
         wanted = Range(start, stop, if_match, size)
@@ -228,7 +229,7 @@ class Client:
         view = memoryview(buffer).cast("B")
         if not view:
             return 0
-        read, part_size = partial(self.get_object_into, bucket, key), self._config.part_size
+        read, part_size = partial(self.stream_object, bucket, key), self._config.part_size
         return await fill(read, view, start=start, part_size=part_size, etag=if_match)
 
     async def get_buffer(self, bucket: str, key: str) -> memoryview:

@@ -50,9 +50,7 @@ class RemoteStore:
         url, first = file_url(path), MemorySink()
         begin = self.client.config.multipart_threshold
         try:
-            info = await self.client.get_object_into(
-                url.bucket, url.key, first, start=0, stop=begin
-            )
+            info = await self.client.stream_object(url.bucket, url.key, first, start=0, stop=begin)
         except NotFound:
             if await self._is_folder(url):
                 raise IsADirectory("is a folder", operation="getObject", url=path) from None

@@ -153,7 +153,7 @@ class Client:
             self._async.get_object(bucket, key, start=start, stop=stop, if_match=if_match)
         )
 
-    def get_object_into(
+    def stream_object(
         self,
         bucket: str,
         key: str,
@@ -164,12 +164,13 @@ class Client:
         if_match: str = "",
         size: int | None = None,
     ) -> ObjectInfo:
-        """Do as `get_object`, but write into *sink*, and return what the store says.
+        """Do as `get_object`, but write into *sink* what comes; return what the store says.
 
+        A sink has a coroutine function `write`, which takes bytes, and counts them in `received`.
         If the *size* of the object is known, an answer that announces another is not taken.
         """
         return run(
-            self._async.get_object_into(
+            self._async.stream_object(
                 bucket, key, sink, start=start, stop=stop, if_match=if_match, size=size
             )
         )

@@ -226,7 +226,7 @@ async def digest_of(client: Client, place: Place, offset: int, size: int) -> byt
             await update_from(file.descriptor, offset, size, [found])
         return found.digest()
     sink = DigestSink()
-    await client.get_object_into(
+    await client.stream_object(
         url.bucket, url.key, sink, start=offset, stop=offset + size, if_match=place.etag
     )
     return sink.digest()

@@ -164,7 +164,7 @@ class Copier:
         size, etag = job.size or 0, job.etag
         async with staged_file(target, self.folders, job.mtime_nsec) as staged:
             sink = FileSink(staged.descriptor)
-            await self.client.get_object_into(
+            await self.client.stream_object(
                 source.bucket, source.key, sink, if_match=etag, size=size if etag else None
             )
             if etag and sink.received != size:

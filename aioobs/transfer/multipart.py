@@ -44,7 +44,7 @@ async def fetch_part(
     """
     sink = FileSink(descriptor, part.offset)
     stop = part.offset + part.size
-    await client.get_object_into(
+    await client.stream_object(
         source.bucket, source.key, sink, start=part.offset, stop=stop, if_match=etag
     )
     if sink.received != part.size:
