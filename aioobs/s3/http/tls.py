@@ -18,7 +18,7 @@ from aioobs.errors import ConfigError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from aioobs.config import Config
 
@@ -122,7 +122,8 @@ class SharedTLS(ssl.SSLObject):
         Raises:
             ssl.SSLWantReadError: nothing has.
         """
-        read, filled, size = super().read, 0, len(buffer)
+        read: Callable[[int, memoryview], Any] = super().read
+        filled, size = 0, len(buffer)
         try:
             while filled < size:  # 16 KiB at a time
                 count = read(size - filled, buffer[filled:])
