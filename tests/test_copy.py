@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["verbs", "ends"]
 SERVERS = ("seaweedfs", "swift")
+ATTRIBUTE = "/sys/devices/system/cpu/online"  # its size is 4096, and it has less
 
 
 @pytest.mark.parametrize("size", [0, 1, MIB, MIB + 1])
@@ -237,6 +238,21 @@ async def test_what_only_says_that_it_is_empty_is_copied_whole_or_not_at_all(
         else:
             await verb("/proc/version", f"{root}/copy")
             assert await mox.read(f"{root}/copy") == Path("/proc/version").read_text()
+
+
+@pytest.mark.skipif(not os.path.exists(ATTRIBUTE), reason="there is no /sys")
+async def test_what_says_that_it_is_longer_than_it_is_is_copied_whole_or_not_at_all(
+    mox: Any, root: str
+) -> None:
+    for verb in (mox.copy, mox.copy_parallel):
+        if "://" in root:
+            with pytest.raises(OSError, match=f"{ATTRIBUTE}: the file ends after") as caught:
+                await verb(ATTRIBUTE, f"{root}/copy")
+            assert caught.value.filename == ATTRIBUTE
+            assert await mox.exists(f"{root}/copy") is False
+        else:
+            await verb(ATTRIBUTE, f"{root}/copy")
+            assert await mox.read(f"{root}/copy") == Path(ATTRIBUTE).read_text()
 
 
 async def test_a_link_that_leads_into_no_folder_is_named_in_the_error(

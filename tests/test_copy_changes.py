@@ -141,7 +141,8 @@ async def test_a_file_that_shrinks_while_it_is_sent_is_not_published(
 
     (failure,) = caught.value.failures
     assert isinstance(failure, SourceError)
-    assert "big" in str(caught.value)
+    assert failure.filename == str(source / "big")
+    assert "the file changed while it was being sent" in str(failure)
     assert await mox.exists(f"{bucket}/dst/big") is False
     assert await uploads(client, bucket) == []
 
@@ -194,6 +195,23 @@ async def test_files_that_vanish_while_they_wait_fail_one_by_one(
     copied = await mox.list_directory(f"{bucket}/dst")
     assert len(copied) == 1
     assert sorted([*failures, *copied]) == ["1", "2", "3"]
+
+
+async def test_a_folder_that_becomes_a_file_while_a_copy_is_under_way_is_named_with_its_file(
+    mox: Any, bucket: str, target: Path
+) -> None:
+    def change() -> None:
+        shutil.rmtree(target)
+        target.write_bytes(b"in the way")
+
+    await mox.write(f"{bucket}/src/big", noise(24 * MIB))
+    with pytest.raises(TransferFailed) as caught:
+        await mox.copy_parallel(f"{bucket}/src", str(target), threads=0, progress=Replacing(change))
+
+    (failure,) = caught.value.failures
+    assert isinstance(failure, NotADirectoryError)
+    assert failure.filename == str(target / "big")
+    assert target.read_bytes() == b"in the way"
 
 
 @pytest.mark.usefixtures("long")

@@ -391,6 +391,25 @@ class TestBrokenDisks:
         assert str(caught.value) == f"[Errno {errno.EIO}] Input/output error: '{target}'"
         assert os.listdir(target.parent) == []
 
+    async def test_a_file_that_cannot_be_removed_is_told_of_and_hides_no_other_error(
+        self,
+        obs_bucket: str,
+        target: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        def refuse(path: str, *_: object) -> None:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), path)
+
+        await aioobs.file.write(f"{obs_bucket}/file", b"content")
+        with monkeypatch.context() as patch, pytest.raises(PermissionError) as caught:
+            patch.setattr(os, "replace", refuse)
+            patch.setattr(os, "unlink", refuse)
+            await aioobs.file.copy(f"{obs_bucket}/file", str(target))
+        assert caught.value.filename == str(target)
+        (left,) = target.parent.iterdir()
+        assert f"{left} stays behind: Operation not permitted" in caplog.text
+
     async def test_a_folder_that_does_not_reach_the_disk_is_named_in_the_error(
         self, obs_bucket: str, target: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

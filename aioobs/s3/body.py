@@ -87,7 +87,12 @@ async def chunks(body: Body) -> AsyncIterator[bytes | memoryview]:
 def read_piece(body: FilePart, offset: int, size: int) -> bytes:
     """Return the next bytes of a body; the last ones only if nothing has changed."""
     size = min(size, body.size - offset)
-    data = read_exactly(body.descriptor, size, body.offset + offset)
+    try:
+        data = read_exactly(body.descriptor, size, body.offset + offset)
+    except SourceError:
+        if body.check is not None:
+            body.check()  # which knows better what has happened, or knows of nothing
+        raise
     if offset + size == body.size and body.check is not None:
         body.check()
     return data
@@ -106,7 +111,8 @@ def read_exactly(descriptor: int, size: int, offset: int) -> bytes:
         except OSError as exc:
             raise SourceError(f"the file cannot be read: {exc.strerror}") from exc
         if not more:
-            raise SourceError("the file became shorter while it was being sent")
+            end = offset + len(data)
+            raise SourceError(f"the file ends after {end} bytes, and more was to be sent")
         data = data + more if data else more
     return data
 

@@ -51,6 +51,7 @@ class Source:
     def check_end(self) -> None:
         """Raise `SourceError` if something stands behind the size that it has, as in /proc."""
         if os.pread(self.descriptor, 1, self.size):
+            self.check()
             message = f"its size is {self.size}, but there is more: read it, and write that"
             raise SourceError(message, url=self.path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import re
 import stat as modes
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from aioobs.store.folders import FolderSync
 
 __all__ = ["StagedFile"]
+
+log: logging.Logger = logging.getLogger("aioobs.file")
 
 NAME = re.compile(r"\.aioobs-[0-9a-f]{16}\.part")
 
@@ -153,14 +156,18 @@ class StagedFile:
         self._close()
 
     def discard(self) -> None:
-        """Remove what has not been published."""
-        try:
+        """Remove what has not been published, as far as the disk lets it be removed."""
+        with suppress(OSError):  # nobody asks whether it got to the disk
             self._close()
-        finally:
-            if self._path:
-                with suppress(FileNotFoundError):
-                    os.unlink(self._path)
-                self._path = ""
+        if not self._path:
+            return
+        path, self._path = self._path, ""
+        try:
+            os.unlink(path)
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # its folder is gone
+        except OSError as error:  # not raised, for what it was discarded for says more
+            log.warning("%s stays behind: %s", path, error.strerror)
 
     def _close(self) -> None:
         if self.descriptor >= 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aioobs.errors import ConfigError, ConnectionFailed, ObsError
+from aioobs.errors import ConfigError, ConnectionFailed, ObsError, SourceError
 
 if TYPE_CHECKING:
     from aioobs.transfer.job import Job
@@ -34,6 +34,8 @@ def with_names(error: OSError, job: Job) -> OSError:
     """Return the error with the names of the file that was not copied."""
     source, target = str(job.source), str(job.target)
     error.add_note(f"while copying {source} to {target}")
+    if isinstance(error, SourceError):
+        error.url = source  # whatever request it has ended
     if source not in str(error) and target not in str(error):
         if isinstance(error, ObsError):
             error.url = source
