@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import md5
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from faulty import Answer, FaultyServer, Received, answer, forward, listing, refusal, use
@@ -219,6 +219,19 @@ async def test_a_kept_digest_decides_and_where_there_is_none_that_is_said(
     assert os.listdir(tmp_path / "a") == ([] if known == "wrong" else ["file"])
     said = "1 files were copied but could not be checked" in caplog.text
     assert said == (not known)
+
+
+@pytest.mark.parametrize("verify", ["none", "size"])
+async def test_only_sizes_are_compared_unless_more_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verify: Literal["none", "size"]
+) -> None:
+    with FaultyServer(always=one_object(b"right", etag=f'"{md5(b"wrong").hexdigest()}"')) as server:
+        use(server, monkeypatch)
+        await aioobs.file.copy_parallel("s3://bucket", tmp_path / "a", verify=verify)
+        with pytest.raises(TransferFailed, match="checksum"):
+            await aioobs.file.copy_parallel("s3://bucket", tmp_path / "b", verify="checksum")
+    assert content(tmp_path / "a") == {"file": b"right"}
+    assert content(tmp_path / "b") == {}
 
 
 @pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (500, "InternalError")])

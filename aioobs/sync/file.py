@@ -145,11 +145,11 @@ def copy_parallel(
             interruption, another call with the same journal skips the files that are there and
             unchanged, and resumes big ones: for that, unfinished uploads stay, and the files
             ``.aioobs-*.part`` that big downloads are written to.
-        verify: How copies are checked.  ``"size"``: by their sizes.  ``"checksum"``: also by
-            content: an upload carries its MD5 for the store to compare, and a download is compared
-            with the checksum that the store has before it gets its name; a warning tells of files
-            for which the store has none.  ``"digest"``: also keep an MD5 in the metadata of
-            uploaded objects.
+        verify: How copies are checked.  ``"size"``: by their sizes, and so is ``"none"``, since
+            that costs nothing.  ``"checksum"``: also by content: an upload carries its MD5 for the
+            store to compare, and a download is compared with the checksum that the store has before
+            it gets its name; a warning tells of files for which the store has none.  ``"digest"``:
+            also keep an MD5 in the metadata of uploaded objects.
         durable: Whether to flush local files and their folders to the disk (fsync).
 
     Raises:

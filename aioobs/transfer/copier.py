@@ -156,7 +156,7 @@ class Copier:
         if started is not None and started.is_unproved:
             await prove(self.client, source, etag, staged, size)
             return Versions(etag, await in_thread(staged.publish))
-        plain = self.safety.verify == "size"
+        plain = not self.safety.compares_content
         checked = plain or await check_staged(self.client, source, etag, staged, size)
         return Versions(etag, await in_thread(staged.publish), checked)
 
@@ -215,7 +215,7 @@ class Copier:
                     target.bucket,
                     target.key,
                     body(0, file.size),
-                    with_md5=self.safety.verify != "size",
+                    with_md5=self.safety.compares_content,
                     **headers,
                 )
                 self.meter.moved(file.size)
@@ -256,7 +256,7 @@ class Copier:
                 upload_id,
                 part.number,
                 body(part.offset, part.size),
-                with_md5=self.safety.verify != "size",
+                with_md5=self.safety.compares_content,
             )
 
         upload = MultipartUpload(
@@ -278,7 +278,7 @@ class Copier:
         self, source: ObjectURL, etag: str, target: ObjectURL, etag_of_copy: str
     ) -> Versions:
         """Return what the store has copied, once it is checked if that is wanted."""
-        plain = self.safety.verify == "size"
+        plain = not self.safety.compares_content
         checked = plain or await check_copy(self.client, source, etag, target, etag_of_copy)
         return Versions(etag, etag_of_copy, checked)
 
@@ -343,7 +343,7 @@ class Copier:
                 offset += count
                 self.meter.moved(count)
             file.check()
-            if self.safety.verify != "size":
+            if self.safety.compares_content:
                 sums = [await md5_of(end.descriptor, file.size) for end in (file, staged)]
                 if sums[0] != sums[1]:
                     raise ReadError("the copy has another content", url=target)

@@ -53,7 +53,7 @@ class Versions(NamedTuple):
     """Whether the contents are known to be one, if that was asked for."""
 
 
-Verify = Literal["size", "checksum", "digest"]
+Verify = Literal["none", "size", "checksum", "digest"]
 
 
 class Safety(NamedTuple):
@@ -61,6 +61,11 @@ class Safety(NamedTuple):
 
     verify: Verify = "size"
     durable: bool = False
+
+    @property
+    def compares_content(self) -> bool:
+        """Whether more than sizes is compared."""
+        return self.verify in ("checksum", "digest")
 
 
 DEFAULT_SAFETY = Safety()

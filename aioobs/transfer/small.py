@@ -70,7 +70,7 @@ class SmallFiles:
         self._held = 0
         self.new_folders: set[str] = set()
         """Some of those that were made for this."""
-        self.checks: bool = safety.verify != "size"
+        self.checks: bool = safety.compares_content
         self._safety = safety
 
     def take(self, job: Job) -> bool:

@@ -307,7 +307,7 @@ async def move_piece(
                 piece.upload_id,
                 part.number,
                 FilePart(file.descriptor, part.offset, part.size, file.check, zero_copy=True),
-                with_md5=safety.verify != "size",
+                with_md5=safety.compares_content,
             )
         )
         file.check()
