@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 __all__ = ["build", "parse"]
 
 DESCRIPTION = """\
-Files and folders in object stores, and on this machine: s3://bucket/key, obs://bucket/key and
+Files and folders in object stores and on this machine: s3://bucket/key, obs://bucket/key and
 local paths alike.  Put patterns (* ? [...] **) in quotes; they match objects, too.
 """
 EPILOG = """\
-The store is that of S3_ENDPOINT or --endpoint.  Access keys come from the environment
-(ACCESS_KEY_ID and SECRET_ACCESS_KEY), from credential files or a metadata service, and never
-from options, which everybody on the machine could read.  `aioobs doctor` checks all of it.
+S3_ENDPOINT or --endpoint says where the store is.  Access keys come from the environment
+(ACCESS_KEY_ID and SECRET_ACCESS_KEY), from credential files or a metadata service, never from
+options, which everybody on the machine could read.  `aioobs doctor` checks all of it.
 
 exit status: 0 done, 1 some files failed, 2 usage or configuration, 3 not found, 4 refused,
 5 no connection or no answer in time, 130 Ctrl-C
 """
 WITH_SIZES = ("ls", "du")  # where -h is for those that are easy to read
-STORE_HINT = "How the store is reached (--endpoint and others): see aioobs --help."
+STORE_HINT = "Options for reaching the store, such as --endpoint: see aioobs --help."
 
 
 class Parser(argparse.ArgumentParser):
@@ -65,24 +65,28 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def add_store_options(parser: Parser, *, hidden: bool = False) -> None:
     """Add the options that every command has; only the help of the program shows them."""
-    group = parser.add_argument_group("how the store is reached, before the command or after it")
+    group = parser.add_argument_group("how to reach the store (before or after the command)")
     options: dict[str, dict[str, Any]] = {
-        "--endpoint": {"help": "the store, instead of S3_ENDPOINT", "metavar": "URL"},
+        "--endpoint": {"help": "where the store is, instead of S3_ENDPOINT", "metavar": "URL"},
         "--region": {"help": "the region to sign for", "metavar": "NAME"},
         "--addressing": {
-            "help": "where the bucket stands: in the host name or the path",
+            "help": "where the bucket goes: into the host name or the path",
             **one_of(get_args(Addressing)[1:]),
         },
         "--signature": {
-            "help": "how requests are signed, v4 unless given",
+            "help": "how requests are signed (default: v4)",
             **one_of(get_args(Signature)),
         },
         "--anonymous": {
-            "help": "send requests unsigned, as to public data",
+            "help": "send unsigned requests, for public data",
             "action": "store_true",
         },
-        "--attempts": {"help": "how often a request is tried, 10", "type": int, "metavar": "N"},
-        "--debug": {"help": "log requests, and show where errors arise", "action": "store_true"},
+        "--attempts": {
+            "help": "how often to try a request (default: 10)",
+            "type": int,
+            "metavar": "N",
+        },
+        "--debug": {"help": "log requests, and show tracebacks", "action": "store_true"},
     }
     # Without defaults a command does not undo what stands before it.
     others = {"help": argparse.SUPPRESS, "default": argparse.SUPPRESS} if hidden else {}
@@ -110,8 +114,10 @@ def build() -> Parser:
     commands = parser.add_subparsers(
         title="commands", dest="command", required=True, metavar="COMMAND", prog=program()
     )
-    parser.add_argument("-h", "--help", action="help", help="show this, or that of a command")
-    parser.add_argument("--version", action="version", version=f"aioobs {version}", help="show it")
+    parser.add_argument("-h", "--help", action="help", help="show this help, or that of a command")
+    parser.add_argument(
+        "--version", action="version", version=f"aioobs {version}", help="show the version"
+    )
     add_store_options(parser)
     for name, command in COMMANDS.items():
         added = commands.add_parser(
@@ -123,7 +129,7 @@ def build() -> Parser:
             add_help=False,
         )
         flags = ["--help"] if name in WITH_SIZES else ["-h", "--help"]
-        added.add_argument(*flags, action="help", help="show this")
+        added.add_argument(*flags, action="help", help="show this help")
         added.set_defaults(module=command.module, blocking=command.blocking, parser=added)
         command.add_arguments(added)
         notes = [added.epilog] if added.epilog else []
