@@ -29,6 +29,6 @@ caller: Caller = Caller()
 
 @types.coroutine
 def on_loop() -> Generator[None, None, None]:
-    """Go on on the event loop, unless that is where this runs already."""
+    """Continue on the event loop, unless this runs there already."""
     if caller.loop is not None:
         yield

@@ -102,7 +102,7 @@ class Work(Generic[T]):
 
 
 async def settled(future: asyncio.Future[Any]) -> None:
-    """Wait for *future* to its end; who is cancelled meanwhile is so afterwards."""
+    """Wait until *future* is done; a cancellation that comes meanwhile is raised afterwards."""
     cancelled: asyncio.CancelledError | None = None
     with shield_from_anyio():
         while not future.done():

@@ -63,8 +63,9 @@ async def append(
         refusal = translated(error, position)
         if refusal is None:
             raise
-        lost = isinstance(refusal, ObjectChanged) and budget.made > 1  # an answer, it may be
-        if lost and await is_there(exchange, bucket, key, body, position):
+        # After a retry it may be our own bytes that moved the end: an answer may have been lost.
+        retried = isinstance(refusal, ObjectChanged) and budget.made > 1
+        if retried and await is_there(exchange, bucket, key, body, position):
             return end
         raise refusal from error
 

@@ -29,7 +29,7 @@ log: logging.Logger = logging.getLogger("aioobs.request")
 
 
 class CallInProgress:
-    """A call on its way; who sends an attempt leaves its stopwatch here, and the answer."""
+    """A call on its way; each attempt leaves its stopwatch here, and the answer."""
 
     stopwatch: Stopwatch | None = None
     reply: Reply | None = None

@@ -46,8 +46,8 @@ class Client:
 
     Args:
         config: How to reach the store; by default as the environment says.
-        observer: Counts what this client does and knows who wants to be told, as it does for the
-            other clients that have it; by default one of its own.
+        observer: Counts what this client does, and has its hooks; several clients may share one.
+            By default the client has one of its own.
     """
 
     def __init__(self, config: Config | None = None, *, observer: Observer | None = None) -> None:
@@ -104,12 +104,13 @@ class Client:
         try:
             await self._exchange.perform(request, budget=budget)
         except AlreadyExists:
-            if not exist_ok and budget.made == 1:  # else an answer was lost, it may be
+            # After a retry it may be ours: the answer that said so was lost.
+            if not exist_ok and budget.made == 1:
                 raise
             await self.head_bucket(bucket)  # it may be somebody else's
 
     async def head_bucket(self, bucket: str) -> None:
-        """Return if the bucket exists and may be used.
+        """Check that the bucket exists and may be used.
 
         Raises:
             NotFound: there is no such bucket.
@@ -123,7 +124,7 @@ class Client:
         try:
             await self._exchange.perform(request, budget=budget)
         except NotFound:
-            if budget.made == 1:  # else an answer was lost, it may be
+            if budget.made == 1:  # after a retry we may have deleted it, and lost the answer
                 raise
 
     async def list_pages(
@@ -138,7 +139,7 @@ class Client:
             ProtocolError: the listing does not come to an end.
         """
         listing = self._listing.pages(bucket, prefix, delimiter, start_after)
-        async with Owned(listing) as pages:  # who has enough need not wait for a collector
+        async with Owned(listing) as pages:  # closed as soon as the caller stops
             async for page in pages:
                 yield page
 
@@ -265,8 +266,8 @@ class Client:
         With *if_match* it has to replace the object of that ETag, with *if_none_match* (``*``) to
         be a new one.  The object is looked at first, for some stores ignore conditions; on these,
         and on stores that refuse them, a change between the look and the write is not noticed.
-        After a lost answer an object with the same content counts as this one: who makes a lock
-        of it should write something unique.
+        After a lost answer an object with the same content counts as this one: to make a lock of
+        it, write something unique.
 
         Raises:
             ObjectChanged: the object is not the one with the ETag *if_match*, or there is none.
@@ -396,16 +397,16 @@ class Client:
         return await completion.run(self._conditions, wanted)
 
     async def abort_multipart_upload(self, bucket: str, key: str, upload_id: str) -> None:
-        """Give up an upload and free its parts; one that does not exist is no error."""
+        """Abort an upload and free its parts; one that does not exist is no error."""
         await self._uploads.abort(bucket, key, upload_id)
 
     async def abort_stale_uploads(
         self, bucket: str, prefix: str = "", *, older_than: timedelta
     ) -> list[Upload]:
-        """Give up the uploads below *prefix* that were begun longer ago than that; return them.
+        """Abort the uploads below *prefix* that began longer ago than that; return them.
 
-        Their parts take room, and cost money, until somebody does.  Ages are told by the store's
-        clock, to the second.  An upload that ends meanwhile is no error.
+        Their parts take room, and cost money, until then.  Ages are told by the store's clock, to
+        the second.  An upload that ends meanwhile is no error.
         """
         return await self._uploads.abort_stale(bucket, prefix, older_than)
 

@@ -30,7 +30,7 @@ NEAR = 8  # sections that may hold as many pages as HELD; those behind hold one
 HELD = 2
 MOST_SECTIONS = 24
 FEWEST = 4  # pages that have to be left, as far as one can tell, to be shared by two sections
-GRATIS = 6  # sections that may turn out useless, and one more for each four pages that were of use
+FREE_GUESSES = 6  # sections that may be useless, and one more for each four pages that were of use
 FOR_A_LANE = 4
 LONGEST = 64  # characters of a key that say where it is
 SAMPLED = 50  # keys, of which one tells the characters that keys are made of
@@ -165,7 +165,7 @@ class ParallelListing:
 
     def _guess(self, section: Section, stop: str | None) -> str:
         """Return a key that shares what is left to a section out to two; "": there is none."""
-        allowed = self._useless <= GRATIS + self._useful // FOR_A_LANE
+        allowed = self._useless <= FREE_GUESSES + self._useful // FOR_A_LANE
         if not (self._guesses and allowed and len(self._sections) < MOST_SECTIONS):
             return ""
         return self._scale.between(section.first, section.last, stop, len(self._prefix))

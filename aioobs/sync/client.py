@@ -32,8 +32,8 @@ class Client:
 
     Args:
         config: How to reach the store; by default as the environment says.
-        observer: Counts what this client does and knows who wants to be told, as it does for the
-            other clients that have it; by default one of its own.
+        observer: Counts what this client does, and has its hooks; several clients may share one.
+            By default the client has one of its own.
     """
 
     def __init__(self, config: Config | None = None, *, observer: Observer | None = None) -> None:
@@ -80,7 +80,7 @@ class Client:
         run(self._async.create_bucket(bucket, exist_ok=exist_ok))
 
     def head_bucket(self, bucket: str) -> None:
-        """Return if the bucket exists and may be used.
+        """Check that the bucket exists and may be used.
 
         Raises:
             NotFound: there is no such bucket.
@@ -225,8 +225,8 @@ class Client:
         With *if_match* it has to replace the object of that ETag, with *if_none_match* (``*``) to
         be a new one.  The object is looked at first, for some stores ignore conditions; on these,
         and on stores that refuse them, a change between the look and the write is not noticed.
-        After a lost answer an object with the same content counts as this one: who makes a lock
-        of it should write something unique.
+        After a lost answer an object with the same content counts as this one: to make a lock of
+        it, write something unique.
 
         Raises:
             ObjectChanged: the object is not the one with the ETag *if_match*, or there is none.
@@ -370,16 +370,16 @@ class Client:
         )
 
     def abort_multipart_upload(self, bucket: str, key: str, upload_id: str) -> None:
-        """Give up an upload and free its parts; one that does not exist is no error."""
+        """Abort an upload and free its parts; one that does not exist is no error."""
         run(self._async.abort_multipart_upload(bucket, key, upload_id))
 
     def abort_stale_uploads(
         self, bucket: str, prefix: str = "", *, older_than: timedelta
     ) -> list[Upload]:
-        """Give up the uploads below *prefix* that were begun longer ago than that; return them.
+        """Abort the uploads below *prefix* that began longer ago than that; return them.
 
-        Their parts take room, and cost money, until somebody does.  Ages are told by the store's
-        clock, to the second.  An upload that ends meanwhile is no error.
+        Their parts take room, and cost money, until then.  Ages are told by the store's clock, to
+        the second.  An upload that ends meanwhile is no error.
         """
         return run(self._async.abort_stale_uploads(bucket, prefix, older_than=older_than))
 

@@ -124,7 +124,7 @@ class Mirror:
     async def _leave_out_unfinished(self, changed: dict[str, Found]) -> None:
         """Drop the files that are being written to: no two checks of them agree.
 
-        One that was in the round before as well is sent all the same, for it may be a log.  It
+        One that was so in the last round, too, is sent all the same: it may be a log.  It
         arrives as it was at one moment, or is refused because it changed while it was sent.
         """
         names = [name for name, found in changed.items() if not (found.is_directory or found.error)]

@@ -1,1 +1,1 @@
-"""Who asks: credentials, and how requests are signed with them."""
+"""Credentials, and how requests are signed with them."""

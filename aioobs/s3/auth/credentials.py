@@ -2,7 +2,7 @@
 
 The order is: given ones, the environment, credential files, metadata services.  Nothing blocks the
 event loop: only the environment is read in place, all else in a thread, one at a time for a chain,
-and its answer is for everybody who waits for it in whatever event loop.
+and its answer goes to everybody who waits for it, in whatever event loop.
 """
 
 from __future__ import annotations

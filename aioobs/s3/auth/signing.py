@@ -43,7 +43,7 @@ class Credentials:
 
 
 class SignedHeaders(dict[str, str]):
-    """Headers with the proof of who asks, which tracebacks and debuggers do not show."""
+    """Signed headers, whose secrets tracebacks and debuggers do not show."""
 
     __slots__ = ()
 

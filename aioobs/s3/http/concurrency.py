@@ -33,8 +33,8 @@ class ConcurrencyLimit:
         """Take a slot, from any thread, if one is free and there is no need to go slowly.
 
         Nothing can come between the look and the taking: Python changes threads at calls and
-        loops alone.  Ctrl-C comes there, too, so who gives it back calls nothing for that: it
-        counts down `taken`, and then looks whether the slot `is_wanted`.
+        loops alone.  Ctrl-C comes there, too, so a slot is given back without a call: count down
+        `taken`, and then look whether the slot `is_wanted`.
         """
         if self.taken < self._limit == self._most and not self._waiting:
             self.taken += 1

@@ -162,7 +162,7 @@ class ConnectionPool:
 
 
 class User(Protocol):
-    """Who uses a connection; its methods are called by the event loop."""
+    """The user of a connection; its methods are called by the event loop."""
 
     def data_received(self, data: bytes) -> None: ...
     def lost(self, exc: Exception | None) -> None: ...

@@ -3,8 +3,8 @@
 Progress is a whole head, or `ENOUGH` bytes of a body.  Single bytes are none: they may come now
 and then for ever.  Amazon's SDKs want a byte of a body each second, which is nearly as much.
 
-Who waits in the event loop does so in an `IdleTimeout`; who waits in another way asks a
-`Stopwatch` how long that may take.
+To wait in the event loop, use an `IdleTimeout`; to wait in any other way, ask a `Stopwatch` how
+long that may take.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class MemoryLimit:
     async def acquire(self, size: int) -> int:
         """Wait until *size* bytes are free and take them; return how many were taken.
 
-        Who wants more than there is at all gets all of it.
+        Whoever wants more than there is at all gets all of it.
         """
         size = min(size, self._total)
         if not self.has(size):

@@ -75,7 +75,7 @@ class Pump:
         self.stopped: bool = False
 
     async def run(self, work: Callable[[Pump], None]) -> None:
-        """Run *work* in the thread; who is cancelled stops it and waits for its end."""
+        """Run *work* in the thread; a cancellation stops it, and waits until it has ended."""
         thread = threading.Thread(target=self._work, args=(work,), name="aioobs-pump", daemon=True)
         try:
             try:

@@ -44,7 +44,7 @@ UNKNOWN = 16  # workers of an executor that does not say how many it has
 
 
 class BatchRunner(Protocol):
-    """Who does batches elsewhere."""
+    """What runs batches in other processes."""
 
     is_usable: bool
 

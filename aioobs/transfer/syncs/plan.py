@@ -289,7 +289,7 @@ class TreeComparison:
         """Record what is to go; what cannot be read is a job that fails, so that nothing goes."""
         is_dead_link = isinstance(found.error, FileNotFoundError)
         if found.is_linked or (found.error is not None and found.error.errno == errno.ELOOP):
-            self.extras += 1  # it may be elsewhere in truth, and is not ours to delete
+            self.extras += 1  # it may really be elsewhere, and is not ours to delete
         elif found.error is not None and not is_dead_link:
             place = place_of(self._target, found.name)
             return [Job(place, place, error=found.error)]
