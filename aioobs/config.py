@@ -306,6 +306,7 @@ class Environment:
             return None
         from urllib import request  # slow to import
 
+        # Not in the documentation, and so not in the types; `requests` uses it as well.
         if request.proxy_bypass_environment(config.host, proxies):  # type: ignore[attr-defined]
             return None
         return proxies.get(config.origin.partition(":")[0]) or proxies.get("all")

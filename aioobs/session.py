@@ -84,6 +84,7 @@ class Session:
             config = replace(config, proxy=None, secure=None if named else config.secure)
         elif config.proxy is not None and "endpoint" in changes:
             config = replace(config, proxy=None)
+        # `Config` checks the values itself.
         return replace(config, **changes).with_proxy()  # type: ignore[arg-type]
 
 

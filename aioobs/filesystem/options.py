@@ -160,6 +160,7 @@ class Access:
     def __init__(self, options: Mapping[str, object], config: Mapping[str, object] | None) -> None:
         self._process = os.getpid()
         self._changes = settings(options)
+        # `Config` checks the values itself.
         self._base = Config(**config) if config is not None else None  # type: ignore[arg-type]
         if self._changes or self._base:
             _ = self.client  # so that what is wrong with the options is said at once
@@ -191,6 +192,7 @@ def configured(base: Config, changes: Mapping[str, object]) -> Config:
         values = {"security_token": "", "anonymous": False, **values}
     if "endpoint" in values:
         values = {"proxy": None, **values}  # it was that for another endpoint
+    # `Config` checks the values itself.
     return replace(base, **values)  # type: ignore[arg-type]
 
 

@@ -48,11 +48,10 @@ class Moment(NamedTuple):
 class SigV4:
     """AWS Signature Version 4."""
 
-    def __init__(self, region: str, service: str = "s3") -> None:
+    def __init__(self, region: str) -> None:
         if not REGION.fullmatch(region):  # a store may have said so
             raise ConfigError(f"{region!r} cannot be the name of a region")
         self._region = region
-        self._service = service
         # Threads race for it: one tuple, replaced as a whole, never changed.
         self._moment: Moment | None = None
 
@@ -128,7 +127,7 @@ class SigV4:
     def _next(self, last: Moment | None, second: int, credentials: Credentials) -> Moment:
         timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
         day = timestamp[:8]
-        scope = f"{day}/{self._region}/{self._service}/aws4_request"
+        scope = f"{day}/{self._region}/s3/aws4_request"
         if (
             last is not None
             and last.scope == scope
@@ -137,7 +136,7 @@ class SigV4:
             pads = last.pads
         else:
             key = f"AWS4{credentials.secret_key}".encode()
-            for part in (day, self._region, self._service, "aws4_request"):
+            for part in (day, self._region, "s3", "aws4_request"):
                 # Not `hmac.digest`: a process forked meanwhile would wait for OpenSSL's locks.
                 key = hmac.new(key, part.encode(), "sha256").digest()
             pads = hmac_pads(key)

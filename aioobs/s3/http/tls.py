@@ -98,6 +98,7 @@ class SharedTLS(ssl.SSLObject):
         cls, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **kwargs: Any
     ) -> SharedTLS:
         arrived, leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
+        # The types know only what is documented.
         found: SharedTLS = super()._create(arrived, leaving, *args, **kwargs)  # type: ignore[misc]
         found._incoming, found._outgoing = incoming, outgoing
         found.arrived, found.leaving = arrived, leaving
