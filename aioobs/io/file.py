@@ -46,10 +46,10 @@ async def open_raw(path: str, letter: str, *, flush_interval: float = 0) -> Raw:
 class File:
     """A local file or an object, to be opened with ``async with``.
 
-    Text is UTF-8 unless *encoding* says otherwise.  An object that is written shows in the store
-    when the block ends well, and as far as it was written at each `flush`; an exception in the
-    block publishes nothing more.  With a ``+`` in the mode the object is a temporary local file
-    in the meantime, which is written back if it was changed.
+    Text is UTF-8 unless *encoding* says otherwise.  An object that is written appears in the
+    store when the block ends without an exception, and what there is of it at each `flush`.  With
+    a ``+`` in the mode the object is a temporary local file in the meantime, which is written
+    back if it was changed.
 
     Reading holds at most 40 MiB, writing about as much: the parts on their way.
 
@@ -59,8 +59,8 @@ class File:
         encoding: Of text.
         errors: What to do with what cannot be encoded or decoded, as for `open`.
         newline: As for `open`.
-        flush_interval: Seconds between two flushes that reach the store at least.  One that comes
-            earlier is put off, so that a log can be flushed after each line.
+        flush_interval: The least number of seconds between two flushes that reach the store.  An
+            earlier one is put off, so that a log can be flushed after each line.
     """
 
     def __init__(

@@ -70,8 +70,8 @@ class ObjectWriter:
         client: The store.
         url: The object.
         content: What it is going to be.
-        flush_interval: Seconds between two flushes that reach the store at least; one that comes
-            earlier is put off.
+        flush_interval: The least number of seconds between two flushes that reach the store; an
+            earlier one is put off.
     """
 
     readable = False

@@ -303,8 +303,8 @@ def File(  # a function that looks like a class, as `open` does  # noqa: N802
         encoding: Of text.
         errors: What to do with what cannot be encoded or decoded, as for `open`.
         newline: As for `open`.
-        flush_interval: Seconds between two flushes that reach the store at least.  One that comes
-            earlier is put off, so that a log can be flushed after each record.
+        flush_interval: The least number of seconds between two flushes that reach the store.  An
+            earlier one is put off, so that a log can be flushed after each record.
 
     Raises:
         FileNotFoundError: there is no such file or bucket.
