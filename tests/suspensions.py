@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
-from contextlib import contextmanager, suppress
+from _thread import interrupt_main
+from contextlib import contextmanager
 from types import coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -44,13 +46,14 @@ def step_by_step(
 
 
 @contextmanager
-def ctrl_c(at: int, where: str) -> Iterator[list[str]]:
+def ctrl_c(at: int, where: str) -> Iterator[list[object]]:
     """Have Ctrl-C come the time *at* that Python looks for it in the code of a folder.
 
-    Yields a list that is empty as long as it has not come.  Destructors, which swallow it, are
-    left out.
+    Yields a list that is empty as long as it has not come, and then keeps its traceback alive, as
+    the prompt of Python does.  Destructors, which swallow it, are left out.
     """
-    seen, came = 0, []
+    came: list[object] = []
+    seen = 0
 
     def step(frame: FrameType, event: str, _: object) -> None:
         nonlocal seen
@@ -64,11 +67,15 @@ def ctrl_c(at: int, where: str) -> Iterator[list[str]]:
             if seen == at:
                 sys.setprofile(None)
                 came.append(frame.f_code.co_qualname)
-                raise KeyboardInterrupt
+                # After a call Python would look for signals at once: here, and not there.
+                (_,) = map(interrupt_main, [signal.SIGINT])
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.setprofile(step)
     try:
-        with suppress(KeyboardInterrupt):
-            yield came
+        yield came
+    except KeyboardInterrupt as error:
+        came.append(error)
     finally:
         sys.setprofile(None)
+        signal.signal(signal.SIGINT, before)

@@ -10,7 +10,6 @@ import contextlib
 import os
 import resource
 import signal
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -322,10 +321,6 @@ def test_ctrl_c_ends_the_wait_and_the_next_call_works() -> None:
     assert len(server.requests) == 3
 
 
-@pytest.mark.skipif(
-    sys.version_info >= (3, 12),
-    reason="what a profiler interrupts there lives until it is collected",
-)
 @pytest.mark.parametrize("operation", ["get", "head", "put", "missing"])
 def test_ctrl_c_at_any_moment_loses_neither_connection_nor_slot(operation: str) -> None:
     def serve(request: faulty.Received) -> Answer:

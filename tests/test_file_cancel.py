@@ -242,7 +242,7 @@ async def test_a_local_copy_that_is_created_while_its_task_is_cancelled_is_gone(
     assert copies() == opened
 
 
-@pytest.mark.filterwarnings("ignore:.*(unclosed file|never awaited)")
+@pytest.mark.filterwarnings("ignore:.*(unclosed file|never awaited|WeakSet)")
 async def test_ctrl_c_at_any_moment_of_a_blocking_file_leaves_no_upload(
     bucket: str, uploads: Uploads
 ) -> None:

@@ -232,19 +232,19 @@ class DirectConnections:
                 connection = idle.pop()
             except IndexError:  # another thread was faster
                 return None
-            if connection.is_good():
-                return connection
+            try:
+                if connection.is_good():
+                    return connection
+            except BaseException:
+                self.drop(connection)
+                raise
             self.drop(connection)
         return None
 
-    def _release(self, connection: DirectConnection) -> None:
-        connection.idle_since = time.monotonic()
-        idle = self._idle[connection.pooled.origin]
-        idle.append(connection)
-        if self._closed:
-            with suppress(ValueError):
-                idle.remove(connection)
-                self.drop(connection)
+    def _remove(self, connection: DirectConnection) -> None:
+        with suppress(ValueError):  # a thread has taken it, and comes here afterwards
+            self._idle[connection.pooled.origin].remove(connection)
+            self.drop(connection)
 
     def ask(
         self, request: Request, sign: Sign, timeout: PollTimeout
@@ -259,22 +259,27 @@ class DirectConnections:
             origin, target, headers = sign(request)
         except ObsError:  # it is found again there, and told
             return None
+        head = head_of(request.method, target, headers)
+        data = head + request.body if request.body else head
+        # From here on until it is let go, Ctrl-C finds each call in a `try`, and the connection
+        # is dropped: the destructor may come late, for a traceback keeps alive what it shows.
         connection = self._acquire(origin)
         if connection is None:
             return None
-        head = head_of(request.method, target, headers)
-        data = head + request.body if request.body else head
         try:
             answer = connection.ask(data, timeout, body_expected=request.method != "HEAD")
+            if isinstance(answer, bytes):
+                return PartialReply(self, connection, answer)
+            connection.idle_since = time.monotonic()
         except ObsError as error:
             self.drop(connection)
             return error
         except BaseException:
             self.drop(connection)
             raise
-        if isinstance(answer, bytes):
-            return PartialReply(self, connection, answer)
-        self._release(connection)
+        self._idle[origin].append(connection)
+        if self._closed:
+            self._remove(connection)
         return answer
 
     def drop(self, connection: DirectConnection) -> None:
