@@ -223,6 +223,41 @@ async def test_a_client_that_the_collector_finds_closes_its_connections() -> Non
             await asyncio.sleep(0.01)
 
 
+def test_a_forgotten_client_closes_its_connections_on_loops_that_are_quick_to_do_so() -> None:
+    class Quick(asyncio.SelectorEventLoop):
+        """A loop that has done what another thread wants before that thread goes on."""
+
+        def call_soon_threadsafe(  # type: ignore[override]
+            self, *args: Any, **kwargs: Any
+        ) -> asyncio.Handle:
+            before = server.alive
+            handle = super().call_soon_threadsafe(*args, **kwargs)
+            while threading.current_thread() is collecting and server.alive == before:
+                time.sleep(0.001)
+            return handle
+
+    async def read(client: Client) -> None:
+        assert await client.get_object("bucket", "key") == b"content"
+
+    collecting = threading.current_thread()
+    loops = [Quick() for _ in range(3)]
+    with FaultyServer(always=stored(b"content")) as server:
+        client = connect(server.endpoint)
+        for loop in loops:
+            loop.run_until_complete(read(client))
+        assert server.alive == len(loops)
+        threads = [threading.Thread(target=loop.run_forever, daemon=True) for loop in loops]
+        for thread in threads:
+            thread.start()
+        del client
+        gc.collect()
+        assert server.alive == 0
+    for loop, thread in zip(loops, threads, strict=True):
+        asyncio.SelectorEventLoop.call_soon_threadsafe(loop, loop.stop)
+        thread.join()
+        loop.close()
+
+
 def test_a_connection_that_is_made_when_its_request_is_cancelled_is_kept(
     certificates: Certificates,
     monkeypatch: pytest.MonkeyPatch,

@@ -87,6 +87,6 @@ async def guard(table: Table, loop: asyncio.AbstractEventLoop) -> AsyncGenerator
 def retire_all(table: Table, process: int) -> None:
     """Close connections that nobody uses any more; those of a parent process are the parent's."""
     if process == os.getpid():
-        for loop, connections in table.items():
+        for loop, connections in list(table.items()):  # loops that end take theirs out
             with suppress(RuntimeError):  # it is closed
                 loop.call_soon_threadsafe(connections.retire)
