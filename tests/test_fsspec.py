@@ -330,13 +330,14 @@ def test_an_instance_that_the_collector_finds_goes_in_silence(
 
 
 def test_info_says_what_it_is(fs: ObsFileSystem, bucket: str) -> None:
-    fs.pipe(f"{bucket}/dir/a", b"123")
+    fs.pipe(f"{bucket}/dir/a", b"123", ContentType="text/x-a")
 
     info = fs.info(f"obs://{bucket}/dir/a/")
 
     assert (info["name"], info["size"], info["type"]) == (f"{bucket}/dir/a", 3, "file")
     assert (info["Key"], info["Size"]) == (f"{bucket}/dir/a", 3)  # as s3fs has it
     assert info["ETag"] == mox.stat(f"s3://{bucket}/dir/a").etag
+    assert info["ContentType"] == "text/x-a"
     assert info["LastModified"] == fs.modified(f"{bucket}/dir/a") == fs.created(f"{bucket}/dir/a")
     assert [info] == fs.ls(f"{bucket}/dir/a", detail=True)
     assert fs.ls(f"{bucket}/dir") == [f"{bucket}/dir/a"]

@@ -66,7 +66,8 @@ def stat_info(name: str, stat: Stat) -> Info:
     """Return what there is to say of what has been looked at."""
     if stat.is_directory:
         return folder_info(name)
-    return file_info(name, stat.length, stat.etag, stat.mtime_nsec)
+    found = file_info(name, stat.length, stat.etag, stat.mtime_nsec)
+    return found | {"ContentType": stat.content_type}
 
 
 def name_of(info: Info) -> str:

@@ -20,6 +20,8 @@ class Stat:
     is_directory: bool
     etag: str = ""
     """The ETag of an object, without quotes."""
+    content_type: str = field(default="", compare=False)
+    """Of an object that was asked for; listings do not have it."""
 
     @property
     def st_size(self) -> int:

@@ -103,7 +103,8 @@ class RemoteStore:
         info = None if url.key.endswith("/") else await self._head(url)
         # Some servers show an empty object where there is a folder of that name.
         if info and (info.size or not await self._is_only_folder(url)):
-            return Stat(info.size, info.mtime_nsec, is_directory=False, etag=info.etag)
+            said = info.headers.get("content-type", "")
+            return Stat(info.size, info.mtime_nsec, False, info.etag, said)
         await self._require_folder(url)
         if not url.key:
             return Stat(0, 0, is_directory=True)
