@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aioobs.s3.body import Sink
     from aioobs.s3.objects import ObjectInfo
 
-__all__ = ["fill", "huge_memory", "read_ranges"]
+__all__ = ["fill", "load", "read_ranges"]
 
 RANGES_AT_ONCE = 16  # a real store gives 50 to 100 MB/s to each
 
@@ -70,6 +70,21 @@ def huge_memory(size: int) -> memoryview:
         with suppress(OSError):  # a kernel without them
             memory.madvise(mmap.MADV_HUGEPAGE)
     return memoryview(memory)[:size]
+
+
+async def load(read: Read, size: int, *, part_size: int, etag: str) -> memoryview:
+    """Return an object of this size in memory of its own."""
+    buffer = huge_memory(size)
+    if size:
+        await read_ranges(
+            read,
+            lambda offset, length: BufferSink(buffer[offset : offset + length]),
+            start=0,
+            size=size,
+            part_size=part_size,
+            etag=etag,
+        )
+    return buffer
 
 
 async def fill(read: Read, buffer: memoryview, *, start: int, part_size: int, etag: str) -> int:

@@ -198,7 +198,7 @@ class Client:
     def get_buffer(self, bucket: str, key: str) -> memoryview:
         """Return the content of an object in writable memory of its own.
 
-        It does what `get_into` does, and suits long objects better than `get_object`.
+        It reads as `get_into` does, and suits long objects better than `get_object`.
 
         Raises:
             NotFound: there is no such object.
