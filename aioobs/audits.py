@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from aioobs.config import check_choice
+from aioobs.config import check_choice, check_threads
 from aioobs.file import place
 from aioobs.session import current_client
 from aioobs.transfer.audit import Finding, Read, VerifyReport, audit
@@ -54,5 +54,6 @@ async def verify(
         ConfigError: *read* is none of these.
     """
     check_choice("read", read, get_args(Read))
+    check_threads(threads)
     source, target = place(src_url), place(dst_url)
     return await audit(current_client(), source, target, read=read, threads=threads, found=found)

@@ -7,6 +7,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Self
 
+from aioobs.config import check_threads
 from aioobs.errors import ConfigError, OperationTimeout
 from aioobs.transfer.mirror import PAUSE, Mirror
 from aioobs.transfer.targets import contains
@@ -56,6 +57,7 @@ def background_sync_copy(
         raise ConfigError("only a local folder can be copied in the background", url=str(source))
     if not seconds > 0:
         raise ConfigError(f"seconds={seconds!r} is not more than 0")
+    check_threads(threads)
     # The program may change its working directory between two rounds.
     source = os.path.abspath(source)
     target = os.path.abspath(target) if isinstance(target, str) else target

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, SupportsIndex, cast, get_args
 from urllib.parse import urlsplit
 
 from aioobs.errors import ConfigError
@@ -378,6 +379,26 @@ def check_list(name: str, value: Iterable[str]) -> None:
     """
     if isinstance(value, str):
         raise ConfigError(f"{name}={value!r} is a single text; write {name}=[{value!r}]")
+
+
+def check_threads(value: object) -> None:
+    """Refuse a number of requests that cannot be under way at the same time; 0 stands for one.
+
+    Raises:
+        ConfigError: it is none, or negative.
+    """
+    if not isinstance(value, SupportsIndex) or operator.index(value) < 0:
+        raise ConfigError(f"threads={value!r} is not a number of requests; write, say, threads=16")
+
+
+def check_text(what: str, value: object) -> None:
+    """Refuse what is not text, such as a number or bytes.
+
+    Raises:
+        TypeError: says what it is.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"the {what} {value!r} is of type {type(value).__name__}; give a str")
 
 
 def is_seconds(value: object) -> bool:

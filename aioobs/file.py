@@ -16,7 +16,7 @@ import os
 from typing import TYPE_CHECKING, Literal, get_args, overload
 
 from aioobs.background import background_sync_copy
-from aioobs.config import check_choice
+from aioobs.config import check_choice, check_threads
 from aioobs.errors import ConfigError
 from aioobs.errors import NameConflict as MoxFileNameDuplicateException
 from aioobs.errors import NotFound as MoxFileNotExistsException
@@ -229,6 +229,7 @@ async def copy_parallel(
         TransferFailed: some files failed; `failures` has an exception for each.
         ValueError: the target lies within the source.
     """
+    check_threads(threads)
     await engine.copy_tree(
         current_client(),
         place(src_url),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aioobs.config import check_threads
 from aioobs.file import place, safety
 from aioobs.session import current_client
 from aioobs.transfer import engine
@@ -98,6 +99,7 @@ async def run_copy(
         for job in plan.jobs:
             yield job
 
+    check_threads(threads)
     options = engine.CopyOptions(
         threads=threads,
         progress=progress,

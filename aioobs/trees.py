@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from aioobs.config import check_choice
+from aioobs.config import check_choice, check_threads
 from aioobs.file import place
 from aioobs.report import SyncReport
 from aioobs.session import current_client
@@ -108,6 +108,7 @@ async def plan_sync(
         ValueError: one of them lies in the other, or *compare* is not known.
     """
     check_choice("compare", compare, get_args(Comparison))
+    check_threads(threads)
     wanted = Filter(include, exclude)
     return await plan_tree(
         current_client(),
@@ -146,6 +147,7 @@ async def run_sync(
         ValueError: too much would be deleted.
         WorkerLost: no worker could do anything.
     """
+    check_threads(threads)
     options = CopyOptions(
         threads=threads,
         progress=progress,

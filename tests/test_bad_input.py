@@ -233,6 +233,48 @@ class TestArguments:
                 await client.upload_part("bucket", "k", "id", 1, body)
             assert client.stats().requests == 0
 
+    @pytest.mark.parametrize("key", [5, b"k"])
+    async def test_a_key_that_is_not_text_is_refused_before_anything_is_sent(
+        self, server_config: Config, key: Any
+    ) -> None:
+        refused = pytest.raises(TypeError, match=f"the key {key!r} is of type .*; give a str")
+        async with Client(server_config) as client:
+            with refused:
+                await client.put_object("bucket", key, b"")
+            with refused:
+                await client.get_object("bucket", key)
+            with refused:
+                await client.delete_objects("bucket", ["k", key])
+            assert client.stats().requests == 0
+
+    async def test_metadata_that_is_not_text_is_refused_before_anything_is_sent(
+        self, server_config: Config
+    ) -> None:
+        five: Any = 5
+        async with Client(server_config) as client:
+            with pytest.raises(TypeError, match="'x-amz-meta-a' is of type int; give a str"):
+                await client.put_object("bucket", "k", b"", metadata={"a": five})
+            with pytest.raises(TypeError, match="the name of metadata 5 is of type int"):
+                await client.put_object("bucket", "k", b"", metadata={five: "a"})
+            assert client.stats().requests == 0
+
+    @pytest.mark.parametrize("threads", ["8", -1, 2.5, None])
+    async def test_threads_that_are_no_number_of_requests_are_refused(
+        self, tmp_path: Path, threads: Any
+    ) -> None:
+        source, target = str(tmp_path / "none"), "s3://bucket/key"
+        refused = pytest.raises(
+            ConfigError, match=rf"threads={threads!r} .*; write, say, threads=16"
+        )
+        with refused:
+            await aioobs.file.copy_parallel(source, target, threads=threads)
+        with refused:
+            await aioobs.plan_sync(source, target, threads=threads)
+        with refused:
+            await aioobs.verify(source, target, threads=threads)
+        with refused:
+            aioobs.file.background_sync_copy(source, target, threads=threads)
+
     @pytest.mark.parametrize("data", [{"a": 1}, 3, None])
     async def test_data_that_is_neither_text_nor_bytes_is_refused(
         self, tmp_path: Path, data: Any

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from aioobs.config import check_list
+from aioobs.config import check_list, check_text
 from aioobs.errors import ErrorResponse, NotFound, ObsError, ResponseError, error_for
 from aioobs.s3.body import md5_of
 from aioobs.s3.documents import xml
@@ -35,6 +35,7 @@ async def delete_all(exchange: Exchange, bucket: str, keys: Iterable[str]) -> li
     failures: list[ObsError] = []
     batch: list[str] = []
     for key in keys:
+        check_text("key", key)
         if NOT_IN_XML.search(key):
             failures += await delete_each(exchange, bucket, [key])
             continue

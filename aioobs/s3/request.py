@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from aioobs.config import check_text
 from aioobs.errors import ConfigError
 from aioobs.s3.auth.signing import Target, encode_query, quote_path
 from aioobs.s3.body import Body, FilePart
@@ -67,13 +68,15 @@ class Request:
 
         Raises:
             ConfigError: no bucket or no key is named, or a header cannot be sent.
-            TypeError: the body is nothing that can be sent.
+            TypeError: the body is nothing that can be sent, or a name is not text.
         """
         if not isinstance(self.body, BODIES):
             raise TypeError(
                 f"the body is of type {type(self.body).__name__}; "
                 "give bytes, a bytearray, a memoryview or an aioobs.FilePart"
             )
+        check_text("bucket", self.bucket)
+        check_text("key", self.key)
         if not self.bucket and self.operation != "listBuckets":
             raise ConfigError("no bucket is named")
         if not self.key and self.operation not in WITHOUT_KEY:
@@ -154,8 +157,11 @@ def check_headers(headers: dict[str, str]) -> None:
 
     Raises:
         ConfigError: names the header.
+        TypeError: a value is not text.
     """
     for name, value in headers.items():
+        if not isinstance(value, str):
+            raise TypeError(f"the header {name!r} is of type {type(value).__name__}; give a str")
         if not HEADER_NAME.fullmatch(name):
             raise ConfigError(f"{name!r} cannot be the name of a header")
         if value.isascii() and value.isprintable():
@@ -181,6 +187,8 @@ def object_headers(content_type: str, metadata: Mapping[str, str] | None) -> dic
     """Return the headers that say what an object is."""
     headers = {"content-type": content_type} if content_type else {}
     if metadata:
+        for name in metadata:
+            check_text("name of metadata", name)
         headers |= {f"x-amz-meta-{name.lower()}": value for name, value in metadata.items()}
     return headers
 
