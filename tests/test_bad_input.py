@@ -275,6 +275,14 @@ class TestArguments:
         with refused:
             aioobs.file.background_sync_copy(source, target, threads=threads)
 
+    async def test_an_async_file_says_what_to_open_it_with(self, tmp_path: Path) -> None:
+        file: Any = aioobs.file.File(str(tmp_path / "file"), "w")
+        with pytest.raises(TypeError, match="opened with async with"), file:
+            pass
+        async with file:
+            with pytest.raises(TypeError, match="read with async for"):
+                list(file)
+
     @pytest.mark.parametrize("data", [{"a": 1}, 3, None])
     async def test_data_that_is_neither_text_nor_bytes_is_refused(
         self, tmp_path: Path, data: Any

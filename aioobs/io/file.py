@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, NoReturn, Self
 
 from aioobs.io.local_copy import LocalCopy, open_local_copy
 from aioobs.io.raw import check_options, split_mode
@@ -150,6 +150,12 @@ class File:
         else:
             await self._end(publish=False)
 
+    def __enter__(self) -> NoReturn:
+        raise TypeError(f"{self.name} is opened with async with; aioobs.sync has blocking files")
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing: Python looks for it before it calls `__enter__`."""
+
     @property
     def closed(self) -> bool:
         """Whether it is not open, or not any more."""
@@ -261,6 +267,9 @@ class File:
     async def next(self) -> Any:
         """Return the next line, or raise StopAsyncIteration."""
         return await anext(self)
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(f"{self.name} is read with async for; aioobs.sync has blocking files")
 
     def __aiter__(self) -> Self:
         return self
