@@ -1,4 +1,4 @@
-"""`File`: what `open` is, for the async API."""
+"""`File`: the async counterpart of `open`."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ class File:
     """A local file or an object, to be opened with ``async with``.
 
     Text is UTF-8 unless *encoding* says otherwise.  An object that is written appears in the
-    store when the block ends without an exception, and what there is of it at each `flush`.  With
-    a ``+`` in the mode the object is a temporary local file in the meantime, which is written
-    back if it was changed.
+    store when the block ends without an exception, and as far as it is written at each `flush`.
+    With a ``+`` in the mode the block works on a temporary local copy, which is written back if it
+    was changed.
 
-    Reading holds at most 40 MiB, writing about as much: the parts on their way.
+    Reading holds at most 40 MiB in memory; writing about as much, in parts under way.
 
     Args:
         name: A path or URL.
         mode: As for `open`; the letters can be in any order.
         encoding: Of text.
-        errors: What to do with what cannot be encoded or decoded, as for `open`.
+        errors: How to treat what cannot be encoded or decoded, as for `open`.
         newline: As for `open`.
-        flush_interval: The least number of seconds between two flushes that reach the store.  An
-            earlier one is put off, so that a log can be flushed after each line.
+        flush_interval: The least number of seconds between two flushes that reach the store; an
+            earlier one waits, so that a log can be flushed after each line.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class File:
         from aiofiles.threadpool import wrap
 
         encoding, errors, newline = self._text or (None, None, None)
-        opened: list[IO[Any]] = []  # what is opened when this has been cancelled, too
+        opened: list[IO[Any]] = []  # here even if this is cancelled while it opens
 
         def open_it() -> None:
             found = open(  # noqa: SIM115
@@ -158,7 +158,7 @@ class File:
 
     @property
     def closed(self) -> bool:
-        """Whether it is not open, or not any more."""
+        """Whether it is not open yet, or not any more."""
         return self._stream is None
 
     def readable(self) -> bool:
@@ -170,7 +170,7 @@ class File:
         return self._plain_mode[0] != "r" or self._updates
 
     def seekable(self) -> bool:
-        """Tell whether there is another position to go to: not in an object that is written."""
+        """Tell whether `seek` can move: not in an object that is only written."""
         return self.readable() or not is_remote(self.name)
 
     def fileno(self) -> int:
@@ -213,7 +213,7 @@ class File:
             raise
 
     async def writelines(self, lines: Iterable[Any]) -> None:
-        """Write several pieces, between which nothing is put."""
+        """Write several pieces; no line ends are added."""
         for line in lines:
             await self.write(line)
 
@@ -222,7 +222,7 @@ class File:
         return int(await self._opened().seek(offset, whence))
 
     async def tell(self) -> int:
-        """Return the position; in text it has a meaning for `seek` alone."""
+        """Return the position; in text it is a value for `seek` alone."""
         return int(await self._opened().tell())
 
     async def truncate(self, size: int | None = None) -> int:
@@ -240,7 +240,7 @@ class File:
     async def flush(self) -> None:
         """Publish what was written so far; what was flushed before is not sent again.
 
-        Below 5 MiB it is, and so is the whole of a file that is open with a ``+``.
+        A file below 5 MiB is sent again as a whole, and so is one that is open with a ``+``.
         """
         await self._opened().flush()
         if isinstance(self._object, LocalCopy):

@@ -1,4 +1,4 @@
-"""Objects that are changed in place: as a local copy, which is written back."""
+"""Objects that are changed in place: in a local copy, which is written back."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class LocalCopy:
 
     Whoever opened it reads and writes the descriptor.  Whether something was changed shows in the
     file's time of modification, which is put back to 1970 whenever it is equal to the object.
-    What is changed in mapped memory need not show there; for who may do that, see `share`.
+    Changes in mapped memory need not show there; once they are possible, see `share`.
     """
 
     def __init__(self, client: Client, url: ObjectURL, base: Stored | None, *, new: bool) -> None:
@@ -121,7 +121,7 @@ class LocalCopy:
         self._digest = found
 
     async def share(self) -> None:
-        """Look at the content itself from now on, to know whether it was changed."""
+        """From now on compare the content itself to know whether it was changed."""
         if self._digest is None:
             self._digest = b"" if self._is_touched() else await self._compute_digest()
 
@@ -140,14 +140,14 @@ class LocalCopy:
         return {"if_none_match": "*"} if self._new else {}
 
     async def aclose(self) -> None:
-        """Write it back if it was changed, and forget it."""
+        """Write it back if it was changed, and close it."""
         try:
             await self.flush()
         finally:
             await self.abort()
 
     async def abort(self) -> None:
-        """Forget it."""
+        """Close it without writing it back."""
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)

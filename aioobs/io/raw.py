@@ -1,4 +1,4 @@
-"""What an open object can do, and the modes in which one is opened."""
+"""The interface of open objects, and the modes in which they are opened."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def split_mode(mode: str) -> tuple[str, bool, bool]:
 def check_options(
     *, binary: bool, buffering: int, encoding: str | None, errors: str | None, newline: str | None
 ) -> None:
-    """Check that the arguments fit together, before anything is opened.
+    """Check that the arguments of `open` fit together, before anything is opened.
 
     Raises:
         ValueError: they do not.

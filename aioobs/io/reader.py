@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectReader", "open_reader"]
 
-FIRST = 128 << 10  # asked for when a file is opened
+FIRST = 128 << 10  # bytes fetched when a file is opened
 LARGEST_BLOCK = 4 << 20
 MOST_AHEAD = 32 << 20
 """With this, a reader holds at most 40 MiB: a block that is read, and the one before it."""
@@ -51,7 +51,7 @@ async def open_reader(client: Client, path: str) -> ObjectReader:
 
 
 class Block:
-    """A range of the object that is here, or on its way."""
+    """A range of the object that is here, or being fetched."""
 
     def __init__(self, start: int, stop: int, data: bytes | None = None) -> None:
         self.start = start
@@ -63,9 +63,9 @@ class Block:
 class ObjectReader:
     """The bytes of one version of an object, as the raw layer of a file.
 
-    What is read in order is asked for ahead of its use, in several requests at once: twice as
-    much whenever the reader had to wait, up to 32 MiB.  After a jump no more than is wanted is
-    asked for, straight into the buffer of whoever wants it.  A replaced object is an error.
+    What is read in order is fetched ahead, in several requests at once: twice as much whenever the
+    reader had to wait, up to 32 MiB.  After a jump only what is wanted is fetched, straight into
+    the buffer of the caller.  A replaced object is an error.
     """
 
     readable = True
@@ -101,14 +101,14 @@ class ObjectReader:
 
     @property
     def _stop(self) -> int:
-        """Where what was asked for ends."""
+        """Where the blocks that were requested end."""
         return self._blocks[-1].stop if self._blocks else self._position
 
     def _is_asked_for(self) -> bool:
         return bool(self._blocks) and self._blocks[0].start <= self._position < self._stop
 
     async def _ask(self, wanted: int) -> None:
-        """Ask for what is wanted, and for more if the object is read in order."""
+        """Request what is wanted, and more if the object is read in order."""
         if not self._is_asked_for():
             if self._blocks:
                 self._grow()
@@ -146,9 +146,9 @@ class ObjectReader:
         block.data = data
 
     async def _current(self) -> tuple[bytes, int]:
-        """Return the block at the position when it is there, and the offset in it."""
+        """Wait for the block at the position; return it, and the offset in it."""
         index = next(i for i, block in enumerate(self._blocks) if self._position < block.stop)
-        passed = max(index - 1, 0)  # but for the one before, which is for small steps back
+        passed = max(index - 1, 0)  # one is kept, for small steps back
         skipped, self._blocks = self._blocks[:passed], self._blocks[passed:]
         await give_up(skipped)
         block = self._blocks[min(index, 1)]
@@ -200,7 +200,7 @@ class ObjectReader:
         return memory.value(size - start)
 
     def _forget_other_loops(self) -> None:
-        """Forget what was asked for on a loop that does not run here, as after a fork."""
+        """Forget what was requested on another loop, which does not run here, as after a fork."""
         loop = asyncio.get_running_loop()
         for index, block in enumerate(self._blocks):
             if block.data is None and block.task and block.task.get_loop() is not loop:
@@ -208,7 +208,7 @@ class ObjectReader:
                 return
 
     async def _drop(self) -> None:
-        """Forget what is held, and give up what is on its way."""
+        """Forget what is held, and cancel what is under way."""
         blocks, self._blocks, self._ahead = self._blocks, [], 0
         await give_up(blocks)
 
@@ -244,7 +244,7 @@ class ObjectReader:
 
 
 async def give_up(blocks: list[Block]) -> None:
-    """Cancel what is on its way on this loop, and wait for its end."""
+    """Cancel what is under way on this loop, and wait until it has ended."""
     tasks = [block.task for block in blocks if block.task]
     if not tasks:
         return
@@ -258,6 +258,6 @@ async def give_up(blocks: list[Block]) -> None:
 
 
 def retrieve_failure(task: asyncio.Task[None]) -> None:
-    """Retrieve the failure of a block that nobody comes to read, or else asyncio logs it."""
+    """Retrieve the failure of a block that is never read, or else asyncio logs it."""
     if not task.cancelled():
         task.exception()

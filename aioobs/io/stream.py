@@ -21,7 +21,7 @@ CHUNK = 1 << 20
 
 
 class Stream(ABC, Generic[AnyStr]):
-    """What bytes and text have in common: a piece of the object, and a place in it."""
+    """What bytes and text have in common: a chunk of the object, and a position in it."""
 
     empty: AnyStr
 
@@ -92,7 +92,7 @@ class Stream(ABC, Generic[AnyStr]):
         return self._piece, self._at, self._start
 
     def _put_back(self, before: tuple[AnyStr, int, tuple[int, int]], pieces: list[AnyStr]) -> None:
-        """Be where it was before *pieces* were taken: whoever reads again gets them."""
+        """Return to where *pieces* were taken, so that the next read gets them again."""
         piece, self._at, self._start = before
         self._piece = piece[: self._at] + self.empty.join(pieces)
 
@@ -162,7 +162,7 @@ class ByteStream(Stream[bytes]):
 
 
 class TextStream(Stream[str]):
-    """The text of an open object, with the encoding and the ends of lines that `open` knows."""
+    """The text of an open object, with encodings and newlines as in `open`."""
 
     empty = ""
 
@@ -196,7 +196,7 @@ class TextStream(Stream[str]):
         try:
             text = self._decoder.decode(data, final=final)
         except UnicodeError:
-            await self._raw.seek(-len(data), os.SEEK_CUR)  # whoever reads again fails again
+            await self._raw.seek(-len(data), os.SEEK_CUR)  # the next read fails again
             raise
         self._ended = final
         return text
@@ -243,7 +243,7 @@ class TextStream(Stream[str]):
         return offset
 
     async def tell(self) -> int:
-        """Return the position as `seek` takes it, which is no number of characters or bytes."""
+        """Return the position for `seek`, which is no number of characters or bytes."""
         if self._raw.writable:
             return await self._raw.seek(0, os.SEEK_CUR)
         skipped, (position, state) = self._at, self._start

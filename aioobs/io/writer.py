@@ -69,9 +69,9 @@ class ObjectWriter:
     Args:
         client: The store.
         url: The object.
-        content: What it is going to be.
+        content: The object in the making.
         flush_interval: The least number of seconds between two flushes that reach the store; an
-            earlier one is put off.
+            earlier one waits.
     """
 
     readable = False
@@ -94,7 +94,7 @@ class ObjectWriter:
         """Take *data* and return its length.
 
         Raises:
-            OSError: it cannot be sent, now or when it was an earlier write; start anew.
+            OSError: this or an earlier write cannot be sent; start anew.
         """
         async with self._lock:
             with self._all_or_nothing():
@@ -111,7 +111,7 @@ class ObjectWriter:
         raise io.UnsupportedOperation("read")
 
     async def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Return the position; there is no other that one could go to."""
+        """Return the position; no other can be gone to."""
         base = 0 if whence == os.SEEK_SET else self._position
         if base + offset != self._position:
             raise io.UnsupportedOperation("an object is written from its beginning to its end")
@@ -137,7 +137,7 @@ class ObjectWriter:
         await asyncio.sleep(self._next_flush - asyncio.get_running_loop().time())
         async with self._lock:
             try:
-                with suppress(Exception):  # whatever is done next raises it
+                with suppress(Exception):  # the next call raises it
                     await self._publish()
             finally:
                 self._late = None
@@ -180,7 +180,7 @@ class ObjectWriter:
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
-        """Publish nothing any more once something that was written may be missing."""
+        """Once a part of what was written may be missing, publish nothing any more."""
         if self._failure is not None:
             raise OSError(
                 f"an earlier write to {self._url} failed, nothing more is published"
@@ -193,10 +193,10 @@ class ObjectWriter:
 
 
 class ObjectAppender(ObjectWriter):
-    """The raw layer of a file that is written at the end of what there is, whoever wrote that.
+    """The raw layer of a file that is appended to, also while others append.
 
-    What is in memory when it is published goes behind what others have added meanwhile.  Once
-    there is more than a part of it, and so an upload, what others add is an `ObjectChanged`.
+    What is still in memory when it is published goes behind what others have added meanwhile.  Once
+    it is more than one part, and so an upload has begun, what others add is an `ObjectChanged`.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""Files and folders on two kinds of place, under the same verbs."""
+"""Files and folders, local or in a store, under the same verbs."""

@@ -40,9 +40,9 @@ class Stored(NamedTuple):
     etag: str
     appendable: bool = False
     content: bytes | None = None
-    """If it is at hand."""
+    """`None`: not at hand."""
     headers: Headers = {}  # noqa: RUF012 - never changed
-    """What a copy of it has to keep."""
+    """Content type and metadata, which a copy of it has to keep."""
 
 
 async def stored(client: Client, url: ObjectURL) -> Stored | None:
@@ -67,8 +67,9 @@ async def append(
 ) -> Stored:
     """Add to the end of an object, which is created if need be; return what it is now.
 
-    What is there is not sent again if it has 5 MiB or more.  Of two that append at the same time
-    one begins anew, where the store lets it know.  *known* saves asking for content at hand.
+    What is there is not sent again if it has 5 MiB or more.  If two append at the same time, one of
+    them begins anew, where the store reports the conflict.  *known* is what the object was when it
+    was last seen: if it still is, its content need not be fetched.
 
     Raises:
         ObjectChanged: it was replaced again and again, or *addition* was; nothing was added.
@@ -105,7 +106,7 @@ async def extend(
         try:
             return await extend_natively(client, url, base, addition)
         except NotAppendable:
-            pass  # most objects are none of that kind
+            pass  # most objects cannot be appended to
     try:
         return await compose(client, url, base, addition, copies=True)
     except ProtocolError as error:
@@ -153,7 +154,7 @@ class Composition:
 
     What has been published, or was there before, is the *base*, and is not sent again once it
     has 5 MiB.  Every part of an upload but the last one needs as much: where a stored piece is too
-    short, or follows on too short a one, as much of it as is needed goes through here.
+    short, or follows one that is, as much of it as is needed is fetched and sent.
 
     Args:
         client: The store.
@@ -192,7 +193,7 @@ class Composition:
         return bool(self.base is None or self._waiting or self._upload)
 
     def take_waiting(self) -> bytearray | None:
-        """Take back all that is not published, or `None` if parts of it are in the store."""
+        """Take back what is not published; `None` if parts of it are in the store already."""
         if self._upload is not None:
             return None
         waiting, self._waiting = self._waiting, bytearray()
@@ -316,7 +317,7 @@ class Composition:
         return {"if_none_match": "*"} if self._new else {}
 
     async def abort(self) -> None:
-        """Give up what has not been published; nothing of it is left in the store."""
+        """Drop what has not been published; nothing of it is left in the store."""
         upload, self._upload = self._upload, None
         if upload is not None:
             await upload.abort()

@@ -1,4 +1,4 @@
-"""What the verbs tell of files and folders."""
+"""What the verbs say about a file or folder: `Stat` and `Entry`."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class Stat:
 
     @property
     def st_mode(self) -> int:
-        """The kind of file, and permissions that stand for any."""
+        """The kind of file; the permissions are nominal."""
         return modes.S_IFDIR | 0o777 if self.is_directory else modes.S_IFREG | 0o666
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One file or folder of a folder, as `os.DirEntry` shows it."""
+    """A file or folder in a folder, with the interface of `os.DirEntry`."""
 
     name: str
     path: str
-    """The folder's path or URL, as it was given, and the name."""
+    """The path or URL of the folder, as it was given, and the name."""
     _is_directory: bool = field(repr=False)
     _stat: Stat | None = field(default=None, repr=False)
 
@@ -93,5 +93,5 @@ def stat_of(info: os.stat_result) -> Stat:
 
 
 def version_of(size: int, mtime_nsec: int) -> str:
-    """Return what a version of a local file is known by."""
+    """Return what identifies a version of a local file."""
     return f"{size}-{mtime_nsec}"

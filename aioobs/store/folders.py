@@ -39,7 +39,7 @@ def make_folder(path: str, folders: FolderSync | None = None) -> bool:
 class FolderSync:
     """Folders in which something was named, and the names are still to reach the disk.
 
-    A copy of many files into one folder has it written once, at its end.
+    A copy of many files into one folder syncs it once, at the end.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class FolderSync:
             try:
                 os.fsync(descriptor)
             except OSError as error:
-                # What some network file systems answer: their names last, or there is no way.
+                # Some network file systems refuse: their names last anyway, or no call helps.
                 if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
                     self.add(folder)
                     error.filename = folder

@@ -12,11 +12,11 @@ __all__ = ["Folding", "folding"]
 
 
 class Folding(NamedTuple):
-    """What a file system makes no difference of in names."""
+    """Which differences between names a file system ignores."""
 
     case: bool = False
     form: bool = False
-    """Whether letters with accents are the same in one character and in two."""
+    """Whether an accented letter is the same as one character and as two."""
 
     def fold(self, name: str) -> str:
         """Return the same for all names that are one file."""
@@ -26,9 +26,9 @@ class Folding(NamedTuple):
 
 
 def folding(folder: str) -> Folding:
-    """Return what is one name in a folder, or in the nearest one above that exists.
+    """Find out what a folder ignores, or the nearest one above it that exists.
 
-    Tried with a file of a name that cannot be guessed; where none can be made, nothing is one.
+    Tried with a file whose name cannot be guessed; where none can be made, every difference counts.
     """
     folder = os.path.abspath(folder)
     while not os.path.isdir(folder) and folder != os.path.dirname(folder):
@@ -37,10 +37,10 @@ def folding(folder: str) -> Folding:
     path = os.path.join(folder, name)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except (OSError, UnicodeEncodeError):  # it is told where something is to be written
+    except (OSError, UnicodeEncodeError):  # what is written there next will raise it
         return Folding()
     try:
-        with suppress(OSError):  # a network's disk may be full: what is written next will tell
+        with suppress(OSError):  # a network's disk may be full: likewise
             os.close(descriptor)
         upper = name.replace("aioobs", "AIOOBS")
         split = name.replace("\u00e9", "e\u0301")

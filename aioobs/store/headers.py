@@ -1,4 +1,4 @@
-"""What an object has beside its content; the content type that its name tells."""
+"""Content type and metadata of objects, and the content type that a name implies."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Headers", "content_type_of", "headers_of"]
 
-# What is compressed is that, and not what it becomes: nobody says so by a content encoding.
+# A compressed file has the type of its compression: no content encoding says what is inside.
 COMPRESSED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
 
 ANYTHING = "application/octet-stream"
 
 
 class Headers(TypedDict, total=False):
-    """What an object has beside its content."""
+    """What an object has beside its content: a content type and metadata."""
 
     content_type: str
     metadata: Mapping[str, str]
 
 
 def content_type_of(key: str) -> str:
-    """Return the content type of an object; empty where its name tells none."""
+    """Return the content type of an object; empty where its name implies none."""
     _, dot, suffix = key.rpartition(".")
     return types_by_suffix().get(suffix.lower(), "") if dot else ""
 
@@ -41,7 +41,7 @@ def headers_of(key: str, given: Headers | None = None) -> Headers:
 def types_by_suffix() -> Mapping[str, str]:
     from mimetypes import MimeTypes
 
-    # Python's own table alone: that of a machine knows checkpoints (.pt) as pages of a console.
+    # Python's own table alone: that of a machine may take checkpoints (.pt) for something else.
     known = MimeTypes()
     found = {**known.types_map[False], **known.types_map[True]}
     for suffix, encoding in known.encodings_map.items():

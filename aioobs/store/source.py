@@ -39,7 +39,7 @@ class Source:
 
     @property
     def version(self) -> str:
-        """What the file that was opened is known by."""
+        """What identifies the version of the file that was opened."""
         return version_of(self.size, self._mtime_nsec)
 
     def check(self) -> None:
@@ -49,7 +49,7 @@ class Source:
             raise SourceError("the file changed while it was being sent", url=self.path)
 
     def check_end(self) -> None:
-        """Raise `SourceError` if something stands behind the size that it has, as in /proc."""
+        """Raise `SourceError` if the file goes on beyond its size, as files in /proc do."""
         if os.pread(self.descriptor, 1, self.size):
             self.check()
             message = f"its size is {self.size}, but there is more: read it, and write that"
@@ -74,7 +74,7 @@ async def opened(path: str) -> AsyncIterator[Source]:
 
 
 def check_regular(info: os.stat_result, path: str) -> None:
-    """Refuse what has no content of its own, such as a pipe.
+    """Refuse what has no content to copy, such as a pipe.
 
     Raises:
         SourceError: it is neither a file nor a folder.

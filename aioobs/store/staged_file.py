@@ -32,11 +32,11 @@ class StagedFile:
     read it.  A target that is a link keeps being one; a device is written to as it is.
 
     Args:
-        target: The path that it is to have.
-        folders: Given to have it on the disk before it has its name; its folder is added there,
-            for the name to follow.
+        target: The path that it will have.
+        folders: If given, the file is synced to the disk before it gets its name, and its folder
+            is added here, for the name to be synced later.
         alone: Whether nothing of that name was there when its folder was made, a moment ago.
-        mtime_nsec: The time that it is to have, nanoseconds since 1970; 0: that of its making.
+        mtime_nsec: Its time of modification, nanoseconds since 1970; 0: when it is written.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class StagedFile:
 
     @property
     def path(self) -> str:
-        """Where it lies until it is published; nowhere, if what is written to is a device."""
+        """Where it lies until it is published; empty if the target is a device."""
         return self._path
 
     def open(self) -> None:
@@ -81,9 +81,9 @@ class StagedFile:
         self._path = path
 
     def reopen(self, path: str, size: int | None = None) -> bool:
-        """Go on with one that was left, if *path* can be that and is not longer than *size*.
+        """Continue the staged file that was left at *path*; return whether that can be done.
 
-        Return whether it is.
+        It has to be one for the same target, and no longer than *size*.
         """
         self._inspect_target()
         folder, name = os.path.split(path)
@@ -106,7 +106,7 @@ class StagedFile:
         return True
 
     def lock(self) -> bool:
-        """Lock it against other processes that might go on with it; `False`: one has locked it."""
+        """Lock it against other processes that may continue it; `False`: one of them has."""
         try:
             fcntl.lockf(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -118,7 +118,7 @@ class StagedFile:
         return self._mode is not None and not modes.S_ISREG(self._mode)
 
     def _inspect_target(self) -> None:
-        """See what it is to replace."""
+        """Find out what it is going to replace."""
         with suppress(FileNotFoundError):
             mode = os.lstat(self.target).st_mode
             if modes.S_ISLNK(mode):
@@ -129,9 +129,9 @@ class StagedFile:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.target)
 
     def publish(self) -> str:
-        """Give the file its name; return what this version of it is known by."""
+        """Give the file its name; return what identifies this version of it."""
         if self._path and self._mode is not None:
-            # Without what would run it as its owner: that was granted to another content.
+            # Without set-uid and set-gid: these were granted to another content.
             os.fchmod(self.descriptor, self._mode & 0o777)
         if self._path and self.mtime_nsec:
             os.utime(self.descriptor, ns=(self.mtime_nsec, self.mtime_nsec))
@@ -151,7 +151,7 @@ class StagedFile:
         return version_of(info.st_size, info.st_mtime_ns)
 
     def leave(self) -> None:
-        """Close it, and let it lie for another to go on with."""
+        """Close it, and leave it for a later run to continue."""
         self._path = ""
         self._close()
 
@@ -166,7 +166,7 @@ class StagedFile:
             os.unlink(path)
         except (FileNotFoundError, NotADirectoryError):
             pass  # its folder is gone
-        except OSError as error:  # not raised, for what it was discarded for says more
+        except OSError as error:  # not raised: the reason for discarding it says more
             log.warning("%s stays behind: %s", path, error.strerror)
 
     def _close(self) -> None:

@@ -1,4 +1,4 @@
-"""Multipart uploads that are completed, or aborted also when they are cancelled."""
+"""Multipart uploads that are either completed or aborted, even when they are cancelled."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Guard", "Upload", "abort_upload", "begin_upload"]
 
 CLEANUP_TIMEOUT = 5.0
-BYTES_AT_ONCE = 32 << 20  # of parts that are on their way
+BYTES_AT_ONCE = 32 << 20  # of parts under way
 
 log: logging.Logger = logging.getLogger("aioobs.transfer")
 
@@ -35,9 +35,9 @@ class Guard(TypedDict, total=False):
 
 
 class Upload:
-    """An upload to which one part after the other is added while others are still on their way.
+    """An upload to which parts are added one by one, while earlier ones are still being sent.
 
-    At most 32 MiB are on their way at a time, or one part if it is larger.
+    At most 32 MiB are under way at a time, or one part if it is larger.
     """
 
     def __init__(self, client: Client, url: ObjectURL) -> None:
@@ -50,11 +50,11 @@ class Upload:
         self._sending = Tasks()
 
     async def begin(self, headers: Headers) -> None:
-        """Ask the store for it."""
+        """Begin it in the store."""
         self._id = await begin_upload(self._client, self._url, **headers)
 
     async def send(self, data: bytes | bytearray) -> None:
-        """Add a part, which nobody may change any more; its failure is raised later if need be."""
+        """Add a part, which must not change any more; its failure may be raised by a later call."""
         at_most = max(BYTES_AT_ONCE // len(data), 1)
         await self._sending.start(self._send(self._next(len(data)), data), at_most=at_most)
 
@@ -95,7 +95,7 @@ class Upload:
         )
 
     async def abort(self) -> None:
-        """Give up, also while being cancelled; nothing is left in the store."""
+        """Abort, even while being cancelled; nothing is left in the store."""
         await to_its_end(self._give_up())
 
     async def _give_up(self) -> None:
@@ -111,7 +111,7 @@ async def begin_upload(
     content_type: str = "",
     metadata: Mapping[str, str] | None = None,
 ) -> str:
-    """Begin an upload and return its id; one that begins while this is cancelled is given up."""
+    """Begin an upload and return its id; one that begins while this is cancelled is aborted."""
     beginning = asyncio.create_task(
         client.create_multipart_upload(
             url.bucket, url.key, content_type=content_type, metadata=metadata
@@ -125,7 +125,7 @@ async def begin_upload(
 
 
 async def give_up(client: Client, url: ObjectURL, beginning: asyncio.Task[str]) -> None:
-    """Give up an upload that is about to begin."""
+    """Abort an upload that is about to begin."""
     await asyncio.wait([beginning], timeout=CLEANUP_TIMEOUT)
     if not beginning.done():
         beginning.cancel()
@@ -134,7 +134,7 @@ async def give_up(client: Client, url: ObjectURL, beginning: asyncio.Task[str]) 
 
 
 async def abort_upload(client: Client, url: ObjectURL, upload_id: str) -> None:
-    """Give up an upload, also while being cancelled; at most for some seconds."""
+    """Abort an upload, even while being cancelled; try for some seconds at most."""
 
     async def abort() -> None:
         try:
