@@ -37,33 +37,33 @@ Verdict = Literal["same", "different", "missing", "extra", "unchecked"]
 Read = Literal["nothing", "local", "all"]
 
 MOST_NAMED = 1000
-MOST_WAITING = 10_000  # of those that seem to be on one side alone, before one is looked for
+MOST_WAITING = 10_000  # of files that seem to be on one side only, before the other side is asked
 RANGE = 64 << 20  # bytes that are compared with one request
 
 
 class Finding(NamedTuple):
-    """What was found of one file."""
+    """The result for one file."""
 
     name: str
-    """Below both folders; empty: the two files themselves."""
+    """The name below both folders; empty where two files were compared."""
     verdict: Verdict
     reason: str = ""
 
 
 @dataclass
 class VerifyReport:
-    """What was found of all files; true if the copy has all of the source, as far as was looked."""
+    """The result for all files; true if nothing of the source is missing or different."""
 
     same: int = 0
     different: int = 0
     missing: int = 0
-    """In the source alone."""
+    """Files that are only in the source."""
     extra: int = 0
-    """In the copy alone."""
+    """Files that are only in the copy."""
     unchecked: int = 0
-    """Of one size, and nothing more is known, or what could not be read."""
+    """Files of the same size of which nothing more is known, and those that could not be read."""
     findings: list[Finding] = field(default_factory=list, repr=False)
-    """The first thousand that are not the same."""
+    """The first thousand files that are not the same."""
 
     def __bool__(self) -> bool:
         return not (self.different or self.missing)
@@ -106,7 +106,7 @@ async def audit(
 
 
 class Audit:
-    """Two places, of which each pair of files is compared."""
+    """Two places, whose files are compared pair by pair."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class Audit:
     async def files(self) -> None:
         """Add a comparison of two files by themselves."""
         source, target = self._roots
-        await with_size(self._client, Job(source, target))  # or else there is nothing
+        await with_size(self._client, Job(source, target))  # raises if there is nothing
         first, second = await self._file_at(source), await self._file_at(target)
         if first or second:
             self.scheduler.add(partial(self._compare, first, second))
@@ -135,7 +135,7 @@ class Audit:
     async def trees(self) -> None:
         """Add comparisons of all files below two folders, while both are listed.
 
-        What was told cannot be taken back, so nothing begins anew where a store lists in an order
+        Findings cannot be taken back, so nothing begins anew where a store lists in an order
         of its own.  But what seems to be on one side alone is believed only if both were in order,
         and the other one is at its end.  Until then it waits; it is looked for if they were not,
         or if too much waits.
@@ -235,7 +235,7 @@ async def local_file(name: str, path: str) -> Item | None:
 async def compared(
     client: Client, scheduler: Scheduler, first: Item | None, second: Item | None, read: Read
 ) -> Finding:
-    """Return what is to say of one name."""
+    """Return the finding for one name."""
     if first is None or second is None:
         item = first or second
         assert item is not None
@@ -261,7 +261,7 @@ async def compared(
 async def is_same(
     client: Client, scheduler: Scheduler, first: Item, second: Item, read: Read
 ) -> bool | None:
-    """Tell whether two files of one size have one content, as far as that may be looked into."""
+    """Tell whether two files of one size have the same content, as far as may be read."""
     one, other = first.place, second.place
     if not first.size:
         return True

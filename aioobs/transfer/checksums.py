@@ -69,7 +69,7 @@ async def digests(descriptor: int, size: int, hashes: list[Hash]) -> set[str]:
 
 
 def crc32_of(descriptor: int, offset: int, size: int) -> str:
-    """Return the CRC-32 of a range of an open file, as far as there is one."""
+    """Return the CRC-32 of a range of an open file, or of what the file has of it."""
     found = 0
     while size and (data := os.pread(descriptor, min(size, CHUNK), offset)):
         found = zlib.crc32(data, found)

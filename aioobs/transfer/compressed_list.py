@@ -17,7 +17,7 @@ BATCH = 1000
 
 
 class CompressedList(Generic[T]):
-    """Values in the order in which they were added, some 30 bytes for a file.
+    """Values in the order in which they were added; a file takes some 30 bytes.
 
     Can be iterated over any number of times, also backwards, and pickled.
     """

@@ -1,7 +1,7 @@
-"""Whether files have one content: by ETag, by checksum, or byte by byte.
+"""Whether files have the same content: by ETag, by checksum, or byte by byte.
 
-An ETag is the MD5 of an object that was written in one request, and one made of those of its parts
-otherwise; of encrypted and of appended objects it is neither.  Beside it some stores keep sums that
+An ETag is the MD5 of an object that was written in one request, and otherwise one made of the MD5s
+of its parts; of encrypted and appended objects it is neither.  Some stores also keep checksums that
 were sent along, and anybody can keep one in the metadata.
 """
 
@@ -61,7 +61,7 @@ SUMS = {
 
 
 class Place(NamedTuple):
-    """Where a content is, and of an object which version."""
+    """Where a content is, and which version of it if it is an object."""
 
     at: ObjectURL | str
     etag: str = ""
@@ -100,7 +100,7 @@ async def agrees(
 
 
 async def can_tell(client: Client, url: ObjectURL, etag: str) -> bool:
-    """Tell whether the store knows what files with the content of an object can be told by."""
+    """Tell whether the store knows anything that a file can be compared by with an object."""
     info = await client.head_object(url.bucket, url.key, checksums=True)
     known = algorithms().keys() & sums_of(info).keys()
     return info.etag == etag and (is_plain(info) or bool(known))
@@ -164,7 +164,7 @@ async def check_copy(
 
 
 async def are_same(client: Client, first: ObjectURL, second: ObjectURL) -> bool | None:
-    """Tell by what the store knows of two objects of one size whether they have one content."""
+    """Tell from what the store knows whether two objects of one size have the same content."""
     one = await client.head_object(first.bucket, first.key, checksums=True)
     other = await client.head_object(second.bucket, second.key, checksums=True)
     sums, others = sums_of(one), sums_of(other)
@@ -184,7 +184,7 @@ def sums_of(info: ObjectInfo) -> dict[str, str]:
 
 
 def is_plain(info: ObjectInfo) -> bool:
-    """Tell whether the ETag of an object is made of its content, for all that the store says."""
+    """Tell whether an ETag is made of the content, as far as the headers of the object say."""
     if not is_digest(info.etag) or info.appendable:
         return False
     return all(
@@ -195,13 +195,13 @@ def is_plain(info: ObjectInfo) -> bool:
 
 
 def likely_sizes(etag: str, size: int) -> list[int]:
-    """Return sizes of parts that may have given an ETag, which tells only their number."""
+    """Return part sizes that may have led to an ETag, which says only how many parts there were."""
     count = int(etag.partition("-")[2] or 1)
     return [-(-size // count // MIB) * MIB, *PART_SIZES]
 
 
 def hashes_for(etag: str, size: int, part_sizes: Iterable[int]) -> list[Hash]:
-    """Return what may give an ETag, if its parts have one of these sizes."""
+    """Return the hashes that may lead to an ETag, with parts of one of these sizes."""
     _, dash, count = etag.partition("-")
     if not dash:
         return [hashlib.md5(usedforsecurity=False)]
@@ -233,7 +233,7 @@ async def digest_of(client: Client, place: Place, offset: int, size: int) -> byt
 
 
 class DigestSink(DirectSink):
-    """Keeps nothing of a body but its digest."""
+    """Keeps only the digest of a body."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()

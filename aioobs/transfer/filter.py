@@ -15,9 +15,9 @@ __all__ = ["Filter"]
 
 
 class Filter:
-    """Patterns for names below a folder, in which ``*`` stands for slashes, too.
+    """Patterns for names below a folder, in which ``*`` also matches slashes.
 
-    A name passes if it matches one of *include*, or there is none, and none of *exclude*; the
+    A name passes if it matches one of *include*, or that is empty, and none of *exclude*; the
     order of the patterns means nothing.  One that ends in a slash matches all below a folder.
     """
 

@@ -14,7 +14,7 @@ __all__ = ["DEFAULT_SAFETY", "Comparison", "Job", "Safety", "Verify", "Versions"
 
 
 Comparison = Literal["time", "size", "etag", "content"]
-"""By what files are told to differ."""
+"""What files are compared by."""
 
 
 class Job(NamedTuple):
@@ -28,29 +28,29 @@ class Job(NamedTuple):
     is_directory: bool = False
     error: OSError | None = None
     mtime_nsec: int = 0
-    """The time that a local copy is given, nanoseconds since 1970; 0: that of the copying."""
+    """The time that a local copy gets, nanoseconds since 1970; 0: when it is copied."""
     reason: str = ""
-    """Why it is copied, where a target was looked at: "new", "size", "time" or "content"."""
+    """Why a sync copies it: "new", "size", "time" or "content"; else empty."""
     changed_nsec: int = 0
     """When a local source was last changed, as it was found; 0: not known."""
     headers: Headers = {}  # noqa: RUF012 - never changed
-    """What an object made of a local file is made with, beside what its name tells."""
+    """Content type and metadata of an object that is made of a local file."""
 
     @property
     def version(self) -> str:
-        """What the source is known by, as it was found; empty: by nothing."""
+        """What identifies the version of the source that was found; empty: nothing does."""
         if not isinstance(self.source, str):
             return self.etag
         return version_of(self.size or 0, self.changed_nsec) if self.changed_nsec else ""
 
 
 class Versions(NamedTuple):
-    """What was copied, and what has become of that: an ETag, or size and time of a local file."""
+    """The versions of a source and its copy: an ETag, or size and time of a local file."""
 
     source: str = ""
     target: str = ""
     checked: bool = True
-    """Whether the contents are known to be one, if that was asked for."""
+    """Whether the contents are known to be the same, if that was asked for."""
 
 
 Verify = Literal["none", "size", "checksum", "digest"]

@@ -33,7 +33,7 @@ __all__ = [
     "with_sizes",
 ]
 
-LOOKS = 64  # at files of a list, at the same time
+LOOKS = 64  # files of a list that are looked at at the same time
 
 log: logging.Logger = logging.getLogger("aioobs.transfer")
 
@@ -74,7 +74,7 @@ async def with_size(client: Client, job: Job) -> Job:
 
 
 async def check_version(client: Client, source: ObjectURL, etag: str) -> None:
-    """See that an object is the one that was copied part by part; some stores do not see to it.
+    """Check that an object is still the one whose parts were copied; some stores do not.
 
     Raises:
         ObjectChanged: it is another one by now.
@@ -87,7 +87,7 @@ async def check_version(client: Client, source: ObjectURL, etag: str) -> None:
 async def with_sizes(
     client: Client, jobs: AsyncIterator[Job], grew: Callable[[int], None] = lambda _: None
 ) -> AsyncIterator[Job]:
-    """Yield the jobs, all with the size of their source or an error; *grew* is told those sizes."""
+    """Yield the jobs, each with a size or an error; *grew* is called with sizes found here."""
 
     async def one(job: Job) -> Job:
         try:

@@ -2,11 +2,11 @@
 
 The memory that it takes does not grow with the trees, as both are read in one order.  Most stores
 list their keys in the order of UTF-8; some walk through their folders, so that ``a/b`` comes
-before ``a-b``; a local tree can be read in either order.  In which one a store lists is seen by
-its listing alone, and perhaps late: then all begins anew in the other order, and if that is not
-it either, with a listing that is held in memory, some 500 bytes for each object, and sorted.
-Who cannot begin anew takes the listings as they come, and looks for what seems to be on one side
-alone if they were not in order.
+before ``a-b``; a local tree can be read in either order.  Which one a store uses shows only in its
+listing, and perhaps late: then all begins anew in the other order, and if that is wrong as well,
+with a listing that is held in memory, some 500 bytes for each object, and sorted.  A caller that
+cannot begin anew takes the listings as they come; if they were not in order, it looks again for
+what seems to be on one side only.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ ORDERS: tuple[Order | None, ...] = (by_key, by_folder, None)
 async def pairs(left: Side, right: Side) -> AsyncGenerator[list[Pair], None]:
     """Yield what is below each of two folders, side by side by its name, many at a time.
 
-    Everything shows once for each side that has it.  What both have shows together if both are in
+    Everything is yielded once for each side that has it; what both have is one pair if both are in
     order.
 
     Raises:
@@ -147,7 +147,7 @@ def full_name(found: Found) -> str:
 
 
 def merge(left: Side, right: Side) -> list[Pair]:
-    """Take off, and return, the pairs that are certain by what both sides have read."""
+    """Take off and return the pairs that are certain from what both sides have read."""
     merged: list[Pair] = []
     one = other = 0
     first, second, keys, others = left.found, right.found, left.keys, right.keys

@@ -168,7 +168,7 @@ def check_again(source: str, names: list[str], changed: dict[str, Found]) -> lis
     for name in names:
         try:
             info = os.stat(os.path.join(source, name))
-        except OSError:  # the next round will see what has become of it
+        except OSError:  # the next round finds out
             del changed[name]
             continue
         found = changed[name]

@@ -63,7 +63,7 @@ async def fetch_missing_part(
 ) -> str:
     """Fetch a part unless it is there already, with the sum that it is *said* to have.
 
-    Return what it can be told by later: its sum, `UNSUMMED` without one, "" if it was there.
+    Return what it can be checked by later: its sum, `UNSUMMED` without one, "" if it was there.
     """
     if await is_there(descriptor, part.offset, part.size, said):
         return ""
@@ -103,7 +103,7 @@ class MultipartUpload:
     send: Callable[[str, Part], Awaitable[str]]
     """Sends a part to the upload of that id, and returns its ETag."""
     source: ObjectURL | Source | None = None
-    """What is copied.  If it is given, a later run may go on with what this one has begun."""
+    """What is copied; if given, a later run may continue what this one has begun."""
     version: str = ""
     """The ETag of a source that is an object."""
     guard: Guard = field(default_factory=Guard)

@@ -13,14 +13,14 @@ INTERVAL = 0.1  # seconds between two reports
 
 @dataclass(frozen=True)
 class Progress:
-    """What is done of a copy; the totals grow while the source is still being listed."""
+    """How far a copy has got; the totals grow while the source is still being listed."""
 
     files: int
     files_total: int
     bytes: int
     bytes_total: int
     failed: int
-    """How many of the files that are done have failed."""
+    """How many of the finished files have failed."""
     totals_known: bool
     """Whether the source has been listed to its end."""
 
@@ -29,7 +29,7 @@ ProgressCallback = Callable[[Progress], object]
 
 
 class Meter:
-    """Counts, and reports now and then and at the end."""
+    """Counts what is done, and reports it now and then and at the end."""
 
     def __init__(self, report: ProgressCallback | None) -> None:
         self._report = report

@@ -1,4 +1,4 @@
-"""Deletes the source of a move: exactly what was copied, and not what came meanwhile."""
+"""Deletes the source of a move: exactly what was copied, not what has been added meanwhile."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ BATCH = 1000  # objects that one request removes
 
 
 class SourceRemoval:
-    """What has been copied of files and folders that are moved, and how it goes.
+    """Removes what has been copied of the files and folders that are moved.
 
-    *gone* is told the size of each file that has been removed.
+    *gone* is called with the size of each file that has been removed.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class SourceRemoval:
         self._client = client
         self._folders = list(sources)
         self._gone = gone
-        # Sizes by path, and of each bucket by key.
+        # Sizes: of files by path, of objects by bucket and key.
         self._files: dict[str, int] = {}
         self._objects: dict[str, dict[str, int]] = {}
         self._markers: dict[str, dict[str, int]] = {}

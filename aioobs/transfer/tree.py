@@ -1,4 +1,4 @@
-"""Walks through local trees, and what is found in any tree."""
+"""Walks local trees; `Found` is one thing in a tree of any kind."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Found(NamedTuple):
     etag: str = ""
     """Of an object."""
     ctime_nsec: int = 0
-    """When a local file came to be as it is, whatever time it claims; nanoseconds since 1970."""
+    """The ctime of a local file, which no program can set, nanoseconds since 1970."""
     is_linked: bool = False
     """Whether a link to a folder leads there."""
 

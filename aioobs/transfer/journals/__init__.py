@@ -1,1 +1,1 @@
-"""Copies that go on where an earlier run was interrupted."""
+"""Journals, by which a copy continues where an earlier run was interrupted."""

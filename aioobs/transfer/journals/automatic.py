@@ -1,8 +1,8 @@
-"""Journals of big files that nobody asked for, so that those go on after a process was killed.
+"""Automatic journals, by which a big file continues after its process was killed.
 
-While a big file moves without a journal, one of its own lies in a folder of the user, locked by the
-process that moves it.  It goes when the file has ended, well or not.  So one that is there and can
-be locked was left by a process that was killed, and nobody else goes on with what it tells of.
+A big file that is copied without a journal gets one of its own, in a folder of the user, locked by
+the process that copies it.  It is removed when the copy ends, well or not.  So one that can be
+locked was left by a process that was killed, and no other process continues its file.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["journal_for"]
 
-WORTH = 64 << 20  # bytes of a file; less is moved again before anybody notices
+WORTH = 64 << 20  # bytes of a file; to copy less again takes no time worth a journal
 NAME = re.compile(r"[0-9a-f]{32}\.jsonl")
-FORGOTTEN = 7 * 24 * 3600  # seconds after which nobody will go on any more
+FORGOTTEN = 7 * 24 * 3600  # seconds after which a file is not going to be continued
 
 log: logging.Logger = logging.getLogger("aioobs.transfer")
 
@@ -46,9 +46,9 @@ async def journal_for(
     target: ObjectURL | str,
     size: int,
 ) -> AsyncIterator[Journal | None]:
-    """Give the journal of a copy, or if it has none a big file its own, for as long as it moves.
+    """Yield the journal of a copy, or if it has none, a big file's own while it is copied.
 
-    There is none where another copy has it, or where no such file can be made and locked.
+    `None`: the file is small, another copy has its journal, or none can be made and locked.
     """
     if journal is not None or size < WORTH:
         yield journal
@@ -64,7 +64,7 @@ async def journal_for(
 async def opened_journal(
     client: Client, source: ObjectURL | str, target: ObjectURL | str
 ) -> Journal | None:
-    """Open a file's own journal, if that can be done."""
+    """Open a file's own journal; `None`: that cannot be done."""
     names = (client.config.origin, canonical_name(source), canonical_name(target))
     try:
         folder = await in_thread(own_folder)
@@ -83,13 +83,13 @@ async def opened_journal(
 
 
 def file_name(names: tuple[str, ...]) -> str:
-    """Return what a file's own journal is called."""
+    """Return the name of a file's own journal."""
     text = "\0".join(names).encode("utf-8", "surrogatepass")
     return f"{blake2b(text, digest_size=16).hexdigest()}.jsonl"
 
 
 def own_folder() -> str:
-    """Return where they lie; nobody else can read there, or write."""
+    """Return the folder of these journals, which nobody else can read or write."""
     root = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     folder = os.path.join(root, "aioobs")
     if not os.path.isabs(folder):
@@ -102,7 +102,7 @@ def own_folder() -> str:
 
 
 async def forget_old(folder: str) -> None:
-    """Remove what was left long ago, and the staged files that it tells of."""
+    """Remove journals that were left long ago, and the staged files that they name."""
 
     def old() -> list[str]:
         before = time.time() - FORGOTTEN
@@ -122,7 +122,7 @@ async def forget_old(folder: str) -> None:
 
 
 class StagedFiles:
-    """The staged files that a file's own journal tells of."""
+    """The staged files that a file's own journal names."""
 
     def __init__(self) -> None:
         self._target = ""

@@ -11,7 +11,7 @@ A journal is lines of JSON that are only ever added, one for each thing that has
 A line claims something and proves nothing.  What is done counts if source and target are both
 still of the versions that the line names; parts count if the store still has them, or if their
 bytes in the staged file still have their sum.  So a journal that was torn, is old or tells lies
-costs time, and nothing else.
+costs time, nothing else.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ async def journal_at(
     """Open the journal of a copy, a local file or a folder of a store, for as long as it takes.
 
     Raises:
-        ConfigError: it is that of another copy, or none, or another copy is writing it.
+        ConfigError: it belongs to another copy, is no journal, or is in use by another copy.
     """
     if place is None:
         yield None
@@ -123,7 +123,7 @@ class Journal:
         self._empty = True
 
     async def open(self, client: Client) -> None:
-        """Read what there is, and see what of that is still true."""
+        """Read what there is, and find out how much of it is still true."""
         await self._storage.open(self._read)
         if not isinstance(self._target, str) and self._claims:
             try:
@@ -307,20 +307,20 @@ class Journal:
 
 
 def canonical_name(place: ObjectURL | str) -> str:
-    """Return the same for all ways to name a place."""
+    """Return one name for a place, however it was given."""
     if isinstance(place, str):
         return os.path.abspath(place)
     return f"s3://{place.bucket}/{place.key.rstrip('/')}"
 
 
 def mark(name: str, version: str) -> bytes:
-    """Return what stands for a version of a file: of many files there is no room for the names."""
+    """Return a short mark for a version of a file: many names would take too much memory."""
     text = f"{name}\0{version}".encode("utf-8", "surrogatepass")
     return blake2b(text, digest_size=16).digest()
 
 
 def boot() -> str:
-    """Return what tells one run of this machine from the next; empty: nothing does."""
+    """Return what tells one boot of this machine from the next; empty: nothing does."""
     try:
         if sys.platform == "darwin":
             command = ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"]

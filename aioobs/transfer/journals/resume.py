@@ -1,4 +1,4 @@
-"""Big files that an earlier run has begun, and how far it has come."""
+"""Big files that an earlier run has begun, and how far it got."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Started(NamedTuple):
     parts: list[Part]
     """All of them."""
     there: dict[int, str]
-    """By number, the ETags of those that the store has, or what a staged file was said to have."""
+    """By number, the ETags of those in the store, or the sums that a staged file should have."""
     etag: str = ""
     """Of the object, if it is whole already."""
 
@@ -174,7 +174,7 @@ async def start_staged(
 ) -> Started:
     """Open the staged file of this version of an object that the journal has, or a new one.
 
-    Whether its parts still have their sums nobody has looked yet.
+    Whether its parts still have their sums has yet to be checked.
     """
     target = staged.target
     begun = journal.begun(target, version) if journal is not None else None

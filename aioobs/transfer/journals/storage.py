@@ -43,8 +43,8 @@ log: logging.Logger = logging.getLogger("aioobs.transfer")
 class LocalStorage:
     """A file to which one line after the other is added, by one process at a time.
 
-    Each line is handed to the system with a call of its own, so that it outlives the process;
-    that it outlives the machine nobody waits for.
+    Each line is handed to the system with a call of its own, so that it outlives the process; it
+    is not synced, so it need not outlive a crash of the machine.
 
     Args:
         path: The file.
@@ -134,13 +134,13 @@ class LocalStorage:
 
 
 class RemoteStorage:
-    """A folder of objects, each with the lines of some seconds: an object cannot be added to."""
+    """A folder of objects, each with the lines of some seconds, as objects cannot grow."""
 
     lasts: bool = True
     pause: float = 10.0
     """Seconds from one `append` to the next."""
     silence: float = 30.0
-    """Seconds after which a run is taken for dead."""
+    """Seconds after which a run counts as dead."""
 
     def __init__(self, client: Client, folder: ObjectURL) -> None:
         self._client = client

@@ -1,1 +1,1 @@
-"""Copies that other processes, and other machines, help with."""
+"""Copies that are shared with other processes and other machines."""

@@ -1,7 +1,7 @@
-"""Some of the jobs of a copy, done by another process: what travels there and back.
+"""Batches of jobs, done by other processes: what is sent to them, and what comes back.
 
 Everything here can be pickled and done twice.  A worker makes its own client of the `Config`, and
-finds credentials that are not in it by its own environment, files and services.
+finds credentials that are not in it in its own environment, files and services.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["Item", "Outcome", "Result", "do_batch", "run_batch", "weight"]
 Item = Job | Piece
 
 Result = Versions | dict[int, str] | OSError | None
-"""What was copied of a whole file, and of a piece by part; why it failed; not done."""
+"""A whole file that was copied; the parts of a piece; why it failed; `None`: not done."""
 
 
 class Outcome(NamedTuple):
@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
     results: list[Result]
     """One for each item."""
     error: Exception | None = None
-    """What ended it before its end, and has to end the whole copy."""
+    """The error that cut it short, and has to end the whole copy."""
 
 
 def weight(item: Item) -> int:
@@ -83,7 +83,7 @@ async def do_batch(
         error = portable(failed)
     finally:
         await copier.aclose()
-    # The driver has seen to the names: it is this worker that is wrong, also for what follows.
+    # The driver has checked the names: it is this worker that is wrong, for later jobs too.
     return Outcome(results, error or next(filter(is_misfit, results), None))
 
 
@@ -108,7 +108,7 @@ def run_batch(
 
 
 class Held:
-    """The last client of this process: what it has learnt, its credentials too, serves again."""
+    """The last client of this process, kept for what it has learnt, its credentials included."""
 
     process = 0
     client: Client | None = None

@@ -1,7 +1,7 @@
-"""Hands the jobs of a copy to other processes, in batches, and takes what comes back.
+"""Hands the jobs of a copy to other processes in batches, and takes their results.
 
-A job is known to be done when its result has come back.  A batch that got lost is sent again;
-to do a job twice does no harm.
+A job is known to be done once its result has come back.  A batch that got lost is sent again;
+doing a job twice does no harm.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BATCHES_AHEAD = 2  # batches of each worker that are under way
 FEWEST, MOST = 50, 1000  # files in a batch
 MOST_BYTES = 64 << 20  # in a batch
 SENDS = 3  # of a batch
-PATIENCE = 30.0  # seconds that batches which nobody wants any more are waited for
+PATIENCE = 30.0  # seconds to wait for batches that are not wanted any more
 UNKNOWN = 16  # workers of an executor that does not say how many it has
 
 
@@ -57,7 +57,7 @@ class BatchRunner(Protocol):
 
 
 class Dispatch:
-    """The part of a copy that others do."""
+    """The part of a copy that other processes do."""
 
     def __init__(self, run: Run, queue: JobQueue, *, slots: int, shared: bool) -> None:
         self._run = run
@@ -268,7 +268,7 @@ class OnExecutor:
             if futures and futures[0].done() and not is_cancelled():
                 raise WorkerLost("an executor cancelled a batch") from error
             for future in futures:
-                if not future.cancel():  # it may be sending parts: let it come to its end
+                if not future.cancel():  # it may be sending parts: let it end
                     with suppress(TimeoutError):
                         async with asyncio.timeout(PATIENCE):
                             await ended(future)
@@ -278,7 +278,7 @@ class OnExecutor:
 
 
 def is_cancelled() -> bool:
-    """Tell whether somebody wants this task to end."""
+    """Tell whether this task is being cancelled."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

@@ -1,4 +1,4 @@
-"""Whether worker processes can be started, and how many would be of use: by idle cores."""
+"""Whether worker processes can be started, and how many the idle cores would allow."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["can_start_processes", "idle_cores", "wanted_processes"]
 
 VARIABLE = "AIOOBS_PROCESSES"
 INTERVAL = 1.0  # seconds for which the cores are watched
-BUSY = 0.75  # of a core, from which on this process is the bottleneck
+BUSY = 0.75  # of a core, above which this process is the bottleneck
 
 
 def can_start_processes() -> bool:
     """Tell whether processes can be started here, and may be."""
     if sys.platform != "linux" or not sys.executable or getattr(sys, "frozen", False):
         return False
-    # Whoever starts processes has decided how many there are.
+    # The program that started this process has decided how many there are.
     multiprocessing = sys.modules.get("multiprocessing.process")
     if multiprocessing is not None and multiprocessing.parent_process() is not None:
         return False
@@ -43,7 +43,7 @@ def wanted_processes() -> int | None:
 
 
 async def idle_cores() -> int:
-    """Watch for a while; return how many cores are idle if this process needs more than its own."""
+    """Watch for a while; return how many cores are idle, 0 if this process does not need them."""
     began, used, idle = time.monotonic(), time.process_time(), idle_seconds()
     await asyncio.sleep(INTERVAL)
     passed = time.monotonic() - began

@@ -58,7 +58,7 @@ class Piece(NamedTuple):
     staged: str = ""
     """The local file that they are written to."""
     version: str = ""
-    """What a local source was known by when the upload began."""
+    """The version of a local source when the upload began."""
     sums: Mapping[int, str] | None = None
     """Of parts that an earlier run has written; none are wanted without a journal."""
 
@@ -102,7 +102,7 @@ class BigFile(ABC):
     async def begin(self) -> list[Piece] | None:
         """Make what the pieces belong to, and return those to be moved.
 
-        `None`: it is no file for pieces.
+        `None`: it cannot be moved in pieces.
         """
         job = self.job
         journal = journal_for(self._journal, self._client, job.source, job.target, job.size or 0)
@@ -280,7 +280,7 @@ async def move_piece(
 ) -> dict[int, str]:
     """Move the parts of a piece, within a task of the scheduler.
 
-    Return their ETags, or of those that came the sums.
+    Return the ETags of parts that were sent, or the sums of parts that were fetched.
     """
     if piece.staged:
         return await fetch_piece(client, scheduler, meter, piece)

@@ -1,9 +1,9 @@
-"""Worker processes that a copy starts by itself where one process is what it waits for.
+"""Worker processes that a copy starts by itself where a single process is the bottleneck.
 
 A copy begins in this process.  Now and then it looks whether the processor time of this process
-is the bottleneck and other cores are idle; then it starts a process for each of these and hands
-them batches from the same queue, and goes on working itself.  What no batch can help, a slow store
-or a short copy, starts nothing.
+is the bottleneck and other cores are idle; then it starts a process for each of these, hands them
+batches from the same queue, and goes on working itself.  Where processes would not help, as with a
+slow store or in a short copy, none are started.
 
 The processes are our own program, started afresh: neither forked, as this process has threads, nor
 those of `multiprocessing`, which would import the main module of the user a second time.  They
@@ -162,7 +162,7 @@ class Worker:
                 self._awaited.pop(number).set_result(outcome)
         except asyncio.IncompleteReadError:
             pass
-        except Exception as error:  # noqa: BLE001 - what it says makes no sense
+        except Exception as error:  # noqa: BLE001 - its message makes no sense
             reason = ConnectionResetError(repr(error))
         finally:
             self.is_usable = False
@@ -184,7 +184,7 @@ class Worker:
 
     def _reap(self, process: subprocess.Popen[bytes]) -> None:
         try:
-            process.wait(PATIENCE if self._sent else 0)  # it has nothing to clean up then
+            process.wait(PATIENCE if self._sent else 0)  # one without work has nothing to clean up
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -239,6 +239,6 @@ async def serve(connection: socket.socket, parent: int) -> None:
 
 async def cancel_orphan(parent: int, task: asyncio.Task[None]) -> None:
     """Cancel a task when the parent is gone but somebody still has its end of the socket."""
-    while os.getppid() == parent:  # noqa: ASYNC110 - nobody tells
+    while os.getppid() == parent:  # noqa: ASYNC110 - there is no event for it
         await asyncio.sleep(PARENT_INTERVAL)
     task.cancel()

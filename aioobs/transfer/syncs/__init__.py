@@ -1,1 +1,1 @@
-"""Two trees made the same."""
+"""Syncs: one tree made the same as another."""

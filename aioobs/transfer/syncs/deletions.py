@@ -1,4 +1,4 @@
-"""Deletes what only the target of a sync has."""
+"""Deletes what is only in the target of a sync."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def delete_extras(
     """Remove what has these names below *target*, and return an error for each one that is left.
 
     What is deepest comes first.  Local folders in which nothing is left go as well, but for those
-    in *keep*.  No link is followed.  *removed* is told the path or URL of each one.
+    in *keep*.  No link is followed.  *removed* is called with the path or URL of each one.
     """
     failures: list[OSError] = []
     remaining = iter(names)
@@ -108,7 +108,7 @@ def remove_one(folder: int, name: str) -> OSError | None:
         else:
             os.unlink(last, dir_fd=folder)
     except FileNotFoundError:
-        return None  # somebody else has
+        return None  # somebody else has removed it
     except OSError as error:
         return error
     return None

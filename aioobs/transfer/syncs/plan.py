@@ -49,13 +49,13 @@ class SyncPlan:
     """What is to be copied: each has `source`, `target`, `size` in bytes and `reason`, which is
     "new", "size", "time" or "content", or the `error` that it cannot be copied."""
     deletions: CompressedList[str]
-    """Names, below the target, of what is to be deleted; a slash ends that of a folder."""
+    """What is to be deleted, by its name below the target; that of a folder ends in a slash."""
     bytes: int
-    """The sizes of the jobs, together."""
+    """The total size of the jobs."""
     unchanged: int
     """How many files need not be copied."""
     extras: int
-    """How much is only in the target, and stays."""
+    """How many files and folders are only in the target, and stay."""
     blocked: frozenset[str]
     """Names of files on one side that are folders on the other: copied after the deletions."""
 

@@ -49,7 +49,7 @@ class Sync:
         self._copied = self._bytes = self._deleted = 0
 
     async def do(self, *, max_delete: int | None) -> SyncReport:
-        """Copy what differs, and if nothing has failed delete what is to go."""
+        """Copy what differs, and then, if nothing has failed, delete what is to go."""
         plan = self._plan
         plan.check(max_delete)
         if isinstance(plan.target, str):
@@ -62,7 +62,7 @@ class Sync:
         return self._report()
 
     async def _copy(self, *, blocked: bool) -> None:
-        """Copy what stands in the place of nothing that is to go, or all the rest."""
+        """Copy what is not blocked by something to be deleted, or else the rest."""
         options = self._options
         progress = None if options.progress is None else self._tell
         run = Run(self._client, options.threads, progress, self._count, headers=options.headers)
@@ -80,7 +80,7 @@ class Sync:
             raise self._told(error) from error.__cause__
 
     def _tell(self, progress: Progress) -> None:
-        """Tell the progress, with totals that are known since all was planned."""
+        """Report progress; the totals are known from the plan."""
         assert self._options.progress is not None
         files, size = len(self._plan.jobs), self._plan.bytes
         self._options.progress(
