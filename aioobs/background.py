@@ -43,8 +43,9 @@ def background_sync_copy(
     Args:
         src_url: A local folder.
         dst_url: The folder, of a store or local, that becomes the copy.
-        seconds: From the beginning of one round to that of the next, which waits for its end.
-        threads: How many requests of it are under way at the same time; 0 is one.
+        seconds: The time from the start of one round to the start of the next; a round that takes
+            longer delays the next.
+        threads: How many of its requests are under way at the same time; 0 is one.
 
     Raises:
         ConfigError: the source is not local, the target lies within the source, or *seconds* is
@@ -68,7 +69,7 @@ def background_sync_copy(
 
 
 class BackgroundCopy:
-    """A copy that goes on in the background; `background_sync_copy` makes it.
+    """A copy that runs in the background, returned by `background_sync_copy`.
 
     In a ``with`` block it is stopped at the end.  If the block raises, a failure of the last
     round is only logged.
@@ -87,7 +88,7 @@ class BackgroundCopy:
 
     @property
     def rounds(self) -> int:
-        """How many rounds have ended, those that failed included."""
+        """How many rounds have ended, including those that failed."""
         return self._rounds
 
     @property
@@ -159,7 +160,7 @@ class BackgroundCopy:
                     log.warning("a round of %s failed: %s", self, error)
                 await self._pause(next_round)
         except asyncio.CancelledError:
-            if not self._stopping.is_set():  # it is the loop that ends
+            if not self._stopping.is_set():  # the loop is ending
                 self._stopping.set()
                 await self._logged(self._patiently(self._round(last=True)))
             raise
@@ -175,7 +176,7 @@ class BackgroundCopy:
     async def _logged(self, last_round: Awaitable[None]) -> None:
         try:
             await last_round
-        except Exception as error:  # noqa: BLE001 - there is nobody else to be told
+        except Exception as error:  # noqa: BLE001 - there is nobody to raise it to
             log.error("the last round of %s failed: %s", self, error)
 
     async def _patiently(self, work: Awaitable[None]) -> None:
@@ -212,7 +213,7 @@ class BackgroundCopy:
 
 
 def put_off(limit: asyncio.Timeout) -> None:
-    """Let a time limit begin anew."""
+    """Restart a time limit."""
     if not limit.expired():
         limit.reschedule(asyncio.get_running_loop().time() + PATIENCE)
 

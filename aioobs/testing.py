@@ -36,7 +36,7 @@ __all__ = ["LocalServer", "isolate"]
 
 START_TIMEOUT = 40.0
 POLL_INTERVAL = 0.02
-# The part of a disk that has to be free, or else the server takes nothing.
+# The share of the disk that has to be free, or else the server accepts no writes.
 ROOM_TO_WRITE = 0.01
 # Where less is free the server would allow itself too few volumes, of which each bucket needs some.
 SCARCE = 20 << 30
@@ -78,11 +78,11 @@ FOREIGN_NAMES = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SECURITY_TOKEN", "CREDEN
 
 
 class LocalServer:
-    """An S3 server of your own on 127.0.0.1, for as long as a `with` or `async with` lasts.
+    """An S3 server on 127.0.0.1, for as long as a `with` or `async with` block lasts.
 
-    It wants signed requests and starts without buckets.  Its data live in a temporary directory
-    and go with it, at the end of the block and also when this process dies, however it dies.
-    Any number can run side by side.  With `tls=True` it speaks HTTPS alone, and `ca_file` is the
+    It requires signed requests and starts without buckets.  Its data live in a temporary directory
+    and are removed at the end of the block, and also when this process dies, however it dies.
+    Any number can run side by side.  With `tls=True` it speaks only HTTPS, and `ca_file` is the
     certificate authority to trust.
     """
 
@@ -100,7 +100,7 @@ class LocalServer:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment variables that make this server the store of aioobs."""
+        """The environment variables that make aioobs use this server."""
         variables = {
             "S3_ENDPOINT": self.endpoint,
             "S3_USE_HTTPS": str(int(self._tls)),
@@ -140,7 +140,7 @@ class LocalServer:
             self._directory = None
 
     def create_bucket(self, name: str) -> None:
-        """Create a bucket, without the client that may be what is being tested.
+        """Create a bucket, without the client, which may be what is being tested.
 
         Raises:
             RuntimeError: the server refuses.
@@ -181,7 +181,7 @@ class LocalServer:
         try:
             await asyncio.shield(starting)
         except asyncio.CancelledError:
-            # A thread cannot be interrupted: let it come to its end, then undo what it did.
+            # A thread cannot be interrupted: let it end, then undo what it did.
             await asyncio.wait([starting])
             await asyncio.to_thread(self.stop)
             raise
@@ -302,7 +302,7 @@ def find_server() -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return different ports that nobody listens on at the moment."""
+    """Return different ports that are free at the moment."""
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
         for listener in listeners:
@@ -374,7 +374,7 @@ def keep(command: list[str]) -> None:
 
 try:
     import pytest
-except ImportError:  # the fixtures are for those who have it
+except ImportError:  # without pytest there are no fixtures
     pass
 else:
 

@@ -1,4 +1,4 @@
-"""The file system of fsspec: ``obs://`` for pandas, Dask, zarr, PyArrow and whoever else uses it.
+"""The file system of fsspec: ``obs://`` for pandas, Dask, zarr, PyArrow and others.
 
 fsspec finds it by itself for ``obs://``.  For ``s3://`` it has to be asked:
 
@@ -77,7 +77,7 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
         use_listings_cache: Whether `ls` and `info` may answer from former listings, for
             *listings_expiry_time* seconds, or until this instance writes there.
         listings_expiry_time: Seconds; `None`: no limit.
-        max_paths: How many listings are kept at most.
+        max_paths: The greatest number of listings to keep.
         asynchronous: Whether the instance is for `await`, on whichever loop is running.
         batch_size: How many files or requests one call has under way at the same time.
         options: Fields of `Config`, by their names, by those that `set_auth` has for them, such
@@ -113,7 +113,7 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
 
     @property
     def client(self) -> Client:
-        """The client that the requests are made with."""
+        """The client that makes the requests."""
         return self._access.client
 
     @property
@@ -130,7 +130,7 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
         return f"{type(self).__name__}({self.client.config.endpoint or 'no endpoint'!r})"
 
     def to_dict(self, *, include_password: bool = True) -> dict[str, object]:
-        """Return what the instance can be made of again, secrets included unless they may not."""
+        """Return what the instance can be made from again; without secrets if they are unwanted."""
         made = cast("dict[str, object]", super().to_dict())
         return made if include_password else without_secrets(made)
 
@@ -391,7 +391,7 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
         return await self.client.presign(bucket, key, expires=expiration)
 
     def url(self, path: str, expires: int = 3600) -> str:
-        """Return a URL that anybody can read the object with for *expires* seconds."""
+        """Return a URL with which anybody can read the object for *expires* seconds."""
         return run(self._sign(path, expires))
 
     def open(
@@ -412,7 +412,7 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
         Raises:
             FileNotFoundError: there is no such object or bucket.
             FileExistsError: the mode is ``x``, and there is something of that name.
-            ValueError: the mode is one of bytes, and something is said of text.
+            ValueError: the mode is binary, and an option for text is given.
         """
         text = {name: kwargs.pop(name, None) for name in ("encoding", "errors", "newline")}
         if "b" in mode and (given := [name for name, value in text.items() if value is not None]):

@@ -70,7 +70,7 @@ class Open:
 
 
 class ReadObject(StreamedObject):
-    """An object that is read; it may be forgotten, as users of fsspec do with what they read."""
+    """An object that is read; it need not be closed, which users of fsspec often forget."""
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Move to a position; one before the beginning is a `ValueError` as well, as in fsspec."""

@@ -1,4 +1,4 @@
-"""What the parts of the file system need to know of it."""
+"""The interface of the file system that its own modules use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class FileSystem(Protocol):
 
     @property
     def client(self) -> Client:
-        """The client that requests are made with."""
+        """The client that makes the requests."""
 
     def url_of(self, path: object) -> ObjectURL:
         """Return the object or folder that *path* names."""
@@ -33,7 +33,7 @@ class FileSystem(Protocol):
         """Forget the listings that a change of *path* makes wrong."""
 
     def info(self, path: str) -> Info:
-        """Return what there is to say of a path."""
+        """Return what is known about a path."""
 
     def open(self, path: str) -> IO[bytes]:
         """Open an object for reading."""

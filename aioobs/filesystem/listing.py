@@ -43,7 +43,7 @@ def url_of(path: str) -> ObjectURL:
 
 
 def file_info(name: str, size: int, etag: str, mtime_nsec: int) -> Info:
-    """Return what there is to say of an object."""
+    """Return the entry of an object."""
     seconds = mtime_nsec / 1e9
     return {
         "name": name,
@@ -58,12 +58,12 @@ def file_info(name: str, size: int, etag: str, mtime_nsec: int) -> Info:
 
 
 def folder_info(name: str) -> Info:
-    """Return what there is to say of a folder or bucket."""
+    """Return the entry of a folder or bucket."""
     return {"name": name, "size": 0, "type": "directory", "Key": name, "Size": 0}
 
 
 def stat_info(name: str, stat: Stat) -> Info:
-    """Return what there is to say of what has been looked at."""
+    """Return the entry of what `stat` was called for."""
     if stat.is_directory:
         return folder_info(name)
     found = file_info(name, stat.length, stat.etag, stat.mtime_nsec)

@@ -43,7 +43,7 @@ ALIASES = {
 }
 NESTED = ("client_kwargs", "config_kwargs", "s3", "retries")
 SIGNATURES = {"s3v4": "v4", "s3": "v2"}
-# What others make faster or slower with these is done otherwise here.
+# They tune the speed of other clients; here nothing depends on them.
 WITHOUT_MEANING = {
     "block_size",
     "blocksize",
@@ -124,13 +124,13 @@ def field_of(name: str) -> str:
 
 
 def take_headers(hints: dict[str, object]) -> Headers | None:
-    """Take out of *hints* what objects are to be made with, and return that."""
+    """Remove from *hints* what sets the headers of objects, and return these."""
     said = {field: hints.pop(name) for name, field in OF_OBJECTS.items() if name in hints}
     return cast("Headers", said) if said else None
 
 
 def check_hints(call: str, hints: Mapping[str, object]) -> None:
-    """Refuse what is said to *call* beyond its arguments, but for what only makes others faster.
+    """Refuse unknown arguments of *call*, except those that only make other clients faster.
 
     Raises:
         TypeError: it would not be followed.
@@ -163,11 +163,11 @@ class Access:
         # `Config` checks the values itself.
         self._base = Config(**config) if config is not None else None  # type: ignore[arg-type]
         if self._changes or self._base:
-            _ = self.client  # so that what is wrong with the options is said at once
+            _ = self.client  # so that wrong options are refused at once
 
     @property
     def client(self) -> Client:
-        """The client that requests are made with now."""
+        """The client that makes the requests now."""
         if self._base is None and not self._changes:
             return current_client()
         base = self._base or current_client().config
@@ -186,7 +186,7 @@ class Access:
 
 
 def configured(base: Config, changes: Mapping[str, object]) -> Config:
-    """Return the configuration with some fields changed, and what hangs on these."""
+    """Return the configuration with some fields changed, and those that depend on them."""
     values = dict(changes)
     if "access_key" in values:
         values = {"security_token": "", "anonymous": False, **values}
@@ -197,7 +197,7 @@ def configured(base: Config, changes: Mapping[str, object]) -> Config:
 
 
 def without_secrets(options: Mapping[str, object]) -> dict[str, object]:
-    """Return storage options as they are, but for those that nobody may see."""
+    """Return storage options as they are, except for secrets."""
     return {
         name: without_secrets(cast("Mapping[str, object]", value))
         if name in (*NESTED, "config")

@@ -22,7 +22,7 @@ LARGEST_GAP = 64 << 10
 
 
 class Block(NamedTuple):
-    """A range that is read for the sake of several others."""
+    """A range that is read to serve several smaller ones."""
 
     path: str
     start: int

@@ -62,7 +62,7 @@ def remote(fs: FileSystem, path: object) -> object:
 
 
 def files_to(callback: Callback) -> ProgressCallback | None:
-    """Return what tells *callback* how many files are done."""
+    """Return a progress callback that reports finished files to *callback*."""
 
     def report(progress: Progress) -> None:
         callback.set_size(progress.files_total)
@@ -72,7 +72,7 @@ def files_to(callback: Callback) -> ProgressCallback | None:
 
 
 def bytes_to(callback: Callback) -> ProgressCallback | None:
-    """Return what tells *callback* how many bytes are done."""
+    """Return a progress callback that reports copied bytes to *callback*."""
 
     def report(progress: Progress) -> None:
         callback.set_size(progress.bytes_total)
@@ -198,7 +198,7 @@ async def make(client: Client, url: ObjectURL, *, exist_ok: bool) -> None:
     """
     store = RemoteStore(client)
     there = not (url.key and exist_ok) and await store.exists(str(url))
-    if there and not exist_ok:  # some stores make a bucket of yours again without a word
+    if there and not exist_ok:  # some stores accept the creation of a bucket that is yours already
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(url))
     if url.key:
         try:

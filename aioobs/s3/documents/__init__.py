@@ -1,1 +1,1 @@
-"""What stores write and read: XML, and the pages of listings."""
+"""The documents of the protocol: XML, and the pages of listings."""

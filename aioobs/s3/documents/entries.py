@@ -1,12 +1,11 @@
 """The entries of a listing, read by the pattern of the first one.
 
-A page holds a thousand entries of one kind, and to read them as the tree of XML that they are takes
-most of the time of a listing.  Here the first one is taken apart, and the others have to be like it
-to the letter, but for key, time, ETag and size.  A page on which anything is different is none for
-this: it is read as a tree.
+A page holds a thousand entries of one kind, and parsing them as XML takes most of the time of a
+listing.  Here the first one is taken apart, and the others have to be like it to the letter, except
+for key, time, ETag and size.  A page on which anything else differs is parsed as XML instead.
 
-What is looked for is loose and so found fast; what was found is checked afterwards, a column of the
-page at a time.
+The pattern is loose, and so it matches fast; what it has found is checked afterwards, a column of
+the page at a time.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class Columns(NamedTuple):
 def read_entries(document: str) -> tuple[Columns, str] | None:
     """Return the columns of a page, and the page without its entries.
 
-    `None`: it has to be read as a tree.
+    `None`: it has to be parsed as XML.
     """
     start, stop = document.find(OPEN), document.rfind(CLOSE) + len(CLOSE)
     if start < 0 or stop < start:
@@ -75,7 +74,7 @@ def slices(parts: list[str]) -> Iterator[list[str]]:
 
 
 def beyond(text: str, plain: bytes) -> bytes:
-    """Return what there is in a text beside what is plain."""
+    """Return the characters of a text that are not among the plain ones."""
     return text.encode().translate(None, plain)
 
 

@@ -1,4 +1,4 @@
-"""What a listing shows, a page at a time."""
+"""The pages of a listing, and the objects on them."""
 
 from __future__ import annotations
 
@@ -80,6 +80,6 @@ class Page(NamedTuple):
 
     objects: Objects
     prefixes: list[str]
-    """What ends in the delimiter: the folders."""
+    """Prefixes that end in the delimiter: the folders."""
     next: str
     """Where the next page begins; empty: this is the last one."""

@@ -161,7 +161,7 @@ def parse_page(document: bytes, *, version: int) -> Page:
 
 
 def next_token(document: bytes) -> str:
-    """Return what a glance at a page of version 2 tells of where the next one begins; "": nothing.
+    """Return where the next page begins, found at a glance on a page of version 2; "": unknown.
 
     It may be wrong: only `parse_page` knows.
     """
@@ -173,7 +173,7 @@ def next_token(document: bytes) -> str:
 
 
 def columns_of(root: ElementTree.Element) -> Columns:
-    """Return what varies in the entries of a page, read of its tree."""
+    """Return what varies in the entries of a page, read from its tree."""
     items = root.findall("Contents")
     return Columns(
         [text(item, "Key") for item in items],
@@ -184,7 +184,7 @@ def columns_of(root: ElementTree.Element) -> Columns:
 
 
 def listed(columns: Columns, decode: Callable[[str], str]) -> Objects:
-    """Return what the columns of a page say; no loop here is one of Python."""
+    """Return the objects in the columns of a page; no loop here runs in Python."""
     keys = columns.keys
     together = "".join(keys)
     if "%" in together or "+" in together:
@@ -198,7 +198,7 @@ def unquoted(key: str) -> str:
 
 
 def entries_of(document: bytes) -> tuple[Columns | None, bytes]:
-    """Return what can be read of a page without a tree, and what is left of it."""
+    """Return what can be read from a page without a tree, and the rest of it."""
     found = None
     if b"encoding" not in document[:80] or b"utf-8" in document[:80].lower():
         with suppress(UnicodeDecodeError):
@@ -230,7 +230,7 @@ def parse_names(document: bytes) -> list[str]:
 
 def parse_upload_id(document: bytes) -> str:
     """Return the id of an upload that was begun."""
-    found = text(good(document), "UploadId")  # the root has more than one name among stores
+    found = text(good(document), "UploadId")  # stores name the root differently
     if not found:
         raise ProtocolError("the answer has no UploadId")
     return found
@@ -253,7 +253,7 @@ def parse_uploads(document: bytes) -> tuple[list[Upload], Following]:
 
 def parse_parts(document: bytes) -> tuple[list[UploadedPart], Following]:
     """Return the parts that the store has of an upload, and how to ask for the next ones."""
-    root = good(document, "ListPartsResult", "ListPartsResponse")  # which is moto's name of it
+    root = good(document, "ListPartsResult", "ListPartsResponse")  # moto's name
     parts = [
         UploadedPart(
             number(item, "PartNumber"), number(item, "Size"), unquote_etag(text(item, "ETag"))

@@ -1,4 +1,4 @@
-"""What the errors of aiohttp, and of the system below it, are as errors of `aioobs.errors`."""
+"""Errors of aiohttp and of the operating system, translated into those of `aioobs.errors`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def translated(url: str) -> Iterator[None]:
 
 
 def translation(exc: Exception, url: str) -> ObsError:
-    """Return the error that *exc* is to the caller; the first class that fits decides."""
+    """Return the error that the caller gets for *exc*; the first class that fits decides."""
     host = url.split("/", 3)[2]
     match exc:
         case ssl.SSLError() | aiohttp.ClientSSLError():
@@ -77,13 +77,13 @@ def translation(exc: Exception, url: str) -> ObsError:
 
 
 def without_secrets(error: aiohttp.ClientError) -> None:
-    """Take out of an error what was sent with the request, and the password of a proxy."""
+    """Remove from an error the headers of the request and the password of a proxy."""
     if isinstance(error, aiohttp.ClientResponseError):
         info = error.request_info
         headers = info.headers.copy()
         headers.clear()
         url = info.url.with_query(None)
-        # A proxy of headers cannot be pickled, as some want to do with causes.
+        # A read-only view of headers cannot be pickled, as causes sometimes are; hence the type.
         error.request_info = aiohttp.RequestInfo(url, info.method, headers, url)  # type: ignore[arg-type]
         error.args = (error.request_info, ())
     elif isinstance(error, aiohttp.ClientConnectorError):

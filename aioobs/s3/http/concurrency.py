@@ -12,9 +12,9 @@ __all__ = ["ConcurrencyLimit"]
 class ConcurrencyLimit:
     """A number of slots, fewer while the store asks to slow down.
 
-    When it does there are half as many as were in use; refusals of requests that had been sent by
-    then change nothing more.  From then on there is one more whenever as many as there are have
-    been used well.  That is how TCP finds out what a network bears.
+    Then the limit drops to half of those in use; refusals of requests that had been sent by then
+    change nothing more.  After that it grows by one whenever as many requests have succeeded as
+    there are slots.  That is how TCP finds out what a network bears.
     """
 
     __slots__ = ("_idle", "_limit", "_most", "_refused", "_round", "_waiting", "taken")
@@ -52,7 +52,7 @@ class ConcurrencyLimit:
             loop.call_soon_threadsafe(self._tell)
 
     async def __aenter__(self) -> int:
-        """Take a slot; return the round that `slow_down` wants to know of."""
+        """Take a slot; return the current round, for `slow_down`."""
         if self.taken < self._limit and not self._waiting:
             self.taken += 1
             return self._round
@@ -64,7 +64,7 @@ class ConcurrencyLimit:
             if waiter.done() and not waiter.cancelled():
                 self._leave()
             else:
-                with suppress(ValueError):  # who left a slot has taken it off already
+                with suppress(ValueError):  # `_wake` has taken it off already
                     self._waiting.remove(waiter)
                 self._wake()
             raise
@@ -78,7 +78,7 @@ class ConcurrencyLimit:
         self._leave()
 
     def slow_down(self, since: int) -> None:
-        """Halve the slots, as the store has refused what was sent in one of the round *since*."""
+        """Halve the slots, as the store has refused a request that was sent in round *since*."""
         self._refused += 1
         if since == self._round:
             self._round += 1

@@ -218,7 +218,7 @@ class SessionReply:
         found: dict[str, list[str]] = {}
         for name, value in response.headers.items():
             found.setdefault(name.lower(), []).append(value)
-        if "etag" in found:  # of which there may be one alone, but which some proxies repeat
+        if "etag" in found:  # only one is allowed, but some proxies repeat it
             found["etag"] = list(dict.fromkeys(found["etag"]))
         self.headers: Mapping[str, str] = {name: ", ".join(found[name]) for name in found}
         length = self.headers.get("content-length", "")
@@ -251,7 +251,7 @@ class SessionReply:
             await sink.write(chunk)
 
     def close(self) -> None:
-        """Give up the rest."""
+        """Drop the rest."""
         self._response.close()
 
 

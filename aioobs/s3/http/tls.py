@@ -1,7 +1,7 @@
 """TLS of a connection that the event loop and a worker thread can take turns with.
 
-The event loop gives to it and takes from it what goes over the wire, and a worker thread works
-past that: whatever the event loop does meanwhile, it does not touch what the thread works on.
+The event loop has buffers of its own for what goes over the wire, and a worker thread works past
+these: whatever the event loop does meanwhile, it does not touch what the thread works on.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ __all__ = ["SharedTLS", "Tunnel", "context_for"]
 
 RECEIVED = 512 << 10  # bytes that are received in one go
 SENT = 512 << 10  # bytes that are encrypted in one go, without the lock of the interpreter
-PATIENCE = 1.0  # seconds to wait for one's turn; a disk may not answer any more
+PATIENCE = 1.0  # seconds to wait for a turn; another thread's disk may hang
 AT_ONCE = 2  # threads that decrypt; more of them only wait for the interpreter's lock
 
 
 def context_for(config: Config) -> ssl.SSLContext | bool:
-    """Return what aiohttp is to verify certificates with.
+    """Return what aiohttp verifies certificates with.
 
     Raises:
         ConfigError: the file of authorities cannot be read.
@@ -53,7 +53,7 @@ def context_for(config: Config) -> ssl.SSLContext | bool:
 def context_with(
     authorities: str, _version: tuple[int, int, int], *, shares: bool
 ) -> ssl.SSLContext:
-    """Return what verifies with a file or folder of authorities; to read many takes 20 ms."""
+    """Return a context for a file or folder of authorities; reading many takes 20 ms."""
     if os.path.isdir(authorities):
         context = ssl.create_default_context(capath=authorities)
     else:
@@ -81,7 +81,7 @@ def shared(context: ssl.SSLContext) -> ssl.SSLContext:
 
 
 class SharedTLS(ssl.SSLObject):
-    """What the event loop has for the TLS of a connection, with memory of its own."""
+    """The `SSLObject` that the event loop works with, over buffers that a thread can share."""
 
     _incoming: ssl.MemoryBIO  # of the event loop
     _outgoing: ssl.MemoryBIO
@@ -211,14 +211,14 @@ class SharedTLS(ssl.SSLObject):
 
 @cache
 def turns() -> SimpleQueue[memoryview]:
-    """Return the buffers of those whose turn it is to decrypt."""
+    """Return the free buffers: to hold one is to have a turn at decrypting."""
     free: SimpleQueue[memoryview] = SimpleQueue()
     for _ in range(AT_ONCE):
         free.put(memoryview(bytearray(RECEIVED)))
     return free
 
 
-if hasattr(os, "register_at_fork"):  # who had them is not in the child
+if hasattr(os, "register_at_fork"):  # the threads that had them are not in the child
     os.register_at_fork(after_in_child=turns.cache_clear)
 
 
@@ -234,7 +234,7 @@ class Tunnel:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait until it is the caller's turn to receive, or those whose turn it is are stuck."""
+        """Wait for a turn to receive, or until the threads that have one seem stuck."""
         free = turns()
         try:
             self._buffer = free.get(timeout=PATIENCE)
@@ -247,7 +247,7 @@ class Tunnel:
                 free.put(self._buffer)
 
     def recv_into(self, buffer: memoryview) -> int:
-        """Do as that of a socket, in one's turn."""
+        """Receive as a socket does; only within a `turn`."""
         while True:
             try:
                 return self._tls.decrypt(buffer)
@@ -259,7 +259,7 @@ class Tunnel:
             self._tls.arrived.write(self._buffer[:count])
 
     def send(self, view: memoryview) -> int:
-        """Do as that of a socket; what is not sent at once is `unsent`."""
+        """Send as a socket does; what cannot be sent at once is kept in `unsent`."""
         self._flush()
         view = view[:SENT]
         if view:

@@ -65,4 +65,4 @@ class Reply(Protocol):
         """
 
     def close(self) -> None:
-        """Give up what has not been read; a connection with something unread on it is closed."""
+        """Drop what has not been read; a connection with something unread on it is closed."""
