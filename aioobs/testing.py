@@ -366,7 +366,7 @@ def keep(command: list[str]) -> None:
     server.wait()
     for flag in command:
         role, _, port = flag.removeprefix("-").partition(".port.grpc=")
-        # The server has this place built in.
+        # The server has this path built in.
         Path(f"/tmp/seaweedfs-{role}-grpc-{port}.sock").unlink(missing_ok=True)  # noqa: S108
     if parent_ended.is_set():
         shutil.rmtree(Path.cwd(), ignore_errors=True)

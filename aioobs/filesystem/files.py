@@ -91,6 +91,7 @@ class ReadObject(StreamedObject):
 class Reading(Open, RemoteReader):
     """An object that is read; pickled as its name and the position."""
 
+    # A property, as fsspec has it, and no method as in moxing.
     @property
     def size(self) -> int:  # type: ignore[override]
         """The size of the object in bytes."""
@@ -130,7 +131,7 @@ class Changing(Open):
     def flush(self) -> None:
         """Pass on what was written; the store shows nothing of it before the end."""
         with cast("RemoteWriter", self).raw_file.quiet():
-            super().flush()  # type: ignore[misc]
+            super().flush()  # type: ignore[misc]  # that of the other base
 
     def close(self) -> None:
         """Publish what was written, or leave that to `commit`."""
@@ -139,7 +140,7 @@ class Changing(Open):
                 self.flush()
             return
         try:
-            super().close()  # type: ignore[misc]
+            super().close()  # type: ignore[misc]  # likewise
         finally:
             self.fs.invalidate_cache(self.path)
 
@@ -160,6 +161,7 @@ class Changing(Open):
         cast("RemoteWriter", self).abort()
 
 
+# Its bases have a `size` each, a property and a method; the property comes first.
 class Writing(Changing, RemoteWriter):  # type: ignore[misc]
     """An object that is written from its beginning to its end."""
 

@@ -69,7 +69,7 @@ OF_OBJECTS = {
 }
 
 
-class Instances(type(AbstractFileSystem)):  # type: ignore[misc]
+class Instances(type(AbstractFileSystem)):  # type: ignore[misc]  # its metaclass has no type
     """Keeps instances by their options, a `Config` among them by all that it says."""
 
     protocol: tuple[str, ...]

@@ -118,7 +118,7 @@ class File:
         opened: list[IO[Any]] = []  # here even if this is cancelled while it opens
 
         def open_it() -> None:
-            found = open(  # noqa: SIM115
+            found = open(  # noqa: SIM115 - closed by `_end`
                 file,
                 self._plain_mode,
                 self._buffering,

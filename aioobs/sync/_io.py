@@ -372,7 +372,7 @@ def layers(
         line_buffering=buffering == 1,
         write_through=remote,  # one layer less that holds back what was written
     )
-    file.mode = mode  # type: ignore[misc]
+    file.mode = mode  # type: ignore[misc]  # `io` lets it be set, which its types do not know
     return file
 
 

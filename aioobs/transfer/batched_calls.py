@@ -60,6 +60,7 @@ class BatchedCalls:
 
     def post(self, function: Callable[[], T], then: Callable[[BatchedCall[T]], None]) -> None:
         """Have *function* called, and *then* what is to follow in the event loop."""
+        # The type of one call is lost in a queue of many.
         self._waiting.append(BatchedCall(function, then))  # type: ignore[arg-type]
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run())
