@@ -1,4 +1,4 @@
-"""Files of both APIs, for the same test: each call of the blocking one waits in a worker thread.
+"""Files of both APIs, for the same tests: each call of the blocking one runs in a worker thread.
 
 A pytest plugin, to be used with `verbs`: a test that asks for `opened` runs for both APIs.
 """
@@ -60,7 +60,7 @@ def opened(mox: Any, place: Place) -> Callable[..., Any]:
 
 
 class Recorder(FaultyServer):
-    """A proxy before a store, which has all requests."""
+    """A proxy in front of a store, which keeps all requests."""
 
     @property
     def written(self) -> int:
@@ -75,7 +75,7 @@ class Recorder(FaultyServer):
 
 @pytest.fixture
 def recorder(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
-    """Give a proxy before the store of the bucket, and have all requests take that way."""
+    """Give a proxy in front of the store of the bucket, and send all requests through it."""
     with Recorder(always=forward(os.environ["S3_ENDPOINT"])) as server:
         monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
         yield server

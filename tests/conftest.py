@@ -1,6 +1,6 @@
 """Fixtures for every test: a clean environment, transport and loop, and a second kind of server.
 
-`--transport` and `--loop` say what the tests run on that do not choose it themselves.
+`--transport` and `--loop` say what the tests run on, unless they choose it themselves.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, empty_home: Path) -> None:
-    """Let no store, credentials, authorities or proxy of the machine into a test."""
+    """Hide from a test every store, credential, authority and proxy of the machine."""
     isolate(monkeypatch)
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.setenv("HOME", str(empty_home))
@@ -152,7 +152,7 @@ def swift_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @contextlib.contextmanager
 def running(command: list[str], port: int, folder: Path | None = None) -> Iterator[None]:
-    """Run a server for as long as the block lasts, from when it listens on."""
+    """Run a server while the block lasts, which begins when it listens."""
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,  # some end with it, and so with this process
@@ -188,13 +188,13 @@ async def client(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
 
 @pytest.fixture
 def programs(tmp_path: Path, obs_bucket: str) -> Programs:
-    """Give what runs programs that have a store."""
+    """Give a runner of programs that have a store."""
     return Programs(tmp_path, obs_bucket)
 
 
 @pytest.fixture
 def holding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Programs]:
-    """Give what runs programs whose store keeps some of them waiting."""
+    """Give a runner of programs whose store keeps some of them waiting."""
     held = Holding()
     with faulty.FaultyServer(always=held) as server:
         faulty.use(server, monkeypatch)

@@ -1,4 +1,4 @@
-"""A server on a real socket that does what its script says, good or bad, and a client for it.
+"""A server on a real socket that follows a script, good or bad, and a client for it.
 
     with FaultyServer(RESET, answer(503, retry_after="1"), answer(body=b"x", etag='"1"')) as server:
         async with connect(server.endpoint) as client:
@@ -6,7 +6,7 @@
     assert len(server.requests) == 3
 
 Each request gets the next item of the script: an `Answer`, or a function that makes one of what
-was received.  When the script is at its end, `always` is the answer.
+was received.  After the end of the script `always` is the answer.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Received:
 
 @dataclass(frozen=True)
 class Answer:
-    """The bytes to send, and what becomes of the connection then."""
+    """The bytes to send, and what happens to the connection then."""
 
     message: bytes = b""
     end: End = "keep"
@@ -88,7 +88,7 @@ class Answer:
     """Seconds between two of the sixteen pieces that it comes in; 0: it comes as a whole."""
 
     def cut(self, *, body: int | None = None, head: int | None = None, end: End) -> Answer:
-        """Return the same, of which only so many bytes of the body or of the head come."""
+        """Return the same answer, cut off after so many bytes of the body or of the head."""
         start = self.message.index(b"\r\n\r\n") + 4 if body is not None else 0
         return replace(self, message=self.message[: start + (body or head or 0)], end=end)
 
@@ -329,7 +329,7 @@ class Store:
                 self._changed.notify_all()
 
     def settle(self) -> None:
-        """Wait until nothing is being carried out, whether somebody waits for it or not."""
+        """Wait until no request is being carried out, even one that nobody waits for."""
         with self._changed:
             assert self._changed.wait_for(lambda: not self._active, timeout=20)
 
@@ -400,7 +400,7 @@ def use(server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def connect(endpoint: str, **options: Any) -> Client:
-    """Return a client for a server of this module, which waits next to nothing between attempts."""
+    """Return a client for a server of this module, with hardly a pause between attempts."""
     given = {
         "access_key": "test-access-key",
         "secret_key": "test-secret-key",
@@ -428,5 +428,5 @@ def listing(*keys: str, following: str = "", version: int = 2) -> str:
 
 
 def authorizations(server: FaultyServer) -> Iterator[str]:
-    """Yield the proof that each request came with."""
+    """Yield the signature that each request came with."""
     return (request.headers.get("authorization", "") for request in server.requests)

@@ -1,4 +1,4 @@
-"""Cancels a coroutine, or interrupts blocking code, where one wants to."""
+"""Cancels a coroutine, or interrupts blocking code, at a chosen point."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def step_by_step(
             task.cancel()
         try:
             yield waiting
-        except BaseException as raised:  # noqa: BLE001
+        except BaseException as raised:  # noqa: BLE001 - thrown into the work
             error = raised
         else:
             error = None
@@ -47,7 +47,7 @@ def step_by_step(
 
 @contextmanager
 def ctrl_c(at: int, where: str) -> Iterator[list[object]]:
-    """Have Ctrl-C come the time *at* that Python looks for it in the code of a folder.
+    """Have Ctrl-C come the *at*-th time that Python looks for it in the code of a folder.
 
     Yields a list that is empty as long as it has not come, and then keeps its traceback alive, as
     the prompt of Python does.  Destructors, which swallow it, are left out.

@@ -344,7 +344,7 @@ class Wrapper:
 
 
 def meaning(text: str) -> list[object]:
-    """Return what a module says, whatever its layout, which is ruff's alone to know."""
+    """Return the meaning of a module, whatever its layout, which only ruff decides."""
     imports: set[tuple[str | None, str, str | None]] = set()
     rest: list[object] = [imports]
     for node in ast.parse(text).body:

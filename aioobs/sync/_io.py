@@ -42,7 +42,7 @@ __all__ = ["File", "Random", "Reader", "Text", "Writer"]
 
 
 class _Open(Protocol):
-    """What the mix-ins need of the classes of `io` that they are mixed into."""
+    """The part of the `io` classes that the mix-ins rely on."""
 
     def close(self) -> None: ...
     def flush(self) -> None: ...
@@ -62,7 +62,7 @@ class _Buffered(Protocol):
 
 
 class _Extras:
-    """What files of the mox API have beyond those of `io`."""
+    """What files of the mox API add to those of `io`."""
 
     def size(self: _Open) -> int:
         """Return the size of the file in bytes, with what was written so far."""
@@ -96,7 +96,7 @@ class Text(_Extras, io.TextIOWrapper):
 
 
 class _Remote:
-    """What remote files need beyond local ones."""
+    """What remote files add to local ones."""
 
     @property
     def raw_file(self: _Buffered) -> RawObject:
@@ -154,7 +154,7 @@ class RemoteWriter(_Remote, Writer):
         return Name(self.raw_file.name)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        if not self.seekable():  # a clearer word than that of io
+        if not self.seekable():  # a clearer message than that of io
             raise io.UnsupportedOperation(
                 f"{self.raw_file.name} is written from beginning to end: to seek, open it with w+"
             )
@@ -370,7 +370,7 @@ def layers(
         errors,
         newline,
         line_buffering=buffering == 1,
-        write_through=remote,  # one layer less that holds back what was written
+        write_through=remote,  # one buffer less
     )
     file.mode = mode  # type: ignore[misc]  # `io` lets it be set, which its types do not know
     return file
@@ -391,7 +391,7 @@ def close_at_exit(file: io.IOBase) -> None:
     try:
         file.close()
     except ValueError:
-        if not file.closed:  # by a daemon thread, in this moment
+        if not file.closed:  # a daemon thread may close it at this moment
             raise
 
 

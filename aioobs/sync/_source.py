@@ -42,7 +42,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Unsupported(Exception):
-    """The source has something public that has no blocking form."""
+    """Something public in the source has no blocking form."""
 
 
 class Source:
@@ -87,7 +87,7 @@ class Source:
                 self.definitions.setdefault(name, []).append(node)
 
     def public(self) -> dict[str, ast.stmt]:
-        """Return the names in `__all__`, each with the statement to blame for it."""
+        """Return the names in `__all__`, each with the statement to name in errors."""
         match self.definitions.get("__all__"):
             case [ast.Assign(value=ast.List(elts=names) | ast.Tuple(elts=names)) as node]:
                 return {ast.literal_eval(name): node for name in names}

@@ -157,7 +157,7 @@ def access(
     effective_ids: bool = False,
     follow_symlinks: bool = True,
 ) -> bool:
-    """Tell whether it is there; what may be done with it, only trying would show."""
+    """Tell whether it is there; only trying would show what may be done with it."""
     try:
         return run(verbs.stat(path)).is_directory or not mode & os.X_OK
     except (FileNotFoundError, NotADirectoryError, PermissionError):
@@ -191,7 +191,7 @@ def getsize(filename: Path) -> int:
 
 
 class RemoteEntry:
-    """An `os.DirEntry` of a store; what it tells is from the listing and costs no request."""
+    """An `os.DirEntry` of a store; all it knows is from the listing and costs no request."""
 
     def __init__(self, entry: Entry) -> None:
         self.name = entry.name
@@ -231,7 +231,7 @@ class RemoteEntry:
 
 def scandir(path: Path) -> Scan[RemoteEntry]:
     entries = iterate(verbs.scan_dir(path), batch=1000)
-    first = list(islice(entries, 1))  # now, for errors are those of the call
+    first = list(islice(entries, 1))  # now, so that errors are raised by this call
     return Scan(RemoteEntry(entry) for entry in chain(first, entries))
 
 
@@ -296,7 +296,7 @@ def copytree(
     ignore_dangling_symlinks: bool = False,
     dirs_exist_ok: bool = False,
 ) -> object:
-    """Copy a tree, many files at a time unless the caller wants a word with each one."""
+    """Copy a tree, many files at a time unless the caller has a function to be called for each."""
     one_by_one = ignore is not None or copy_function not in (shutil.copy, shutil.copy2)
     if one_by_one or is_below(dst, src):
         return ORIGINAL_COPYTREE(

@@ -71,14 +71,14 @@ class Shifted:
 
 
 class _Switch:
-    """Wraps the functions as long as somebody wants it."""
+    """Wraps the functions as long as anybody has asked for it."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._wrapped: list[tuple[ModuleType | type, str, object, object]] = []
         self._lasting = False
         self._blocks = 0
-        # A child must not get a half of it, nor a lock that nobody will release.
+        # A child must get neither half of it nor a lock that nobody will release.
         os.register_at_fork(
             before=self._lock.acquire,
             after_in_parent=self._release,
@@ -90,7 +90,7 @@ class _Switch:
             self._lock.release()
 
     def change(self, *, lasting: bool | None = None, blocks: int = 0) -> None:
-        """Note who wants it, and wrap or put back accordingly."""
+        """Count who has asked for it, and wrap or restore the functions accordingly."""
         with self._lock:
             self._blocks += blocks
             if lasting is not None:
