@@ -117,11 +117,11 @@ class BackgroundCopy:
     async def stop(self) -> None:
         """Let the round that is under way end, do a last one, and end.
 
-        The last round also copies what has just been written to.  It is given up when nothing
+        The last round also copies what has just been written to.  It is abandoned when nothing
         has moved for two minutes.  A second call only waits for the end of the first.
 
         Raises:
-            OperationTimeout: the last round was given up.
+            OperationTimeout: the last round was abandoned.
             TransferFailed: some files failed in the last round; `failures` has an exception for
                 each.  A file that is still being written to is one of them.
         """

@@ -133,9 +133,9 @@ class Config:
     """The wait before the second attempt; it doubles with each further one."""
     retry_wait_max: float = 10.0
     connect_timeout: float = 10.0
-    """An attempt that is not connected by then is given up and tried again."""
+    """Seconds after which an attempt that is not connected is abandoned and retried."""
     idle_timeout: float = 60.0
-    """An attempt that makes no progress for so long is given up and tried again.
+    """Seconds after which an attempt that makes no progress is abandoned and retried.
 
     Progress is a whole head of an answer, the end of its body, or 1 KiB of a body, either way.
     """

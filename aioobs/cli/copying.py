@@ -129,7 +129,7 @@ async def pairs(sources: Sequence[str], target: str, given: argparse.Namespace) 
 def names_copy(goal: Place, target: str, given: argparse.Namespace) -> bool:
     """Tell whether the target is the name of the copy of a folder, whether or not there is one.
 
-    The same command again has to go on with a journal, and the folder is there by then.
+    When a command with a journal is repeated, to continue, the folder is there already.
     """
     named = isinstance(goal, str) or bool(goal.key)
     return bool(given.journal) and named and not target.endswith("/")

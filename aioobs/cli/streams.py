@@ -42,7 +42,7 @@ async def cat(given: argparse.Namespace, _: Tally) -> int:
 
 
 async def to_output(path: str, moved: Callable[[int], None] = lambda _: None) -> None:
-    """Write a file to the standard output; *moved* is told of bytes."""
+    """Write a file to the standard output; *moved* is called with numbers of bytes."""
     async with file.File(path, "rb") as source:
         while data := await source.read(CHUNK):
             await in_thread(write_out, data)

@@ -1,4 +1,4 @@
-"""One call while it goes on: what it may take, and what its `Observer` is told of it."""
+"""One call in progress: its limits, and what is reported of it to its `Observer`."""
 
 from __future__ import annotations
 

@@ -249,7 +249,7 @@ class Exchange:
 
 
 def too_late(call: CallInProgress) -> OperationTimeout:
-    """Return the error for a call that has not come to its end in time."""
+    """Return the error for a call that did not end in time."""
     before = f"; the last attempt: {call.error.message}" if call.error else ""
     return OperationTimeout(
         f"no result within {call.limit:g} s{before}",

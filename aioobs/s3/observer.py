@@ -1,4 +1,4 @@
-"""Counts what is asked of a store, and calls those who want to know of each attempt and call."""
+"""Counts the requests to a store, and calls the hooks for each attempt and call."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class Counters(dict[str, Counter]):
 
 
 class Observer:
-    """Counts what clients do, and calls those who want to know; several clients may share one."""
+    """Counts what clients do, and calls their hooks; several clients may share one."""
 
     def __init__(self) -> None:
         self.counters: Counters = Counters()
@@ -201,7 +201,7 @@ def attempt_of(
     error: BaseException | None = None,
     wait: float | None = None,
 ) -> Attempt:
-    """Return what is to be told of an attempt that has ended now."""
+    """Return the record of an attempt that has just ended."""
     resp = error.resp if isinstance(error, ObsError) else None
     told = request_id(answer.headers) if answer else ""
     return Attempt(
@@ -232,7 +232,7 @@ def request_id(headers: Mapping[str, str]) -> str:
 
 
 def call_all(hooks: list[Callable[[T], None]], value: T) -> None:
-    """Call those who want to know; what they do wrong is logged, and harms nobody else."""
+    """Call the hooks; an error of one is logged, and does no other harm."""
     for hook in tuple(hooks):
         try:
             hook(value)

@@ -132,8 +132,8 @@ LATE = {
 def current_client() -> Client:
     """Return the client that the verbs use now, another one after `set_auth`.
 
-    It tells what they did (`Client.stats`, `Client.on_attempt`, `Client.on_call`), which goes on
-    whatever is set, and has S3's own operations.
+    It has S3's own operations, and reports what the verbs do (`Client.stats`, `Client.on_attempt`,
+    `Client.on_call`), before and after each `set_auth`.
     """
     from aioobs.session import current_client
     from aioobs.sync.client import Client

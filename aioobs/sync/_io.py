@@ -288,23 +288,23 @@ def File(  # a function that looks like a class, as `open` does  # noqa: N802
     """Open a local file or an object, as `open` does; text is UTF-8 unless *encoding* is given.
 
     An object that is written appears, or replaces the one before, when the file is closed, and as
-    far as it was written at each `flush`, after which only the rest is sent.  An exception in its
-    ``with`` block publishes nothing more, neither does a file that is forgotten.  What is open
-    when the interpreter exits is closed.  With a ``+`` in the mode the object is a temporary local
-    file in the meantime, which is written back if it was changed.
+    far as it is written at each `flush`, after which only the rest is sent.  An exception in its
+    ``with`` block publishes nothing more, and neither does a file that was never closed, unless it
+    is still open when the interpreter exits, which closes it.  With a ``+`` in the mode the file
+    works on a temporary local copy, which is written back if it was changed.
 
-    Reading holds at most 40 MiB, writing about as much: the parts on their way.  A log that is
-    written to an object lacks the records of that writing itself.
+    Reading holds at most 40 MiB in memory; writing about as much, in parts under way.  A log that
+    is written to an object lacks the log records of that writing itself.
 
     Args:
         name: A path or URL.
         mode: As for `open`; the letters can be in any order.
         buffering: In bytes, as for `open`.
         encoding: Of text.
-        errors: What to do with what cannot be encoded or decoded, as for `open`.
+        errors: How to treat what cannot be encoded or decoded, as for `open`.
         newline: As for `open`.
-        flush_interval: The least number of seconds between two flushes that reach the store.  An
-            earlier one is put off, so that a log can be flushed after each record.
+        flush_interval: The least number of seconds between two flushes that reach the store; an
+            earlier one waits, so that a log can be flushed after each record.
 
     Raises:
         FileNotFoundError: there is no such file or bucket.

@@ -66,7 +66,7 @@ class BatchedCalls:
             self._running = asyncio.create_task(self._run())
 
     async def aclose(self) -> None:
-        """Drop what waits, and wait for what is under way; nobody is told of it any more."""
+        """Drop what waits, and wait for what is under way; its callbacks are not called."""
         self._waiting.clear()
         if self._running is not None:
             self._running.cancel()

@@ -117,7 +117,7 @@ class CredentialChain:
         found = self._found
         if found is not None and (rejected is None or found.credentials == rejected):
             self._found, self._refused = None, found.source
-            # A search that goes on may bring the same again: nobody joins it any more.
+            # A search under way may find the same again: nobody joins it any more.
             self._searches.pop(os.getpid(), None)
 
     async def _check(self, found: Found | None) -> Credentials | None:
@@ -146,7 +146,7 @@ class CredentialChain:
         self._check_at = time.monotonic() + CHECK_INTERVAL
 
     def _search(self) -> Future[Credentials | None]:
-        """Ask files and services in a thread, or join the search that goes on."""
+        """Ask files and services in a thread, or join the search that is under way."""
         process = os.getpid()
         mine: Future[Credentials | None] = Future()
         mine.set_running_or_notify_cancel()  # so that a waiter's cancellation is its own affair

@@ -35,7 +35,7 @@ class MemoryLimit:
                 if waiter.done() and not waiter.cancelled():
                     self.release(size)
                 else:
-                    with suppress(ValueError):  # who released some has taken it off already
+                    with suppress(ValueError):  # a release has taken it off already
                         self._waiting.remove((size, waiter))
                     self._wake()
                 raise

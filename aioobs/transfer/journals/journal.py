@@ -193,7 +193,7 @@ class Journal:
         self._write(part=name, at=at, number=number, **{"is": version})
 
     def forget(self, target: ObjectURL | str) -> None:
-        """Begin a big file anew the next time."""
+        """Have a big file begin anew the next time."""
         self._begun.pop(self._name(target), None)
 
     def _name(self, target: ObjectURL | str) -> str:

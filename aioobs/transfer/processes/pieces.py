@@ -135,7 +135,7 @@ class BigFile(ABC):
 
     @property
     def is_kept(self) -> bool:
-        """Whether another run may go on with what was begun."""
+        """Whether another run may continue what was begun."""
         return is_kept(self._journal, self.error)
 
     def returned(self, piece: Piece, result: Mapping[int, str] | OSError) -> None:
@@ -159,7 +159,7 @@ class Upload(BigFile):
     _version = ""
 
     async def _begin(self) -> list[Piece] | None:
-        """Begin the upload, or go on with it."""
+        """Begin the upload, or continue it."""
         job, config = self.job, self._client.config
         start = partial(start_upload, self._client, self._journal, as_object(job.target))
         version = ""
@@ -229,7 +229,7 @@ class Download(BigFile):
     _staged: StagedFile | None = None
 
     async def _begin(self) -> list[Piece] | None:
-        """Create the staged file, or go on with one."""
+        """Create the staged file, or continue one."""
         job, target, size = self.job, str(self.job.target), self.job.size or 0
         source, journal = as_object(job.source), self._journal
         await in_thread(make_folder, os.path.dirname(target), self._copier.folders)

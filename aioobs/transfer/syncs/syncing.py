@@ -27,9 +27,9 @@ __all__ = ["Sync"]
 
 
 class Sync:
-    """What a plan says, done.
+    """Does what a plan says.
 
-    *copied* is told of each job when it is done, *deleted* the path or URL of each thing that goes.
+    *copied* is called with each job that is done, *deleted* with the path or URL of each deletion.
     """
 
     def __init__(
