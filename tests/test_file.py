@@ -11,6 +11,7 @@ from copies import noise
 from faulty import RESET, Answer, FaultyServer, Received, answer, stored
 
 from aioobs import file
+from aioobs.errors import NotFound
 from aioobs.file import File
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ async def test_what_cannot_be_opened_is_an_error(root: str) -> None:
     await file.make_dirs(f"{root}/folder")
 
     for name in ("missing", "missing/file"):
-        with pytest.raises(FileNotFoundError, match="missing"):
+        with pytest.raises(NotFound, match="missing"):
             await File(f"{root}/{name}").__aenter__()
     with pytest.raises(IsADirectoryError):
         await File(f"{root}/folder").__aenter__()

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from anyio import to_thread
 
+from aioobs.errors import NotFound
 from aioobs.sync._io import File, layers
 from aioobs.sync._loop import run
 from aioobs.sync._raw import BUFFER_SIZE, FIRST_READ, StreamedObject
@@ -605,8 +606,8 @@ def test_a_forgotten_local_file_loses_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "data"
 
 
-def test_a_missing_local_file_raises_what_open_raises(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError) as caught:
+def test_a_missing_local_file_raises_what_a_missing_object_raises(tmp_path: Path) -> None:
+    with pytest.raises(NotFound) as caught:
         File(tmp_path / "missing")
     assert caught.value.filename == str(tmp_path / "missing")
 

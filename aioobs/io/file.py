@@ -13,6 +13,7 @@ from aioobs.io.reader import open_reader
 from aioobs.io.stream import ByteStream, TextStream
 from aioobs.io.writer import open_appender, open_writer
 from aioobs.session import current_client
+from aioobs.store.local import local_errors
 from aioobs.threads import in_thread, to_its_end
 from aioobs.url import Path, is_remote, parse
 
@@ -91,7 +92,8 @@ class File:
 
     async def __aenter__(self) -> Self:
         if not is_remote(self.name):
-            self._stream = await self._open_locally(self.name)
+            with local_errors(self.name):
+                self._stream = await self._open_locally(self.name)
             return self
         letter = self._plain_mode[0]
         if self._updates:

@@ -22,6 +22,7 @@ from aioobs.io.file import open_raw
 from aioobs.io.local_copy import open_local_copy
 from aioobs.io.raw import check_options, split_mode
 from aioobs.session import current_client
+from aioobs.store.local import local_errors
 from aioobs.sync._loop import run, run_here
 from aioobs.sync._raw import BUFFER_SIZE, LocalCopyFile, RawObject, StreamedObject
 from aioobs.url import ObjectURL, Path, parse
@@ -307,7 +308,7 @@ def File(  # a function that looks like a class, as `open` does  # noqa: N802
             earlier one waits, so that a log can be flushed after each record.
 
     Raises:
-        FileNotFoundError: there is no such file or bucket.
+        MoxFileNotExistsException: there is no such file, or no such bucket or folder to write in.
         IsADirectoryError: there is a folder of that name; with ``w`` nobody looks for one.
         FileExistsError: the mode is ``x`` and there is something of that name.
         ObjectChanged: the object was replaced while it was being read or changed; raised by the
@@ -320,7 +321,8 @@ def File(  # a function that looks like a class, as `open` does  # noqa: N802
     )
     raw_mode = f"{letter}b{'+' if updates else ''}"
     if not isinstance(parse(name), ObjectURL):
-        local = LocalRaw(os.fspath(name), raw_mode)
+        with local_errors(os.fspath(name)):
+            local = LocalRaw(os.fspath(name), raw_mode)
         try:
             return layers(local, mode, buffering, encoding, errors, newline)
         except BaseException:
