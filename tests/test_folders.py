@@ -11,6 +11,7 @@ import pytest
 from faulty import Answer, FaultyServer, Received, forward
 
 from aioobs.config import Config
+from aioobs.errors import NotFound
 from aioobs.s3.client import Client
 
 if TYPE_CHECKING:
@@ -452,6 +453,11 @@ async def test_a_file_renamed_to_itself_stays(mox: Any, root: str) -> None:
     await mox.rename(f"{root}/d/file", f"{root}/d/file")
 
     assert await mox.read(f"{root}/d/file") == "d/file"
+
+
+async def test_what_is_missing_is_not_renamed_to_itself(mox: Any, root: str) -> None:
+    with pytest.raises(NotFound):
+        await mox.rename(f"{root}/missing", f"{root}/missing")
 
 
 @pytest.mark.parametrize("ends", [("", ""), ("/", ""), ("", "/"), ("/", "/")])

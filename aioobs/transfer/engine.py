@@ -224,6 +224,7 @@ async def move(client: Client, source: ObjectURL | str, target: ObjectURL | str)
         return
     folder = await is_folder(client, source)
     if is_same(source, target, folder=folder):
+        await store_of(client, source).stat(str(source))  # what is missing is an error here, too
         return
     if folder and contains(source, target):
         raise ConfigError(f"a folder cannot be moved into itself: {source} to {target}")
