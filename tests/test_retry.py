@@ -190,6 +190,24 @@ async def test_attempts_are_bounded_whatever_fails() -> None:
     assert len(server.requests) == 4
 
 
+async def test_an_answer_that_makes_no_sense_after_other_failures_is_tried_again_too() -> None:
+    slow_down = refusal(503, "SlowDown")
+    failures = [slow_down, RESET, GARBAGE, HANG_UP, refusal(400, "BadDigest"), slow_down]
+    with FaultyServer(*failures, always=GOOD) as server:
+        async with connect(server.endpoint) as client:
+            await client.put_object("b", "k", b"x")
+    assert len(server.requests) == 7
+
+
+async def test_answers_that_make_no_sense_are_given_up_after_the_third_of_them() -> None:
+    with FaultyServer(RESET, GARBAGE, GARBAGE, RESET, always=GARBAGE) as server:
+        async with connect(server.endpoint) as client:
+            with pytest.raises(ConnectionFailed) as failed:
+                await client.put_object("b", "k", b"x")
+    assert failed.value.kind == "not http"
+    assert len(server.requests) == 5
+
+
 async def test_one_attempt_means_one() -> None:
     with FaultyServer(always=refusal(500, "InternalError")) as server:
         async with connect(server.endpoint, attempts=1) as client:

@@ -54,7 +54,7 @@ LONGEST_RETRY_AFTER = 120.0
 
 
 def attempts_for(error: ObsError) -> int:
-    """Return how often a request may be tried that fails with *error*."""
+    """Return how often a request may be tried of which all attempts fail with *error*."""
     if isinstance(error, ConnectionFailed):
         return CONNECTIONS.get(error.kind, ALWAYS)
     if isinstance(error, ReadError):
@@ -77,22 +77,25 @@ class Budget:
     retries never multiply.
     """
 
-    __slots__ = ("_longest_wait", "_wait", "attempts", "made")
+    __slots__ = ("_hopeless", "_longest_wait", "_wait", "attempts", "made")
 
     def __init__(self, config: Config) -> None:
         self.attempts: int = config.attempts
         self.made: int = 0
+        self._hopeless = 0  # of these, those after which it is given up early
         self._wait = config.retry_wait
         self._longest_wait = config.retry_wait_max
 
     def renew(self) -> None:
         """Begin the count anew, as so much has come since that this can go on to the end."""
-        self.made = 0
+        self.made = self._hopeless = 0
 
     def wait_after(self, error: ObsError) -> float | None:
         """Return the seconds to wait before the next attempt, or `None` if there is to be none."""
+        most = attempts_for(error)
         self.made += 1
-        if self.made >= min(self.attempts, attempts_for(error)):
+        self._hopeless += most < ALWAYS
+        if self.made >= self.attempts or self._hopeless >= most:
             return None
         wait = min(self._wait * 2.0 ** min(self.made - 1, 60), self._longest_wait)
         return max(wait * random.uniform(0.5, 1.0), retry_after(error.resp))  # noqa: S311
