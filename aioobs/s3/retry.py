@@ -54,7 +54,7 @@ LONGEST_RETRY_AFTER = 120.0
 
 
 def attempts_for(error: ObsError) -> int:
-    """Return how often a request may be tried of which all attempts fail with *error*."""
+    """Return how often a request may fail with *error* before it is given up."""
     if isinstance(error, ConnectionFailed):
         return CONNECTIONS.get(error.kind, ALWAYS)
     if isinstance(error, ReadError):
@@ -82,7 +82,7 @@ class Budget:
     def __init__(self, config: Config) -> None:
         self.attempts: int = config.attempts
         self.made: int = 0
-        self._hopeless = 0  # of these, those after which it is given up early
+        self._hopeless = 0  # of these, failures after a few of which it is given up
         self._wait = config.retry_wait
         self._longest_wait = config.retry_wait_max
 
