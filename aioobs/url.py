@@ -77,8 +77,11 @@ def parse(path: Path) -> ObjectURL | str:
 
     Raises:
         ConfigError: it has no bucket, lacks a slash, or its scheme is neither s3 nor obs.
+        TypeError: it is of bytes.
     """
-    text = os.fspath(path)
+    text: str | bytes = os.fspath(path)
+    if isinstance(text, bytes):
+        raise TypeError(f"the path {text!r} is of bytes; give text, as os.fsdecode does")
     if text.startswith(PREFIXES):
         scheme, _, rest = text.partition("://")
         bucket, _, key = rest.partition("/")

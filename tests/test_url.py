@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from pathlib import PurePosixPath
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -81,6 +82,12 @@ def test_all_else_is_a_local_path(text: str) -> None:
 def test_a_path_object_is_a_local_path() -> None:
     assert parse(PurePosixPath("/a/b")) == "/a/b"
     assert not is_remote(PurePosixPath("/a/b"))
+
+
+@pytest.mark.parametrize("path", [b"s3://bucket/key", b"/a/b"])
+def test_a_path_of_bytes_is_refused(path: Any) -> None:
+    with pytest.raises(TypeError, match=r"is of bytes; give text, as os\.fsdecode does"):
+        parse(path)
 
 
 def test_remote_is_what_names_a_store() -> None:
