@@ -25,8 +25,15 @@ NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 async def delete(exchange: Exchange, bucket: str, key: str) -> None:
-    """Delete an object; one that does not exist is no error."""
-    await exchange.perform(Request("deleteObject", "DELETE", bucket, key))
+    """Delete an object; one that does not exist is no error.
+
+    Some stores say 404 then, also of one that an attempt whose answer was lost has deleted.
+    """
+    try:
+        await exchange.perform(Request("deleteObject", "DELETE", bucket, key))
+    except NotFound as error:
+        if is_of_bucket(error):
+            raise
 
 
 async def delete_all(exchange: Exchange, bucket: str, keys: Iterable[str]) -> list[ObsError]:
@@ -53,9 +60,8 @@ async def delete_each(exchange: Exchange, bucket: str, keys: list[str]) -> list[
     async def attempt(key: str) -> None:
         try:
             await delete(exchange, bucket, key)
-        except NotFound as error:
-            if is_of_bucket(error):
-                raise
+        except NotFound:  # there is no such bucket
+            raise
         except ResponseError as error:
             if is_not_implemented(error):  # nor can the store do that
                 raise
