@@ -377,13 +377,14 @@ async def test_a_bucket_is_created_and_deleted_although_the_answers_are_lost(los
 
 @pytest.mark.parametrize("lost", [RESET, answer(500)])
 async def test_what_is_deleted_although_the_answer_is_lost_is_no_error(lost: Answer) -> None:
-    missing = refusal(404, "NoSuchKey"), refusal(404, "NoSuchBucket")
-    with FaultyServer(lost, *missing) as server:
+    others = refusal(404, "NoSuchBucket"), answer(404, "default backend - 404")
+    with FaultyServer(lost, refusal(404, "NoSuchKey"), *others) as server:
         async with connect(server.endpoint) as client:
             await client.delete_object("b", "k")
-            with pytest.raises(NotFound, match="deleteObject s3://b/k: 404 NoSuchBucket"):
-                await client.delete_object("b", "k")
-    assert [request.method for request in server.requests] == ["DELETE"] * 3
+            for _ in others:
+                with pytest.raises(NotFound, match="deleteObject s3://b/k: 404"):
+                    await client.delete_object("b", "k")
+    assert [request.method for request in server.requests] == ["DELETE"] * 4
 
 
 async def test_a_bucket_of_somebody_else_is_not_taken_for_one_that_was_created() -> None:

@@ -32,7 +32,7 @@ async def delete(exchange: Exchange, bucket: str, key: str) -> None:
     try:
         await exchange.perform(Request("deleteObject", "DELETE", bucket, key))
     except NotFound as error:
-        if is_of_bucket(error):
+        if error.resp is None or error.resp.code != "NoSuchKey":  # as from a proxy
             raise
 
 
@@ -60,8 +60,9 @@ async def delete_each(exchange: Exchange, bucket: str, keys: list[str]) -> list[
     async def attempt(key: str) -> None:
         try:
             await delete(exchange, bucket, key)
-        except NotFound:  # there is no such bucket
-            raise
+        except NotFound as error:
+            if is_of_bucket(error):
+                raise
         except ResponseError as error:
             if is_not_implemented(error):  # nor can the store do that
                 raise
