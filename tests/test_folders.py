@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from faulty import Answer, FaultyServer, Received, forward
+from faulty import Answer, FaultyServer, Received, answer, forward, listing, use
 
+from aioobs import file
 from aioobs.config import Config
 from aioobs.errors import NotFound
 from aioobs.s3.client import Client
@@ -353,7 +355,6 @@ async def test_removing_a_file_with_a_slash_at_its_end_does_nothing(
 
 
 @pytest.mark.parametrize("end", ["", "/"])
-@pytest.mark.usefixtures("folders_vanish")
 async def test_removing_a_folder_removes_it_alone(mox: Any, root: str, end: str) -> None:
     await plant(mox, root, "d/dir/sub/file", "d/dir/empty/", "d/dir2/file", "d/di", "d/dir.txt")
     await mox.remove(f"{root}/d/dir{end}", recursive=True)
@@ -388,7 +389,6 @@ async def test_removing_what_is_not_there_is_an_error(
     assert await tree(mox, root) == ["d", "d/file"]
 
 
-@pytest.mark.usefixtures("folders_vanish")
 async def test_removing_an_empty_folder_needs_recursive(mox: Any, root: str) -> None:
     await mox.make_dirs(f"{root}/empty")
     await mox.remove(f"{root}/empty", recursive=True)
@@ -396,13 +396,31 @@ async def test_removing_an_empty_folder_needs_recursive(mox: Any, root: str) -> 
     assert await mox.exists(f"{root}/empty") is False
 
 
-@pytest.mark.usefixtures("folders_vanish")
 async def test_removing_a_bucket_empties_it(mox: Any, bucket: str) -> None:
     await plant(mox, bucket, *TREE, "empty/")
     await mox.remove(bucket, recursive=True)
 
     assert await mox.list_directory(bucket) == []
     assert await mox.exists(bucket) is True
+
+
+async def test_no_bucket_and_no_other_folder_is_taken_for_an_emptied_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    removed: list[str] = []
+
+    def serve(received: Received) -> Answer:
+        if received.method == "POST":
+            removed.extend(re.findall("<Key>(.*?)</Key>", received.body.decode()))
+            return answer(body="<DeleteResult/>")
+        if received.method == "HEAD":
+            return answer(200 if received.path.endswith("/") else 404, etag='"e"')
+        return answer(body=listing("d/../x", "d//y", "d/./z", "d/e/f"))
+
+    with FaultyServer(always=serve) as server:
+        use(server, monkeypatch)
+        await file.remove("s3://bucket/d", recursive=True)
+    assert removed[4:] == ["d/e/", "d/"]
 
 
 async def test_a_link_is_removed_and_not_what_it_leads_to(mox: Any, tmp_path: Any) -> None:
@@ -417,7 +435,7 @@ async def test_a_link_is_removed_and_not_what_it_leads_to(mox: Any, tmp_path: An
     assert (folder / "file").read_text() == "x"
 
 
-@pytest.mark.usefixtures("folders_vanish", "session")
+@pytest.mark.usefixtures("session")
 async def test_a_folder_of_several_pages_is_removed_whole(
     mox: Any, bucket: str, client: Client
 ) -> None:
