@@ -387,6 +387,19 @@ async def test_what_is_deleted_although_the_answer_is_lost_is_no_error(lost: Ans
     assert [request.method for request in server.requests] == ["DELETE"] * 4
 
 
+async def test_a_404_that_is_not_of_the_store_deletes_nothing_one_by_one_either() -> None:
+    def serve(received: Received) -> Answer:
+        if received.method == "POST":
+            return refusal(501, "NotImplemented")
+        gone = received.path == "/b/gone"
+        return refusal(404, "NoSuchKey") if gone else answer(404, "default backend - 404")
+
+    with FaultyServer(always=serve) as server:
+        async with connect(server.endpoint) as client:
+            left = await client.delete_objects("b", ["gone", "there"])
+    assert [error.url for error in left] == ["s3://b/there"]
+
+
 async def test_a_bucket_of_somebody_else_is_not_taken_for_one_that_was_created() -> None:
     with FaultyServer(RESET, refusal(409, "BucketAlreadyExists"), answer(403)) as server:
         async with connect(server.endpoint) as client:

@@ -63,6 +63,7 @@ async def delete_each(exchange: Exchange, bucket: str, keys: list[str]) -> list[
         except NotFound as error:
             if is_of_bucket(error):
                 raise
+            failures.append(error)  # this says nothing of the object
         except ResponseError as error:
             if is_not_implemented(error):  # nor can the store do that
                 raise
