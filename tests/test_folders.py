@@ -479,16 +479,16 @@ async def test_what_is_missing_is_not_renamed_to_itself(mox: Any, root: str) -> 
 
 
 @pytest.mark.parametrize("ends", [("", ""), ("/", ""), ("", "/"), ("/", "/")])
-@pytest.mark.usefixtures("folders_vanish")
 async def test_a_folder_is_renamed_with_all_that_is_in_it(
     mox: Any, root: str, ends: tuple[str, str]
 ) -> None:
-    await plant(mox, root, "old/sub/file", "old/empty/", "old2/file")
+    await plant(mox, root, "old/sub/deep/file", "old/empty/", "old2/file")
     await mox.rename(f"{root}/old{ends[0]}", f"{root}/new{ends[1]}")
 
-    names = ["new", "new/empty", "new/sub", "new/sub/file", "old2", "old2/file"]
-    assert await tree(mox, root) == names
-    assert await mox.read(f"{root}/new/sub/file") == "old/sub/file"
+    names = ["new", "new/empty", "new/sub", "new/sub/deep", "new/sub/deep/file"]
+    assert await tree(mox, root) == [*names, "old2", "old2/file"]
+    assert sorted(await mox.list_directory(root)) == ["new", "old2"]
+    assert await mox.read(f"{root}/new/sub/deep/file") == "old/sub/deep/file"
 
 
 @pytest.mark.parametrize("local", [True, False])

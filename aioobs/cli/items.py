@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aioobs import file
 from aioobs.session import current_client
+from aioobs.store.emptied import folders_of
 from aioobs.store.pattern import has_magic
-from aioobs.store.remote import folders_of
 from aioobs.threads import in_thread
 from aioobs.transfer.tree import in_batches, walk_tree
 from aioobs.url import ObjectURL, parse

@@ -12,6 +12,7 @@ from aioobs.cli.items import Named, expand, items_below
 from aioobs.cli.output import say, say_json
 from aioobs.cli.tally import Bar
 from aioobs.session import current_client
+from aioobs.store.emptied import EmptiedFolders
 from aioobs.threads import in_thread
 from aioobs.transfer.filter import Filter
 from aioobs.transfer.progress import Progress
@@ -85,6 +86,7 @@ class Removal:
         quiet = given.no_progress or given.verbose or given.json or given.dry_run
         self.bar: Bar = Bar(wanted=not quiet)
         self.failed: bool = False
+        self._emptied = EmptiedFolders()
         self._batch: dict[str, int] = {}  # sizes by path
         self._again: dict[str, int] = {}
 
@@ -100,9 +102,11 @@ class Removal:
                 self._fail(item.path, item.error)
             elif wanted.passes(item.name) and not (item.is_directory and isinstance(where, str)):
                 await self.add(item.path, item.size)
-        if not wanted and not isinstance(where, str) and where.folder and not self.given.dry_run:
+        if not wanted and not isinstance(where, str) and not self.given.dry_run:
             await self.finish()
-            await current_client().delete_object(where.bucket, where.folder)  # its marker
+            for error in await self._emptied.remove(current_client(), where):
+                if key_of(error.url) == where.folder:
+                    self._fail(path, error)
 
     async def add(self, path: str, size: int) -> None:
         """Remove a file or an object, now or with those that follow."""
@@ -120,7 +124,7 @@ class Removal:
         """
         await self._flush()
         again, self._again = self._again, {}
-        for path, error in (await delete(list(again))).items():
+        for path, error in (await self._delete(list(again))).items():
             del again[path]
             self._fail(path, error)
         for path, size in again.items():
@@ -128,7 +132,7 @@ class Removal:
 
     async def _flush(self) -> None:
         batch, self._batch = self._batch, {}
-        for path in await delete(list(reversed(batch))):  # what is deepest comes first
+        for path in await self._delete(list(reversed(batch))):  # what is deepest comes first
             self._again[path] = batch.pop(path)
         for path, size in batch.items():
             self._count(path, size)
@@ -152,20 +156,20 @@ class Removal:
             say_json(path=path, error=line_of(error))
         tell(line_of(error))
 
-
-async def delete(paths: Sequence[str]) -> dict[str, OSError]:
-    """Remove files and objects; return an error for each one that is left."""
-    buckets: dict[str, dict[str, str]] = {}
-    local = []
-    for path in paths:
-        where = parse(path)
-        if isinstance(where, ObjectURL):
-            buckets.setdefault(where.bucket, {})[where.key] = path
-        else:
-            local.append(path)
-    left = await in_thread(unlink, local) if local else {}
-    for bucket, keys in buckets.items():
-        for error in await current_client().delete_objects(bucket, list(keys)):
-            key = key_of(error.url)
-            left[keys.get(key, error.url)] = error
-    return left
+    async def _delete(self, paths: Sequence[str]) -> dict[str, OSError]:
+        """Remove files and objects; return an error for each one that is left."""
+        buckets: dict[str, dict[str, str]] = {}
+        local = []
+        for path in paths:
+            where = parse(path)
+            if isinstance(where, ObjectURL):
+                buckets.setdefault(where.bucket, {})[where.key] = path
+            else:
+                local.append(path)
+        left = await in_thread(unlink, local) if local else {}
+        for bucket, keys in buckets.items():
+            for error in await current_client().delete_objects(bucket, list(keys)):
+                key = key_of(error.url)
+                left[keys.pop(key, error.url)] = error
+            self._emptied.add(bucket, keys)
+        return left

@@ -22,6 +22,7 @@ from aioobs.errors import (
 )
 from aioobs.generators import Owned
 from aioobs.s3.body import Memory, MemorySink
+from aioobs.store.emptied import EmptiedFolders, folders_of
 from aioobs.store.entry import Entry, Stat
 from aioobs.store.headers import headers_of
 from aioobs.store.pattern import has_magic, literal_prefix, name_matches, path_matches
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from aioobs.s3.objects import ObjectInfo
 
 __all__ = ["RemoteStore", "file_url"]
-
-MOST_FOLDERS = 100_000  # that are remembered while a tree is removed
 
 log: logging.Logger = logging.getLogger("aioobs.file")
 
@@ -180,14 +179,12 @@ class RemoteStore:
 
     async def _remove_folder(self, url: ObjectURL) -> None:
         failures: list[ObsError] = []
-        folders: set[str] = set()
+        emptied = EmptiedFolders()
         async with self._pages(url.bucket, url.folder) as pages:
             async for page in pages:
                 keys = page.objects.keys[::-1]  # what is deepest comes first
                 failures += await self.client.delete_objects(url.bucket, keys)
-                if len(folders) < MOST_FOLDERS:
-                    for above in {key.rpartition("/")[0] for key in keys} - folders:
-                        folders.update(folders_of(f"{above}/"))
+                emptied.add(url.bucket, keys)
         # A parallel file system refuses a folder whose content stands on a later page.
         again = [key_of(error.url) for error in failures]
         failures = await self.client.delete_objects(url.bucket, reversed(again))
@@ -197,28 +194,8 @@ class RemoteStore:
                 url=str(url),
                 failures=failures,
             )
-        await self._remove_emptied(url, folders)
-
-    async def _remove_emptied(self, url: ObjectURL, folders: set[str]) -> None:
-        """Remove the folders of what has been removed from a store that still shows them.
-
-        Where they are those of a file system, they are there without an object.  A folder that
-        holds something again stays.
-        """
-        keys = {url.folder, *(f"{name}/" for name in folders)}
-        below = [key for key in keys if key.startswith(url.folder) and is_plain(key)]
         with suppress(ObsError):  # all that was asked for is done
-            if await self._shows_emptied(url):
-                await self.client.delete_objects(url.bucket, sorted(below, reverse=True))
-
-    async def _shows_emptied(self, url: ObjectURL) -> bool:
-        if url.key:
-            return await self._head(url.with_key(url.folder)) is not None
-        async with self._pages(url.bucket, "", delimiter="/") as pages:
-            async for page in pages:
-                if page.prefixes:
-                    return True
-        return False
+            await emptied.remove(self.client, url)
 
     async def scan_dir(self, path: str) -> AsyncIterator[Entry]:
         """Yield the entries of a folder in the store's order."""
@@ -388,17 +365,6 @@ def file_url(path: str) -> ObjectURL:
 
 def missing_error(url: ObjectURL) -> NotFound:
     return NotFound("there is no such file, folder or bucket", url=str(url))
-
-
-def is_plain(folder: str) -> bool:
-    """Tell whether a key names a folder, and neither the bucket nor another folder in disguise."""
-    return {"", ".", ".."}.isdisjoint(folder[:-1].split("/"))
-
-
-def folders_of(name: str) -> list[str]:
-    """Return the folders that a name below another leads through."""
-    parts = name.split("/")[:-1]
-    return ["/".join(parts[: end + 1]) for end in range(len(parts))]
 
 
 def relative_names(key: str) -> list[tuple[str, bool]]:

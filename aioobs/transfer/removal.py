@@ -7,8 +7,8 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from aioobs.s3.client import exchange_of
-from aioobs.s3.reading import find
+from aioobs.errors import ObsError
+from aioobs.store.emptied import EmptiedFolders
 from aioobs.threads import in_thread
 from aioobs.url import ObjectURL, key_of
 
@@ -38,6 +38,7 @@ class SourceRemoval:
         self._client = client
         self._folders = list(sources)
         self._gone = gone
+        self._emptied = EmptiedFolders()
         # Sizes: of files by path, of objects by bucket and key.
         self._files: dict[str, int] = {}
         self._objects: dict[str, dict[str, int]] = {}
@@ -69,17 +70,12 @@ class SourceRemoval:
         await self._delete(self._markers)
         if not with_folders:
             return
-        roots: dict[str, dict[str, int]] = {}
         for folder in self._folders:
             if isinstance(folder, str):
                 await in_thread(remove_empty_folders, folder)
-            elif folder.folder:
-                roots.setdefault(folder.bucket, {})[folder.folder] = 0
-        for bucket, keys in roots.items():
-            for error in await self._client.delete_objects(bucket, list(keys)):
-                # Nobody has seen them, and some stores cannot delete what is not there.
-                if await find(exchange_of(self._client), bucket, key_of(error.url)) is not None:
-                    self.left.append(error)
+            else:
+                with suppress(ObsError):  # all that was copied is removed
+                    await self._emptied.remove(self._client, folder)
 
     async def _remove(self) -> None:
         files, self._files = self._files, {}
@@ -97,6 +93,7 @@ class SourceRemoval:
             failed = await self._client.delete_objects(bucket, deepest_first)
             self.left += failed
             left = {key_of(error.url) for error in failed}
+            self._emptied.add(bucket, keys.keys() - left)
             for key, size in keys.items():
                 if key not in left:
                     self._gone(size)
