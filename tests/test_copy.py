@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import resource
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from copies import MIB, digest, noise, staged_files, uploads
-from faulty import Answer, FaultyServer, Received, answer
+from copies import MIB, bucket_of, digest, noise, staged_files, uploads
+from faulty import Answer, FaultyServer, Received, answer, forward
 
 import aioobs.file
 from aioobs.config import Config
@@ -390,6 +392,33 @@ async def test_parts_of_two_versions_are_never_mixed_where_the_store_ignores_con
     assert not any("uploadId" in target for target in made)
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_another_version_is_no_copy_where_the_store_ignores_conditions(
+    moto_server: str, moto_bucket: str, monkeypatch: pytest.MonkeyPatch, replaced: bool
+) -> None:
+    pass_on, name = forward(moto_server), bucket_of(moto_bucket)
+    loop, versions = asyncio.get_running_loop(), itertools.count(2)
+
+    def ignoring(received: Received) -> Answer:
+        if received.headers.pop("x-amz-copy-source-if-match", None) and replaced:
+            writing = direct.put_object(name, "src", noise(12 * MIB, next(versions)))
+            asyncio.run_coroutine_threadsafe(writing, loop).result()
+        return pass_on(received)
+
+    async with Client(Config.from_env()) as direct:
+        etag = await direct.put_object(name, "src", noise(12 * MIB, 1))
+        await direct.put_object(name, "dst", b"before")
+        with FaultyServer(always=ignoring) as server:
+            monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
+            async with Client(Config.from_env()) as client:
+                with pytest.raises(ObjectChanged) if replaced else nullcontext():
+                    await client.copy_object((name, "src"), name, "copy", if_match=etag)
+            with pytest.raises(ObjectChanged) if replaced else nullcontext():
+                await aioobs.file.append_remote(f"{moto_bucket}/src", f"{moto_bucket}/dst")
+        added = b"" if replaced else noise(12 * MIB, 1)
+        assert digest(await direct.get_object(name, "dst")) == digest(b"before" + added)
+
+
 def replacing(path: str, content: bytes) -> Callable[[object], None]:
     """Return a callback that puts another file in the place of *path*, once."""
     done: list[bool] = []
@@ -419,8 +448,6 @@ async def test_a_copy_is_of_one_version_when_the_source_is_replaced(
 async def test_concurrent_copies_to_one_target_leave_one_of_them_whole(
     bucket: str, tmp_path: Path
 ) -> None:
-    import asyncio
-
     mox, contents = aioobs.file, {noise(2 * MIB, seed) for seed in range(4)}
     for number, data in enumerate(contents):
         await mox.write(f"{bucket}/{number}", data)

@@ -14,6 +14,7 @@ from aioobs.s3.request import Request, source_headers
 from aioobs.s3.retry import Budget
 
 if TYPE_CHECKING:
+    from aioobs.errors import ErrorResponse
     from aioobs.s3.call_in_progress import Begun
     from aioobs.s3.conditions import Condition, Conditions
     from aioobs.s3.exchange import Exchange
@@ -86,6 +87,8 @@ async def copy_whole(
     """Have the store copy a whole object; return the ETag of the copy."""
     request = copy_request(source, bucket, key, if_match)
     etag = await copied(exchange, request, source, begun=begun)
+    if if_match and etag != if_match and (await head(exchange, *source)).etag != if_match:
+        raise replaced(request, source)  # some stores do not look at it
     if not etag:  # some stores keep none
         made, origin = await head(exchange, bucket, key), await head(exchange, *source)
         if made.size != origin.size:
@@ -120,12 +123,7 @@ async def copied(
     try:
         return await exchange.call(request, receive, begun=begun)
     except PreconditionFailed as error:
-        raise ObjectChanged(
-            "the source was replaced while it was being copied",
-            operation=request.operation,
-            url=f"s3://{source[0]}/{source[1]}",
-            resp=error.resp,
-        ) from error
+        raise replaced(request, source, error.resp) from error
     except ResponseError as error:
         if request.operation != "copyPart" or not is_not_implemented(error):
             raise
@@ -135,6 +133,18 @@ async def copied(
             url=request.url,
             resp=error.resp,
         ) from error
+
+
+def replaced(
+    request: Request, source: tuple[str, str], resp: ErrorResponse | None = None
+) -> ObjectChanged:
+    """Return the error for a source that is not the one that was to be copied."""
+    return ObjectChanged(
+        "the source was replaced while it was being copied",
+        operation=request.operation,
+        url=f"s3://{source[0]}/{source[1]}",
+        resp=resp,
+    )
 
 
 def etag_in(document: bytes) -> str:

@@ -17,7 +17,7 @@ from aioobs.errors import (
 from aioobs.s3.objects import STORED_MD5
 from aioobs.s3.parts import SMALLEST_PART, cut, streamed_part_size
 from aioobs.store.headers import Headers, content_type_of, headers_of
-from aioobs.store.upload import Guard, Upload
+from aioobs.store.upload import Guard, Upload, check_version
 
 if TYPE_CHECKING:
     from aioobs.s3.client import Client
@@ -141,6 +141,7 @@ async def compose(
     try:
         if isinstance(addition, Stored):
             await whole.add_stored(addition)
+            await check_version(client, addition.bucket, addition.key, addition.etag)
         else:
             await whole.add_bytes(memoryview(addition))
         return await whole.publish()

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, TypedDict
 
-from aioobs.errors import ObsError
+from aioobs.errors import ObjectChanged, ObsError
 from aioobs.tasks import Tasks
 from aioobs.threads import to_its_end
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aioobs.store.headers import Headers
     from aioobs.url import ObjectURL
 
-__all__ = ["Guard", "Upload", "abort_upload", "begin_upload"]
+__all__ = ["Guard", "Upload", "abort_upload", "begin_upload", "check_version"]
 
 CLEANUP_TIMEOUT = 5.0
 BYTES_AT_ONCE = 32 << 20  # of parts under way
@@ -144,3 +144,15 @@ async def abort_upload(client: Client, url: ObjectURL, upload_id: str) -> None:
             log.warning("the upload %s of %s may be left over: %s", upload_id, url, error)
 
     await to_its_end(abort())
+
+
+async def check_version(client: Client, bucket: str, key: str, etag: str) -> None:
+    """Check that an object is still the one whose parts were copied; some stores do not.
+
+    Raises:
+        ObjectChanged: it is another one by now.
+    """
+    found = await client.head_object(bucket, key)
+    if found.etag != etag:
+        url = f"s3://{bucket}/{key}"
+        raise ObjectChanged("the source was replaced while it was being copied", url=url)

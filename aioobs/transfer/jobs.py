@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 from aioobs.config import check_list
-from aioobs.errors import IsADirectory, NotFound, ObjectChanged, UnsafeKey
+from aioobs.errors import IsADirectory, NotFound, UnsafeKey
 from aioobs.store.folding import folding
 from aioobs.store.local import LocalStore
 from aioobs.store.remote import RemoteStore
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from aioobs.url import ObjectURL
 
 __all__ = [
-    "check_version",
     "is_folder",
     "job_of",
     "jobs_below",
@@ -71,17 +70,6 @@ async def with_size(client: Client, job: Job) -> Job:
     raise NotFound(
         "there is no such file, folder or bucket", operation="getObjectMetadata", url=str(source)
     )
-
-
-async def check_version(client: Client, source: ObjectURL, etag: str) -> None:
-    """Check that an object is still the one whose parts were copied; some stores do not.
-
-    Raises:
-        ObjectChanged: it is another one by now.
-    """
-    found = await client.head_object(source.bucket, source.key)
-    if found.etag != etag:
-        raise ObjectChanged("the source was replaced while it was being copied", url=str(source))
 
 
 async def with_sizes(

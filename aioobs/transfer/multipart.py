@@ -10,10 +10,9 @@ from aioobs.errors import ObjectChanged, ReadError, ResponseError
 from aioobs.s3.body import FileSink
 from aioobs.store.headers import Headers
 from aioobs.store.source import Source
-from aioobs.store.upload import Guard, abort_upload
+from aioobs.store.upload import Guard, abort_upload, check_version
 from aioobs.threads import in_thread
 from aioobs.transfer.checksums import crc32_of
-from aioobs.transfer.jobs import check_version
 from aioobs.transfer.journals.automatic import journal_for
 from aioobs.transfer.journals.journal import UNSUMMED
 from aioobs.transfer.journals.resume import is_kept, is_refusal, is_there, start_upload
@@ -164,7 +163,8 @@ class MultipartUpload:
             if isinstance(self.source, Source):
                 self.source.check()
             elif self.source is not None:
-                await check_version(self.client, self.source, self.version)
+                source = self.source
+                await check_version(self.client, source.bucket, source.key, self.version)
             return await self.client.complete_multipart_upload(
                 target.bucket, target.key, upload_id, etags, size=self.size, **self.guard
             )

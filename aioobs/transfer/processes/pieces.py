@@ -17,10 +17,9 @@ from aioobs.s3.body import FilePart
 from aioobs.store.folders import make_folder
 from aioobs.store.source import opened
 from aioobs.store.staged_file import StagedFile
-from aioobs.store.upload import abort_upload
+from aioobs.store.upload import abort_upload, check_version
 from aioobs.threads import in_thread
 from aioobs.transfer.job import Versions
-from aioobs.transfer.jobs import check_version
 from aioobs.transfer.journals.automatic import journal_for
 from aioobs.transfer.journals.resume import (
     Started,
@@ -202,7 +201,8 @@ class Upload(BigFile):
         """Complete the upload."""
         target, upload_id = as_object(self.job.target), self._started.at
         if not isinstance(self.job.source, str):
-            await check_version(self._client, self.job.source, self._version)
+            source = self.job.source
+            await check_version(self._client, source.bucket, source.key, self._version)
         etag = self._started.etag or await self._client.complete_multipart_upload(
             target.bucket, target.key, upload_id, self._etags, size=self._size
         )
