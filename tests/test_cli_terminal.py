@@ -14,17 +14,21 @@ import time
 import tomllib
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
 import pytest
 from command import PROGRAM, ROOT, at_terminal, checkout, local, make, objects, run
-from faulty import STALL, FaultyServer, answer, refusal
+from faulty import STALL, Answer, FaultyServer, Received, answer, forward, refusal
 
 import aioobs
 from aioobs.cli import main
 from aioobs.cli.commands import COMMANDS
 from aioobs.cli.output import age, duration, readable, size_of
 from aioobs.sync import file
+
+if TYPE_CHECKING:
+    from aioobs.testing import LocalServer
 
 __all__ = ["checkout"]
 
@@ -420,6 +424,7 @@ def test_doctor_finds_nothing_wrong_with_a_good_store_and_leaves_nothing(obs_buc
             "list",
             "write",
             "read",
+            "conditions",
             "delete",
         ],
         "ok",
@@ -453,17 +458,63 @@ def test_doctor_names_the_first_thing_that_is_wrong(
     assert rows[-1]["check"] == check
 
 
+LONG_AGO = "Mon, 01 Jan 2001 00:00:00 GMT"
+
+
+def test_doctor_sees_a_clock_that_is_wrong_also_where_anybody_may_list(
+    keys: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = answer(body="<ListAllMyBucketsResult/>", date=LONG_AGO)
+    with FaultyServer(always=listed) as server:
+        monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
+        rows = run("doctor", status=1).stdout.splitlines()
+    assert [line[6:18].strip() for line in rows if line.startswith("FAIL")] == ["clock"]
+
+
 def test_doctor_sees_a_clock_that_is_wrong_and_a_place_that_is_closed(
     keys: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    date = "Mon, 01 Jan 2001 00:00:00 GMT"
-    with FaultyServer(always=refusal(403, "AccessDenied", date=date)) as server:
+    with FaultyServer(always=refusal(403, "AccessDenied", date=LONG_AGO)) as server:
         monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
         rows = run("doctor", "s3://bucket", status=1).stdout.splitlines()
     states = {line[6:18].strip(): line[:5].strip() for line in rows}
     assert states["clock"] == "FAIL"
     assert states["account"] == "note"
     assert (states["list"], states["write"], states["read"]) == ("FAIL", "FAIL", "note")
+
+
+@pytest.mark.parametrize(
+    ("quirk", "told"),
+    [
+        ({"if-none-match"}, "a put and an upload in parts"),
+        ({"PUT"}, "a put"),
+        ({"POST"}, "an upload in parts"),
+    ],
+)
+def test_doctor_tells_which_conditions_the_store_does_not_keep(
+    obs_server: LocalServer,
+    obs_bucket: str,
+    monkeypatch: pytest.MonkeyPatch,
+    quirk: set[str],
+    told: str,
+) -> None:
+    pass_on = forward(obs_server.endpoint)
+
+    def step(received: Received) -> Answer:
+        if "if-none-match" in received.headers:
+            if received.method in quirk:
+                return refusal(501, "NotImplemented")
+            if "if-none-match" in quirk:
+                del received.headers["if-none-match"]
+        return pass_on(received)
+
+    with FaultyServer(always=step) as server:
+        monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
+        rows = objects("doctor", obs_bucket)
+        assert file.list_directory(obs_bucket) == []
+    (found,) = [row for row in rows if row["check"] == "conditions"]
+    assert found["state"] == "note"
+    assert f"not kept for {told}, " in found["text"]
 
 
 def test_a_url_that_is_presigned_serves_anybody(obs_bucket: str) -> None:

@@ -15,8 +15,10 @@ from aioobs.cli.failures import line_of, status_of
 from aioobs.cli.output import say, say_json
 from aioobs.cli.settings import addressing, certificates, credentials
 from aioobs.errors import AccessDenied, ConnectionFailed, ResponseError
-from aioobs.s3.client import Client
+from aioobs.s3.client import Client, exchange_of
 from aioobs.s3.documents.dates import http_time
+from aioobs.s3.ignored_conditions import ignored_conditions
+from aioobs.s3.request import Request
 from aioobs.session import current_client
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from aioobs.cli.tally import Tally
     from aioobs.config import Config
+    from aioobs.s3.http.transport import Reply
     from aioobs.url import ObjectURL
 
 __all__ = ["doctor"]
@@ -75,7 +78,7 @@ class Checkup:
         }
         if self.url is not None:
             found |= {"list": self.list, "write": self.write, "read": self.read}
-            found |= {"delete": self.delete}
+            found |= {"conditions": self.conditions, "delete": self.delete}
         return found
 
     async def make(self, name: str, check: Callable[[], Awaitable[str]]) -> bool:
@@ -92,7 +95,7 @@ class Checkup:
             say_json(check=name, state=state.lower(), text=text)
         else:
             say(f"{state:5} {name:12} {text}")
-        return state != "FAIL" or name in ("clock", "list", "write", "read")
+        return state != "FAIL" or name in ("clock", "list", "write", "read", "conditions")
 
     async def endpoint(self) -> str:
         """Say which store it is."""
@@ -123,10 +126,10 @@ class Checkup:
 
     async def _ask(self, client: Client) -> None:
         try:
-            await client.list_buckets()
+            date = await exchange_of(client).call(Request("listBuckets", "GET"), date_of)
         except ResponseError as error:
-            if error.resp is not None:
-                self._clock = http_time(error.resp.headers.get("date", ""))
+            date = error.resp.headers.get("date", "") if error.resp else ""
+        self._clock = http_time(date)
 
     async def tls(self) -> str:
         """Say whether the connection is encrypted, and the store known."""
@@ -189,6 +192,16 @@ class Checkup:
         await self.client.get_buffer(sample.bucket, sample.key)
         return f"allowed, {self._rate(begin)}"
 
+    async def conditions(self) -> str:
+        """Try to create the sample, which is there."""
+        sample = self._written()
+        if ignored := await ignored_conditions(self.client, sample.bucket, sample.key):
+            raise Worry(
+                f"not kept for {' and '.join(ignored)}, where the client looks first: of two that "
+                "write or append to an object at the same time, one may undo what the other does"
+            )
+        return "kept"
+
     async def delete(self) -> str:
         """Remove the sample."""
         sample = self._written()
@@ -203,3 +216,9 @@ class Checkup:
     @staticmethod
     def _rate(begin: float) -> str:
         return f"{SAMPLE / (1 << 20) / (time.perf_counter() - begin):.0f} MiB/s in one piece"
+
+
+async def date_of(reply: Reply) -> str:
+    """Return when the store answered, by its own clock."""
+    await reply.read()
+    return reply.headers.get("date", "")
