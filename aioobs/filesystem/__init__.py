@@ -342,7 +342,6 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
         batch_size: int | None = None,
         maxdepth: int | None = None,
     ) -> None:
-        # A bucket is emptied, but stays.
         whole = recursive and maxdepth is None
         names = await self._expand_path(path, recursive and not whole, maxdepth)
         try:
@@ -357,12 +356,8 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
 
     async def _mkdir(self, path: str, create_parents: bool = True, **hints: object) -> None:
         check_hints("mkdir", hints)
-        url = self.url_of(path)
-        if create_parents or not url.key:
-            await self._makedirs(path)
-        else:
-            await self.store.mk_dir(str(url))
-            self.invalidate_cache(path)
+        await trees.make(self.client, self.url_of(path), create_parents=create_parents)
+        self.invalidate_cache(path)
 
     async def _makedirs(self, path: str, exist_ok: bool = False) -> None:
         await trees.make(self.client, self.url_of(path), exist_ok=exist_ok)

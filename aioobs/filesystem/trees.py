@@ -169,12 +169,17 @@ async def folder_copied(
 
 
 async def remove(fs: FileSystem, names: list[str], batch_size: int | None) -> None:
-    """Remove files and whole folders."""
-    store = RemoteStore(fs.client)
+    """Remove files, whole folders and whole buckets."""
     await _run_coros_in_chunks(
-        [store.remove(str(fs.url_of(name)), recursive=True) for name in names],
+        [remove_whole(fs.client, fs.url_of(name)) for name in names],
         batch_size=batch_size or fs.batch_size or FILES_AT_ONCE,
     )
+
+
+async def remove_whole(client: Client, url: ObjectURL) -> None:
+    await RemoteStore(client).remove(str(url), recursive=True)
+    if not url.key:
+        await client.delete_bucket(url.bucket)
 
 
 async def delete_file(client: Client, url: ObjectURL) -> None:
@@ -190,24 +195,34 @@ async def delete_file(client: Client, url: ObjectURL) -> None:
     await client.delete_object(url.bucket, url.key)
 
 
-async def make(client: Client, url: ObjectURL, *, exist_ok: bool) -> None:
-    """Create a folder and those above it, or a bucket.
+async def make(
+    client: Client, url: ObjectURL, *, create_parents: bool = True, exist_ok: bool = False
+) -> None:
+    """Make a bucket, if *url* is one or is in one that may be made with it.
+
+    A folder is not made: it is there as soon as something is in it.
 
     Raises:
         FileExistsError: there is one of that name, and *exist_ok* is false.
+        FileNotFoundError: there is no such bucket, and *create_parents* is false.
     """
-    store = RemoteStore(client)
-    there = not (url.key and exist_ok) and await store.exists(str(url))
-    if there and not exist_ok:  # some stores accept the creation of a bucket that is yours already
+    # Some stores accept the creation of a bucket that is yours already.
+    if not exist_ok and await RemoteStore(client).exists(str(url)):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(url))
-    if url.key:
-        try:
-            await store.make_dirs(str(url))
-        except NotFound:  # a bucket is one of the folders above it
-            await client.create_bucket(url.bucket, exist_ok=True)
-            await store.make_dirs(str(url))
-    elif not there:
-        await client.create_bucket(url.bucket, exist_ok=exist_ok)
+    if (url.key or exist_ok) and await has_bucket(client, url):
+        return
+    if url.key and not create_parents:
+        raise NotFound("there is no such bucket", url=str(url))
+    await client.create_bucket(url.bucket, exist_ok=bool(url.key) or exist_ok)
+
+
+async def has_bucket(client: Client, url: ObjectURL) -> bool:
+    """Tell whether there is the bucket of *url*; whoever may use only a folder may ask as well."""
+    try:
+        await client.list_objects(url.bucket, url.folder, limit=1)
+    except NotFound:
+        return False
+    return True
 
 
 async def remove_empty(client: Client, url: ObjectURL) -> None:
@@ -215,7 +230,7 @@ async def remove_empty(client: Client, url: ObjectURL) -> None:
 
     Raises:
         FileNotFoundError: there is none of that name.
-        OSError: it is not empty.
+        FileExistsError: it is not empty.
     """
     if not url.key:
         await client.delete_bucket(url.bucket)
@@ -223,7 +238,8 @@ async def remove_empty(client: Client, url: ObjectURL) -> None:
     page = await client.list_objects(url.bucket, url.folder, limit=2)
     keys = {*page.prefixes, *page.objects.keys}
     if keys - {url.folder}:
-        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(url))
+        # POSIX has both names for it, and so have the file systems of fsspec.
+        raise FileExistsError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(url))
     if not keys:
         raise NotFound("there is no such folder", url=str(url))
     await client.delete_object(url.bucket, url.folder)
