@@ -36,8 +36,10 @@ TIMEOUTS: Mapping[str, float | None] = MappingProxyType(
         "deleteBucket": 60,
         "deleteObject": 300,
         "deleteObjects": 300,
+        "deleteObjectTagging": 30,
         "getObject": None,
         "getObjectMetadata": 30,
+        "getObjectTagging": 30,
         "headBucket": 30,
         "initiateMultipartUpload": 60,
         "listBuckets": 60,
@@ -47,6 +49,7 @@ TIMEOUTS: Mapping[str, float | None] = MappingProxyType(
         "putContent": None,
         "putFile": None,
         "putObject": None,
+        "putObjectTagging": 30,
         "uploadPart": None,
     }
 )

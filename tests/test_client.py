@@ -233,6 +233,18 @@ class TestObjects:
         with pytest.raises(NotFound):
             await client.copy_object((bucket, "missing"), bucket, "copy")
 
+    async def test_metadata_is_replaced_and_nothing_else(self, client: Client, bucket: str) -> None:
+        key, old = "dir/odd + ü & %20?#.bin", {"a": "b", "c": "d"}
+        await client.put_object(bucket, key, b"content", content_type="text/x-test", metadata=old)
+        for metadata in ({"c": "e f"}, {}):
+            etag = await client.set_object_metadata(bucket, key, metadata)
+            info = await client.head_object(bucket, key)
+            assert (info.metadata, info.etag) == (metadata, etag)
+            assert info.headers["content-type"] == "text/x-test"
+            assert await client.get_object(bucket, key) == b"content"
+        with pytest.raises(NotFound):
+            await client.set_object_metadata(bucket, "missing", {})
+
     async def test_what_is_deleted_is_gone_and_may_be_deleted_again(
         self, client: Client, bucket: str
     ) -> None:
@@ -264,6 +276,41 @@ class TestObjects:
         assert set(keys_of(await pages_of(client, bucket))) == expected
         assert await client.delete_objects(bucket, expected) == []
         assert keys_of(await pages_of(client, bucket)) == []
+
+
+@pytest.fixture(params=["obs_bucket", "moto_bucket"])
+def tagged(request: pytest.FixtureRequest) -> str:
+    """Give the name of an empty bucket on a server that has tags, and all headers of S3."""
+    return str(request.getfixturevalue(request.param)).removeprefix("s3://")
+
+
+class TestAttributes:
+    """What an object has beside its content, and is changed without it."""
+
+    async def test_other_metadata_leaves_headers_and_tags_alone(self, tagged: str) -> None:
+        headers = {"Cache-Control": "max-age=5", "Content-Encoding": "gzip", "Content-Type": "a/b"}
+        async with Client() as client:
+            url = await client.presign(tagged, "k", method="PUT")
+            request = urllib.request.Request(url, b"content", headers, method="PUT")
+            (await asyncio.to_thread(urllib.request.urlopen, request)).close()
+            await client.put_object_tagging(tagged, "k", {"a": "b"})
+
+            await client.set_object_metadata(tagged, "k", {"c": "d"})
+
+            info = await client.head_object(tagged, "k")
+            assert {name: info.headers[name.lower()] for name in headers} == headers
+            assert info.metadata == {"c": "d"}
+            assert await client.get_object_tagging(tagged, "k") == {"a": "b"}
+
+    async def test_tags_are_replaced_and_removed(self, tagged: str) -> None:
+        async with Client() as client:
+            await client.put_object(tagged, "dir/a b", b"content")
+            for tags in ({"a b": "1/2", "empty": ""}, {"ü": "漢"}, {}):
+                await client.put_object_tagging(tagged, "dir/a b", tags)
+                assert await client.get_object_tagging(tagged, "dir/a b") == tags
+            assert await client.get_object(tagged, "dir/a b") == b"content"
+            with pytest.raises(NotFound):
+                await client.get_object_tagging(tagged, "missing")
 
 
 class TestListings:

@@ -653,6 +653,37 @@ def test_caches_of_fsspec_read_one_version_of_an_object(
         assert file.read() == b"43210"
 
 
+def test_metadata_is_read_and_changed_name_by_name(fs: ObsFileSystem, bucket: str) -> None:
+    path = f"{bucket}/a"
+    fs.pipe(path, b"1", Metadata={"author": "me", "a-b": "c"}, ContentType="text/x-a")
+
+    assert fs.metadata(path) == {"author": "me", "a-b": "c"}
+    assert (fs.getxattr(path, "a_b"), fs.getxattr(path, "none")) == ("c", None)
+    fs.setxattr(path, author=None, a_b="d", new="e f")
+    with cast("Any", fs.open(path)) as file:
+        assert file.metadata() == {"a-b": "d", "new": "e f"}
+        assert (file.getxattr("new"), file.read()) == ("e f", b"1")
+    assert fs.info(path)["ContentType"] == "text/x-a"
+    for call in (fs.metadata, fs.setxattr, fs.get_tags):
+        with pytest.raises(FileNotFoundError):
+            call(f"{bucket}/none")
+        with pytest.raises(IsADirectoryError):
+            call(bucket)
+
+
+def test_tags_are_replaced_or_added_to(fs: ObsFileSystem, bucket: str) -> None:
+    path = f"{bucket}/a"
+    fs.pipe(path, b"1")
+
+    fs.put_tags(path, {"a": "1", "b": "2"})
+    fs.put_tags(path, {"b": "3"}, mode="m")
+    assert fs.get_tags(path) == {"a": "1", "b": "3"}
+    fs.put_tags(path, {"c": "4"})
+    assert fs.get_tags(path) == {"c": "4"}
+    with pytest.raises(ValueError, match="'x'"):
+        fs.put_tags(path, {}, mode="x")
+
+
 def test_a_mapper_is_a_dict_of_the_store(fs: ObsFileSystem, bucket: str) -> None:
     mapper = fs.get_mapper(f"{bucket}/map")
     mapper.setitems({"a": b"1", "b/c": b"2"})

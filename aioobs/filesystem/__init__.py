@@ -25,6 +25,7 @@ from fsspec.utils import isfilelike, stringify_path
 
 from aioobs.errors import IsADirectory
 from aioobs.filesystem import trees
+from aioobs.filesystem.attributes import Attributes
 from aioobs.filesystem.blocking import add_blocking, running_loop
 from aioobs.filesystem.files import (
     AsyncFile,
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
 __all__ = ["ObsFileSystem"]
 
 
-class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
+class ObsFileSystem(Attributes, AsyncFileSystem, metaclass=Instances):
     """A store as fsspec knows file systems; paths are ``bucket/key``.
 
     What is not given is as for the verbs of `aioobs.file`: as `set_auth` or the environment says,
@@ -447,4 +448,4 @@ class ObsFileSystem(AsyncFileSystem, metaclass=Instances):
         return await open_async(self, str(self._strip_protocol(path)), mode, **hints)
 
 
-add_blocking(ObsFileSystem)
+add_blocking(ObsFileSystem, Attributes)

@@ -17,17 +17,20 @@ if TYPE_CHECKING:
 __all__ = ["add_blocking", "running_loop"]
 
 
-def add_blocking(cls: type) -> None:
+def add_blocking(cls: type, *more: type) -> None:
     """Give a class a blocking method for each one that it has for `await`, unless it has one.
+
+    That is for those that fsspec knows, and those of the classes *more*.
 
     fsspec would do so for each instance, with a loop thread that does not outlive a fork and does
     not let Ctrl-C through.
     """
     for name in dir(cls):
         method, public = getattr(cls, name), name[1:]
-        if name[0] != "_" or name[1] == "_" or not hasattr(AbstractFileSystem, public):
+        known = hasattr(AbstractFileSystem, public) or any(name in vars(one) for one in more)
+        if name[0] != "_" or name[1] == "_" or not known:
             continue
-        if getattr(cls, public) is not getattr(AbstractFileSystem, public):
+        if getattr(cls, public, None) is not getattr(AbstractFileSystem, public, None):
             continue
         if inspect.iscoroutinefunction(method):
             setattr(cls, public, blocking(method, public))

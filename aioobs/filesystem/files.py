@@ -68,6 +68,18 @@ class Open:
         """Return what `info` says of the file."""
         return self.details
 
+    def url(self, expires: int = 3600) -> str:
+        """Return a URL with which anybody can read the object for *expires* seconds."""
+        return self.fs.url(self.path, expires)
+
+    def metadata(self) -> dict[str, str]:
+        """Return the metadata of the object."""
+        return self.fs.metadata(self.path)
+
+    def getxattr(self, attr_name: str) -> str | None:
+        """Return one value of the metadata; `None`: there is none of that name."""
+        return self.fs.getxattr(self.path, attr_name)
+
 
 class ReadObject(StreamedObject):
     """An object that is read; it need not be closed, which users of fsspec often forget."""

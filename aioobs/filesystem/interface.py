@@ -35,5 +35,14 @@ class FileSystem(Protocol):
     def info(self, path: str) -> Info:
         """Return what is known about a path."""
 
+    def url(self, path: str, expires: int = 3600) -> str:
+        """Return a URL with which anybody can read an object."""
+
+    def metadata(self, path: str) -> dict[str, str]:
+        """Return the metadata of an object."""
+
+    def getxattr(self, path: str, attr_name: str) -> str | None:
+        """Return one value of an object's metadata."""
+
     def open(self, path: str) -> IO[bytes]:
         """Open an object for reading."""

@@ -9,6 +9,7 @@ from aioobs.config import Config
 from aioobs.errors import AlreadyExists, ConfigError, NotFound, ObsError
 from aioobs.generators import Owned
 from aioobs.s3.append import append
+from aioobs.s3.attributes import get_tags, put_tags, set_metadata
 from aioobs.s3.body import Body, FilePart, MemorySink, Sink, md5_of
 from aioobs.s3.completing import Completion
 from aioobs.s3.conditions import Conditions, condition
@@ -306,6 +307,26 @@ class Client:
             ObjectChanged: the source is not the one with the ETag *if_match*.
         """
         return await copy_whole(self._exchange, source, bucket, key, if_match)
+
+    async def set_object_metadata(self, bucket: str, key: str, metadata: Mapping[str, str]) -> str:
+        """Give an object of at most 5 GiB other metadata instead of its own; return its ETag.
+
+        The store copies it onto itself.  So its time and its ETag may change, and who may read it
+        is as for a new object; content type and tags stay as they are.
+
+        Raises:
+            NotFound: there is no such object.
+            ObjectChanged: it was replaced meanwhile.
+        """
+        return await set_metadata(self._exchange, bucket, key, metadata)
+
+    async def get_object_tagging(self, bucket: str, key: str) -> dict[str, str]:
+        """Return the tags of an object."""
+        return await get_tags(self._exchange, bucket, key)
+
+    async def put_object_tagging(self, bucket: str, key: str, tags: Mapping[str, str]) -> None:
+        """Give an object these tags instead of all that it has."""
+        await put_tags(self._exchange, bucket, key, tags)
 
     async def delete_object(self, bucket: str, key: str) -> None:
         """Delete an object; one that does not exist is no error."""

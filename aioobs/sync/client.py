@@ -276,6 +276,26 @@ class Client:
         """
         return run(self._async.copy_object(source, bucket, key, if_match=if_match))
 
+    def set_object_metadata(self, bucket: str, key: str, metadata: Mapping[str, str]) -> str:
+        """Give an object of at most 5 GiB other metadata instead of its own; return its ETag.
+
+        The store copies it onto itself.  So its time and its ETag may change, and who may read it
+        is as for a new object; content type and tags stay as they are.
+
+        Raises:
+            NotFound: there is no such object.
+            ObjectChanged: it was replaced meanwhile.
+        """
+        return run(self._async.set_object_metadata(bucket, key, metadata))
+
+    def get_object_tagging(self, bucket: str, key: str) -> dict[str, str]:
+        """Return the tags of an object."""
+        return run(self._async.get_object_tagging(bucket, key))
+
+    def put_object_tagging(self, bucket: str, key: str, tags: Mapping[str, str]) -> None:
+        """Give an object these tags instead of all that it has."""
+        run(self._async.put_object_tagging(bucket, key, tags))
+
     def delete_object(self, bucket: str, key: str) -> None:
         """Delete an object; one that does not exist is no error."""
         run(self._async.delete_object(bucket, key))

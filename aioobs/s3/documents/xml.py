@@ -12,7 +12,7 @@ from aioobs.s3.documents.entries import Columns, read_entries
 from aioobs.s3.documents.page import Objects, Page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from xml.etree import ElementTree
 
 __all__ = [
@@ -25,9 +25,11 @@ __all__ = [
     "parse_names",
     "parse_page",
     "parse_parts",
+    "parse_tags",
     "parse_upload_id",
     "parse_uploads",
     "root_name",
+    "tags_document",
     "unquote_etag",
 ]
 
@@ -228,6 +230,12 @@ def parse_names(document: bytes) -> list[str]:
     return [text(item, "Name") for item in root.iterfind("Buckets/Bucket")]
 
 
+def parse_tags(document: bytes) -> dict[str, str]:
+    """Return the tags that the answer lists."""
+    root = good(document, "Tagging")
+    return {text(item, "Key"): text(item, "Value") for item in root.iterfind("TagSet/Tag")}
+
+
 def parse_upload_id(document: bytes) -> str:
     """Return the id of an upload that was begun."""
     found = text(good(document), "UploadId")  # stores name the root differently
@@ -298,6 +306,15 @@ def delete_document(keys: Iterable[str]) -> bytes:
     """Return the document that names the objects of a batch delete."""
     objects = "".join(f"<Object><Key>{''.join(escaped(key))}</Key></Object>" for key in keys)
     return f"<Delete><Quiet>true</Quiet>{objects}</Delete>".encode()
+
+
+def tags_document(tags: Mapping[str, str]) -> bytes:
+    """Return the document that has all tags of an object."""
+    items = "".join(
+        f"<Tag><Key>{''.join(escaped(key))}</Key><Value>{''.join(escaped(value))}</Value></Tag>"
+        for key, value in tags.items()
+    )
+    return f"<Tagging><TagSet>{items}</TagSet></Tagging>".encode()
 
 
 def escaped(key: str) -> Iterator[str]:
