@@ -118,6 +118,8 @@ class Config:
     security_token: str = field(default="", repr=False)
     anonymous: bool = False
     """Send requests unsigned."""
+    requester_pays: bool = False
+    """Agree to be charged for requests to buckets whose owners want that."""
     signature: Signature = "v4"
     payload_signing: PayloadSigning = "unsigned"
     """`sha256` hashes every body before it is sent, which costs more than sending it."""

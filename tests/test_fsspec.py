@@ -195,7 +195,13 @@ def test_options_can_have_the_names_that_set_auth_has() -> None:
             "key": "test-key",
             "secret": "test-secret",
             "client_kwargs": {"endpoint_url": "http://127.0.0.1:1"},
-            "config_kwargs": {"retries": {"max_attempts": 3}, "max_pool_connections": 7},
+            "config_kwargs": {
+                "retries": {"max_attempts": 3},
+                "max_pool_connections": 7,
+                "request_checksum_calculation": "when_required",
+                "response_checksum_validation": "when_required",
+            },
+            "requester_pays": True,
         },
         {
             "client_kwargs": {
@@ -254,11 +260,16 @@ def test_what_datasets_opens_compressed_files_with_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"bucket": "b"}, {"requester_pays": True}, {"retires": 3}, {"hf": 3}]
+    "options", [{"bucket": "b"}, {"version_aware": True}, {"retires": 3}, {"hf": 3}]
 )
 def test_an_option_that_would_not_be_followed_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(options))):
         ObsFileSystem(**options)
+
+
+def test_a_refused_option_of_s3fs_names_what_there_is_instead() -> None:
+    with pytest.raises(ConfigError, match="'profile' is not known: set AWS_PROFILE"):
+        ObsFileSystem(profile="mine")
 
 
 # --- listings ------------------------------------------------------------------------------

@@ -43,6 +43,8 @@ from aioobs.s3.body import FileSink, MemorySink
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from aioobs.config import Signature
+
 
 pytestmark = pytest.mark.usefixtures("both_transports")
 
@@ -275,6 +277,22 @@ class TestWhatIsSent:
             async with Client(Config(endpoint=server.endpoint, anonymous=True)) as client:
                 await client.put_object("b", "k", b"")
         assert "authorization" not in server.requests[0].headers
+
+    @pytest.mark.parametrize(
+        ("signature", "name"), [("v4", "x-amz-request-payer"), ("obs", "x-obs-request-payer")]
+    )
+    async def test_whoever_asks_can_agree_to_pay(self, signature: Signature, name: str) -> None:
+        with FaultyServer(always=GOOD) as server:
+            for pays in (True, False):
+                async with connect(
+                    server.endpoint, signature=signature, requester_pays=pays
+                ) as client:
+                    await client.get_object("b", "k")
+        assert [one.headers.get(name) for one in server.requests] == ["requester", None]
+
+    async def test_a_presigned_url_agrees_to_pay(self) -> None:
+        async with connect("http://127.0.0.1:9", requester_pays=True) as client:
+            assert "&x-amz-request-payer=requester" in await client.presign("b", "k")
 
     async def test_the_native_signature_of_obs_renames_the_headers(self) -> None:
         with FaultyServer(GOOD) as server:

@@ -55,10 +55,20 @@ WITHOUT_MEANING = {
     "default_fill_cache",
     "fill_cache",
     "fixed_upload_size",
+    "local_expiry_check",  # what is read is always of one version
     "max_concurrency",
     "mode",
+    "request_checksum_calculation",
+    "response_checksum_validation",
+    "tcp_keepalive",
     "total_max_attempts",
     "trust_env",  # datasets adds it to what it opens compressed files with, for aiohttp
+}
+# Of s3fs, and what there is instead.
+INSTEAD = {
+    "profile": "set AWS_PROFILE in the environment",
+    "s3_additional_kwargs": "give ContentType and Metadata to open, pipe and put",
+    "session": "give the credentials themselves",
 }
 SECRETS = {"secret_key", "security_token", "proxy"}
 OF_OBJECTS = {
@@ -109,9 +119,8 @@ def settings(options: Mapping[str, object]) -> dict[str, object]:
         if field_of(name) in FIELDS:
             found |= fields_of({ALIASES.get(name, name): value})
         elif name not in WITHOUT_MEANING and value:
-            raise ConfigError(
-                f"the storage option {name!r} is not known: write it as Config or set_auth has it"
-            )
+            instead = INSTEAD.get(name, "write it as Config or set_auth has it")
+            raise ConfigError(f"the storage option {name!r} is not known: {instead}")
     if translated := SIGNATURES.get(cast("str", found.get("signature"))):
         found["signature"] = translated
     return found

@@ -31,6 +31,7 @@ NOBODY = Credentials("", "", None, None)
 # A refusal without a word, as a HEAD gets it, may mean that the credentials have expired.
 BETWEEN_DOUBTS = 60.0  # seconds between two searches for newer ones that are made for that
 TOGETHER = 5.0  # seconds within which what is refused is refused for the same reason
+PAYS = ("x-amz-request-payer", "requester")
 LARGEST_SKEW = 300.0  # seconds; a store refuses from 900 on
 REDIRECTS = (301, 302, 307, 308)
 
@@ -86,6 +87,8 @@ class Access:
 
     async def presign(self, request: Request, expires: int) -> str:
         """Return a URL that carries its own signature for *expires* seconds."""
+        if self.config.requester_pays:
+            request.query += (PAYS,)
         where = self._address(request.bucket)
         target = where.target(request)
         query = self._signer(request.bucket).presign(
@@ -100,9 +103,10 @@ class Access:
         request.signed_by = credentials
         where = self._address(request.bucket)
         target = where.target(request)
-        headers = self._signer(request.bucket).sign(
-            target, request.headers, payload, credentials, self.now()
-        )
+        given = request.headers
+        if self.config.requester_pays:
+            given = {**given, PAYS[0]: PAYS[1]}
+        headers = self._signer(request.bucket).sign(target, given, payload, credentials, self.now())
         headers["Host"] = where.host
         headers["User-Agent"] = USER_AGENT
         if request.method in ("PUT", "POST"):
