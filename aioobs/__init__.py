@@ -45,7 +45,15 @@ if TYPE_CHECKING:
     from aioobs.audits import Finding, VerifyReport, verify
     from aioobs.plans import CopyPlan, plan_copy, run_copy
     from aioobs.s3.body import FilePart
-    from aioobs.s3.client import Client, Listed, ObjectInfo, Page, Upload, UploadedPart
+    from aioobs.s3.client import (
+        Client,
+        Listed,
+        ObjectInfo,
+        ObjectVersion,
+        Page,
+        Upload,
+        UploadedPart,
+    )
     from aioobs.s3.observer import Attempt, Call, Observer, Stats
     from aioobs.session import current_client
     from aioobs.trees import SyncPlan, SyncReport, plan_sync, run_sync, sync_tree
@@ -71,6 +79,7 @@ __all__ = [
     "NotFound",
     "ObjectChanged",
     "ObjectInfo",
+    "ObjectVersion",
     "ObsError",
     "Observer",
     "OperationTimeout",
@@ -118,6 +127,7 @@ LATE = {
     "Finding": "aioobs.audits",
     "Listed": "aioobs.s3.documents.page",
     "ObjectInfo": "aioobs.s3.objects",
+    "ObjectVersion": "aioobs.s3.documents.xml",
     "Observer": "aioobs.s3.observer",
     "Page": "aioobs.s3.documents.page",
     "Stats": "aioobs.s3.observer",

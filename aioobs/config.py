@@ -46,6 +46,7 @@ TIMEOUTS: Mapping[str, float | None] = MappingProxyType(
         "listMultipartUploads": 300,
         "listObjects": 300,
         "listParts": 300,
+        "listVersions": 300,
         "putContent": None,
         "putFile": None,
         "putObject": None,

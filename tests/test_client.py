@@ -313,6 +313,57 @@ class TestAttributes:
                 await client.get_object_tagging(tagged, "missing")
 
 
+@pytest.fixture
+def versioned(tagged: str) -> str:
+    """Give the name of an empty bucket that keeps versions."""
+    from boto3 import client
+
+    store = client(
+        "s3",
+        endpoint_url=os.environ["S3_ENDPOINT"],
+        aws_access_key_id=os.environ["ACCESS_KEY_ID"],
+        aws_secret_access_key=os.environ["SECRET_ACCESS_KEY"],
+        region_name="us-east-1",
+    )
+    store.put_bucket_versioning(Bucket=tagged, VersioningConfiguration={"Status": "Enabled"})
+    return tagged
+
+
+class TestVersions:
+    """What was there before an object was replaced or deleted."""
+
+    async def test_former_versions_are_listed_and_read(self, versioned: str) -> None:
+        bucket, key = versioned, "dir/a b"
+        async with Client() as client:
+            etags = [await client.put_object(bucket, key, body) for body in (b"first", b"second!")]
+            await client.delete_object(bucket, key)
+            await client.put_object(bucket, "other", b"")
+
+            found = [one async for one in client.list_object_versions(bucket, "dir/")]
+            assert {one.key for one in found} == {key}
+            marks = [one for one in found if one.is_delete_marker]  # which moto lists last
+            assert [one.is_latest for one in marks] == [True]
+            second, first = (one for one in found if not one.is_delete_marker)
+            assert (second.size, second.etag, second.is_latest) == (7, etags[1], False)
+            assert (first.size, first.etag, first.is_latest) == (5, etags[0], False)
+
+            old = first.version_id
+            assert await client.get_object(bucket, key, version_id=old) == b"first"
+            assert await client.get_object(bucket, key, start=1, stop=3, version_id=old) == b"ir"
+            assert (await client.head_object(bucket, key, version_id=old)).etag == etags[0]
+            with pytest.raises(NotFound):
+                await client.get_object(bucket, key)
+
+    async def test_any_number_of_versions_is_listed(self, moto_bucket: str) -> None:
+        bucket = moto_bucket.removeprefix("s3://")
+        keys = [f"n ü/{number:04}" for number in range(1005)]
+        async with Client() as client:
+            for batch in range(0, len(keys), 100):
+                puts = (client.put_object(bucket, key, b"") for key in keys[batch : batch + 100])
+                await asyncio.gather(*puts)
+            assert [one.key async for one in client.list_object_versions(bucket)] == keys
+
+
 class TestListings:
     """Pages of any size, in both versions of the request."""
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.request import urlopen
 
+import boto3
 import fsspec
 import pytest
 from faulty import FaultyServer, forward, stored
@@ -576,8 +577,8 @@ def test_hints_for_caches_are_taken_and_what_would_not_be_followed_is_refused(
     fs.pipe(f"{bucket}/a", b"1")
     with fs.open(f"{bucket}/a", default_cache="none", blocksize=1 << 20) as file:
         assert file.read() == b"1"
-    with pytest.raises(TypeError, match="unexpected keyword argument 'version_id'"):
-        fs.open(f"{bucket}/a", version_id="1", fill_cache=False)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'acl'"):
+        fs.open(f"{bucket}/a", acl="private", fill_cache=False)
     fs.pipe(f"{bucket}/a", b"2", chunksize=5 << 20, max_concurrency=4)
     assert fs.cat(f"{bucket}/a") == fs.cat_file(f"{bucket}/a", max_concurrency=4) == b"2"
     with pytest.raises(TypeError, match="unexpected keyword argument 'acl'"):
@@ -680,6 +681,38 @@ def test_metadata_is_read_and_changed_name_by_name(fs: ObsFileSystem, bucket: st
             call(f"{bucket}/none")
         with pytest.raises(IsADirectoryError):
             call(bucket)
+
+
+def test_a_former_version_is_read(fs: ObsFileSystem, bucket: str) -> None:
+    boto3.client(
+        "s3",
+        endpoint_url=os.environ["S3_ENDPOINT"],
+        aws_access_key_id=os.environ["ACCESS_KEY_ID"],
+        aws_secret_access_key=os.environ["SECRET_ACCESS_KEY"],
+        region_name="us-east-1",
+    ).put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    path, long = f"{bucket}/a", bytes(range(256)) * 4096
+    for content in (long, b"new"):
+        fs.pipe(path, content)
+    fs.pipe(f"{path}b", b"another")
+
+    new, old = fs.object_version_info(path)
+    assert [(one["Size"], one["IsLatest"]) for one in (new, old)] == [(3, True), (len(long), False)]
+    version = str(old["VersionId"])
+    assert fs.cat_file(path, -2, version_id=version) == long[-2:]
+    assert fs.cat(path, version_id=version) == long
+    info = fs.info(path, version_id=version)
+    assert (info["size"], info["ETag"], info["VersionId"]) == (len(long), old["ETag"], version)
+    with fs.open(path, version_id=version) as file:
+        assert file.read(4) == long[:4]
+        file.seek(-8, os.SEEK_END)
+        copy = pickle.loads(pickle.dumps(file))
+        assert file.read() == copy.read() == long[-8:]
+        file.seek(0)
+        assert file.read() == long
+    assert fs.cat(path) == b"new"
+    with pytest.raises(ValueError, match="version_id"):
+        fs.open(path, "wb", version_id=version)
 
 
 def test_tags_are_replaced_or_added_to(fs: ObsFileSystem, bucket: str) -> None:

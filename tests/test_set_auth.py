@@ -291,7 +291,7 @@ def test_all_documented_timeouts_are_tried_above() -> None:
     # What we have beside the documented ones.
     ours = {"appendObject", "headBucket", "listBuckets", "listParts", "listMultipartUploads"}
     ours |= {"abortMultipartUpload", "createBucket", "deleteBucket", "deleteObjects"}
-    ours |= {"deleteObjectTagging", "getObjectTagging", "putObjectTagging"}
+    ours |= {"deleteObjectTagging", "getObjectTagging", "listVersions", "putObjectTagging"}
     assert set(TIMED) == set(TIMEOUTS) - ours
 
 

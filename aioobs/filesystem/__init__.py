@@ -45,9 +45,17 @@ from aioobs.filesystem.listing import (
     name_of,
     stat_info,
     url_of,
+    version_info,
 )
 from aioobs.filesystem.options import Access, Instances, check_hints, take_headers, without_secrets
-from aioobs.filesystem.ranges import LARGEST_GAP, each, merged, read_blocks, read_slice
+from aioobs.filesystem.ranges import (
+    LARGEST_GAP,
+    each,
+    merged,
+    read_blocks,
+    read_slice,
+    read_version,
+)
 from aioobs.store.remote import RemoteStore, file_url
 from aioobs.sync._loop import run
 from aioobs.threads import in_thread
@@ -157,10 +165,14 @@ class ObsFileSystem(Attributes, AsyncFileSystem, metaclass=Instances):
             forget(self.dircache, str(self._strip_protocol(path)))
         super().invalidate_cache(path)
 
-    async def _info(self, path: str, *, refresh: bool = False) -> Info:
+    async def _info(self, path: str, *, refresh: bool = False, version_id: str = "") -> Info:
         name = str(self._strip_protocol(path))
         if not name:
             return folder_info("")
+        if version_id:
+            bucket, key, _ = file_url(str(self.url_of(name)))
+            version = await self.client.head_object(bucket, key, version_id=version_id)
+            return version_info(name, version, version_id)
         if not refresh:
             listed = self._ls_from_cache(name) or []
             if found := next((info for info in listed if info["name"] == name), None):
@@ -219,10 +231,19 @@ class ObsFileSystem(Attributes, AsyncFileSystem, metaclass=Instances):
         return sum(sizes.values()) if total else sizes
 
     async def _cat_file(
-        self, path: str, start: int | None = None, end: int | None = None, **hints: object
+        self,
+        path: str,
+        start: int | None = None,
+        end: int | None = None,
+        *,
+        version_id: str = "",
+        **hints: object,
     ) -> bytes:
         check_hints("cat_file", hints)
-        return await read_slice(self.client, str(self.url_of(path)), start, end)
+        url = str(self.url_of(path))
+        if version_id:
+            return await read_version(self.client, url, start, end, version_id)
+        return await read_slice(self.client, url, start, end)
 
     async def _cat_ranges(
         self,
@@ -403,7 +424,8 @@ class ObsFileSystem(Attributes, AsyncFileSystem, metaclass=Instances):
 
         What is written appears when the file is closed, or at the end of a transaction; an error
         in its ``with`` block publishes nothing.  Reading is done ahead and in parallel, unless a
-        *cache_type* of fsspec is given, or a *size* beyond which nothing is read.
+        *cache_type* of fsspec is given, or a *size* beyond which nothing is read.  With a
+        *version_id*, which `object_version_info` tells, a former version is read.
 
         Raises:
             FileNotFoundError: there is no such object or bucket.
@@ -428,15 +450,21 @@ class ObsFileSystem(Attributes, AsyncFileSystem, metaclass=Instances):
         cache_options: Mapping[str, object] | None = None,
         cache_type: str | None = None,
         size: int | None = None,
+        version_id: str = "",
         **hints: object,
     ) -> IO[bytes]:
         headers = take_headers(hints)
         check_hints("open", hints)
-        if mode == "rb" and headers is None and (cache_type or cache_options or size is not None):
+        if version_id and mode != "rb":
+            raise ValueError(f"a version is read as it is: version_id is not for the mode {mode!r}")
+        plain = mode == "rb" and headers is None and not version_id
+        if plain and (cache_type or cache_options or size is not None):
             cache = cache_type or "readahead"
             file = CachedFile(self, path, mode, block_size, True, cache, cache_options, size)
             return cast("IO[bytes]", file)
-        opened = open_blocking(self, path, mode, held=not autocommit, headers=headers)
+        opened = open_blocking(
+            self, path, mode, held=not autocommit, headers=headers, version_id=version_id
+        )
         return cast("IO[bytes]", opened)
 
     async def open_async(self, path: str, mode: str = "rb", **hints: Any) -> AsyncFile:

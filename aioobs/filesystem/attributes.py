@@ -1,7 +1,8 @@
-"""What an object has beside its content, as s3fs has it: metadata and tags."""
+"""What an object has beside its content, as s3fs has it: metadata, tags and versions."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from aioobs.store.remote import file_url
@@ -38,6 +39,23 @@ class Attributes:
         changed = {name: value for name, value in given.items() if value is not None}
         await self.client.set_object_metadata(url.bucket, url.key, kept | changed)
         self.invalidate_cache(path)
+
+    async def _object_version_info(self: FileSystem, path: str) -> list[dict[str, object]]:
+        """Return what the store has of each version of an object; see `list_object_versions`."""
+        url = object_of(self, path)
+        return [
+            {
+                "Key": version.key,
+                "VersionId": version.version_id,
+                "IsLatest": version.is_latest,
+                "IsDeleteMarker": version.is_delete_marker,
+                "Size": version.size,
+                "ETag": version.etag,
+                "LastModified": datetime.fromtimestamp(version.mtime_nsec / 1e9, UTC),
+            }
+            async for version in self.client.list_object_versions(url.bucket, url.key)
+            if version.key == url.key
+        ]
 
     async def _get_tags(self: FileSystem, path: str) -> dict[str, str]:
         """Return the tags of an object."""

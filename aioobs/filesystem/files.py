@@ -103,6 +103,9 @@ class ReadObject(StreamedObject):
 class Reading(Open, RemoteReader):
     """An object that is read; pickled as its name and the position."""
 
+    version_id: str = ""
+    """Which version it is, if one was named."""
+
     # A property, as fsspec has it, and no method as in moxing.
     @property
     def size(self) -> int:  # type: ignore[override]
@@ -114,15 +117,15 @@ class Reading(Open, RemoteReader):
         return super().read(-1 if size is None or size < 0 else size)
 
     def __reduce_ex__(self, _protocol: object) -> tuple[object, ...]:
-        return reopened, (self.fs, self.path, self.tell())
+        return reopened, (self.fs, self.path, self.tell(), self.version_id)
 
     def __reduce__(self) -> tuple[object, ...]:
         return self.__reduce_ex__(0)
 
 
-def reopened(fs: FileSystem, path: str, position: int) -> Reading:
+def reopened(fs: FileSystem, path: str, position: int, version_id: str = "") -> Reading:
     """Return a file that was pickled."""
-    file = cast("Reading", fs.open(path))
+    file = cast("Reading", fs.open(path, version_id=version_id))
     file.seek(position)
     return file
 
@@ -195,7 +198,13 @@ class CachedFile(AbstractBufferedFile):
 
 
 def open_blocking(
-    fs: FileSystem, path: str, mode: str, *, held: bool, headers: Headers | None
+    fs: FileSystem,
+    path: str,
+    mode: str,
+    *,
+    held: bool,
+    headers: Headers | None,
+    version_id: str = "",
 ) -> Reading | Writing | Updating:
     """Open an object for reading or writing of bytes; if *held*, closing it does not publish it.
 
@@ -213,9 +222,10 @@ def open_blocking(
         raw = LocalCopyFile(run(open_local_copy(fs.client, url, name)), url, raw_mode)
         file = Updating(raw).of(fs, path)
     elif name == "r":
-        return Reading(ReadObject(run(open_raw(fs, url, name)), url, raw_mode), BUFFER_SIZE).of(
-            fs, path
-        )
+        reader = run(open_reader(fs.client, url, version_id=version_id))
+        reading = Reading(ReadObject(reader, url, raw_mode), BUFFER_SIZE).of(fs, path)
+        reading.version_id = version_id
+        return reading
     else:
         raw = StreamedObject(run(open_raw(fs, url, name, headers)), url, raw_mode)
         file = Writing(raw, BUFFER_SIZE).of(fs, path)

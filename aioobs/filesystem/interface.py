@@ -44,5 +44,5 @@ class FileSystem(Protocol):
     def getxattr(self, path: str, attr_name: str) -> str | None:
         """Return one value of an object's metadata."""
 
-    def open(self, path: str) -> IO[bytes]:
-        """Open an object for reading."""
+    def open(self, path: str, *, version_id: str = "") -> IO[bytes]:
+        """Open an object, or a version of it, for reading."""

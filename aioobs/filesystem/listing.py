@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from aioobs.s3.client import Client
     from aioobs.s3.documents.page import Listed
+    from aioobs.s3.objects import ObjectInfo
     from aioobs.store.entry import Stat
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "name_of",
     "stat_info",
     "url_of",
+    "version_info",
 ]
 
 Info = dict[str, object]
@@ -68,6 +70,13 @@ def stat_info(name: str, stat: Stat) -> Info:
         return folder_info(name)
     found = file_info(name, stat.length, stat.etag, stat.mtime_nsec)
     return found | {"ContentType": stat.content_type}
+
+
+def version_info(name: str, found: ObjectInfo, version_id: str) -> Info:
+    """Return the entry of one version of an object."""
+    stated = file_info(name, found.size, found.etag, found.mtime_nsec)
+    said = found.headers.get("content-type", "")
+    return stated | {"ContentType": said, "VersionId": version_id}
 
 
 def name_of(info: Info) -> str:

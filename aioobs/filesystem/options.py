@@ -69,6 +69,7 @@ INSTEAD = {
     "profile": "set AWS_PROFILE in the environment",
     "s3_additional_kwargs": "give ContentType and Metadata to open, pipe and put",
     "session": "give the credentials themselves",
+    "version_aware": "give version_id to open, cat_file and info",
 }
 SECRETS = {"secret_key", "security_token", "proxy"}
 OF_OBJECTS = {

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from aioobs.filesystem.interface import FileSystem
     from aioobs.s3.client import Client
 
-__all__ = ["LARGEST_GAP", "each", "merged", "read_blocks", "read_range", "read_slice"]
+__all__ = [
+    "LARGEST_GAP",
+    "each",
+    "merged",
+    "read_blocks",
+    "read_range",
+    "read_slice",
+    "read_version",
+]
 
 LARGEST_GAP = 64 << 10
 """Bytes between two ranges that are rather read than asked for apart."""
@@ -90,6 +98,16 @@ async def read_slice(client: Client, url: str, start: int | None, stop: int | No
         first, stop, _ = slice(first, stop).indices(found.length)
         etag = found.etag
     return await read_range(client, url, first, stop, etag)
+
+
+async def read_version(
+    client: Client, url: str, start: int | None, stop: int | None, version_id: str
+) -> bytes:
+    """Return what a slice of the bytes of one version has; see `read_slice`."""
+    bucket, key, _ = file_url(url)
+    info = await client.head_object(bucket, key, version_id=version_id)
+    first, last, _ = slice(start, stop).indices(info.size)
+    return await client.get_object(bucket, key, start=first, stop=last, version_id=version_id)
 
 
 async def read_range(client: Client, url: str, start: int, stop: int, etag: str = "") -> bytes:

@@ -27,8 +27,8 @@ MOST_AHEAD = 32 << 20
 """With this, a reader holds at most 40 MiB: a block that is read, and the one before it."""
 
 
-async def open_reader(client: Client, path: str) -> ObjectReader:
-    """Return a reader of the object that *path* names, at its beginning.
+async def open_reader(client: Client, path: str, *, version_id: str = "") -> ObjectReader:
+    """Return a reader of the object that *path* names, or of a version of it, at its beginning.
 
     The first bytes come with it: a small object takes no further request.
 
@@ -38,16 +38,19 @@ async def open_reader(client: Client, path: str) -> ObjectReader:
     """
     url, sink = file_url(path), MemorySink()
     try:
-        info = await client.stream_object(url.bucket, url.key, sink, start=0, stop=FIRST)
+        info = await client.stream_object(
+            url.bucket, url.key, sink, start=0, stop=FIRST, version_id=version_id
+        )
         if info.headers.get("content-range", "").endswith("/*"):
-            first, info = info, await client.head_object(url.bucket, url.key)
+            first = info
+            info = await client.head_object(url.bucket, url.key, version_id=version_id)
             if info.etag != first.etag:
                 raise ObjectChanged("it was replaced meanwhile", operation="getObject", url=path)
     except NotFound:
         if await RemoteStore(client).is_directory(path):
             raise IsADirectory("is a folder", operation="getObject", url=path) from None
         raise
-    return ObjectReader(client, url.bucket, info, sink.getvalue())
+    return ObjectReader(client, url.bucket, info, sink.getvalue(), version_id)
 
 
 class Block:
@@ -71,8 +74,11 @@ class ObjectReader:
     readable = True
     writable = False
 
-    def __init__(self, client: Client, bucket: str, info: ObjectInfo, first: bytes) -> None:
+    def __init__(
+        self, client: Client, bucket: str, info: ObjectInfo, first: bytes, version_id: str = ""
+    ) -> None:
         self._client = client
+        self._version_id = version_id
         self._bucket = bucket
         self._info = info
         self._position = 0
@@ -135,7 +141,12 @@ class ObjectReader:
     async def _fetch(self, block: Block) -> None:
         info, size = self._info, block.stop - block.start
         data = await self._client.get_object(
-            self._bucket, info.key, start=block.start, stop=block.stop, if_match=info.etag
+            self._bucket,
+            info.key,
+            start=block.start,
+            stop=block.stop,
+            if_match=info.etag,
+            version_id=self._version_id,
         )
         if len(data) != size:
             raise ReadError(
@@ -169,7 +180,12 @@ class ObjectReader:
         """Fill all of *buffer*, in several requests at once."""
         await self._drop()
         await read_ranges(
-            partial(self._client.stream_object, self._bucket, self._info.key),
+            partial(
+                self._client.stream_object,
+                self._bucket,
+                self._info.key,
+                version_id=self._version_id,
+            ),
             lambda offset, size: BufferSink(buffer[offset : offset + size]),
             start=self._position,
             size=len(buffer),

@@ -16,7 +16,7 @@ from aioobs.s3.conditions import Conditions, condition
 from aioobs.s3.deleting import delete, delete_all
 from aioobs.s3.documents import xml
 from aioobs.s3.documents.page import Listed, Page
-from aioobs.s3.documents.xml import Upload, UploadedPart
+from aioobs.s3.documents.xml import ObjectVersion, Upload, UploadedPart
 from aioobs.s3.exchange import Exchange
 from aioobs.s3.listing import Listing
 from aioobs.s3.objects import ObjectInfo, Range
@@ -25,6 +25,7 @@ from aioobs.s3.reading import head, read_into
 from aioobs.s3.request import Request, object_headers, source_headers
 from aioobs.s3.retry import Budget
 from aioobs.s3.uploads import Uploads
+from aioobs.s3.versions import versions
 from aioobs.s3.writing import copied, copy_whole, put, written
 
 if TYPE_CHECKING:
@@ -35,7 +36,15 @@ if TYPE_CHECKING:
 
     from aioobs.s3.observer import Attempt, Call, Observer, Stats
 
-__all__ = ["Client", "Listed", "ObjectInfo", "Page", "Upload", "UploadedPart"]
+__all__ = [
+    "Client",
+    "Listed",
+    "ObjectInfo",
+    "ObjectVersion",
+    "Page",
+    "Upload",
+    "UploadedPart",
+]
 
 
 class Client:
@@ -156,10 +165,26 @@ class Client:
         """Return the first page of what `list_pages` yields, of at most *limit* names."""
         return await self._listing.first_page(bucket, prefix, delimiter, start_after, limit)
 
+    async def list_object_versions(
+        self, bucket: str, prefix: str = ""
+    ) -> AsyncIterator[ObjectVersion]:
+        """Yield the versions of all objects whose keys begin with *prefix*.
+
+        They come as the store lists them: mostly key by key, and the newest first.
+        """
+        async for version in versions(self._exchange, bucket, prefix):
+            yield version
+
     async def head_object(
-        self, bucket: str, key: str, *, checksums: bool = False, part: int = 0
+        self,
+        bucket: str,
+        key: str,
+        *,
+        checksums: bool = False,
+        part: int = 0,
+        version_id: str = "",
     ) -> ObjectInfo:
-        """Return what the store says of an object.
+        """Return what the store says of an object, or of the version that is named.
 
         Its headers have the *checksums* that the store keeps, if those are wanted.  Given the
         number of a *part* that it was made of, its size is that of the part, as far as the store
@@ -168,18 +193,28 @@ class Client:
         Raises:
             NotFound: there is no such object, or no such bucket.
         """
-        return await head(self._exchange, bucket, key, checksums=checksums, part=part)
+        return await head(
+            self._exchange, bucket, key, checksums=checksums, part=part, version_id=version_id
+        )
 
     async def get_object(
-        self, bucket: str, key: str, *, start: int = 0, stop: int | None = None, if_match: str = ""
+        self,
+        bucket: str,
+        key: str,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        if_match: str = "",
+        version_id: str = "",
     ) -> bytes:
         """Return the content of an object, or its bytes from *start* to before *stop*.
 
         A negative *start*, without *stop*, counts from the end; one request is enough for that.
-        A body that breaks off is read on where it broke.
+        A body that breaks off is read on where it broke.  With a *version_id* it is that of a
+        former version.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: there is no such object, or no such version.
             ObjectChanged: it is not, or no longer, the one with the ETag *if_match*.
         """
         if start < 0 and stop is not None:
@@ -187,7 +222,9 @@ class Client:
         if stop is not None and stop <= start:
             return b""
         sink = MemorySink()
-        await self.stream_object(bucket, key, sink, start=start, stop=stop, if_match=if_match)
+        await self.stream_object(
+            bucket, key, sink, start=start, stop=stop, if_match=if_match, version_id=version_id
+        )
         content = sink.getvalue()
         return content[start:] if start < 0 else content  # some stores send all of it
 
@@ -201,13 +238,14 @@ class Client:
         stop: int | None = None,
         if_match: str = "",
         size: int | None = None,
+        version_id: str = "",
     ) -> ObjectInfo:
         """Do as `get_object`, but write into *sink* what comes; return what the store says.
 
         A sink has a coroutine function `write`, which takes bytes, and counts them in `received`.
         If the *size* of the object is known, an answer that announces another is not taken.
         """
-        wanted = Range(start, stop, if_match, size)
+        wanted = Range(start, stop, if_match, size, version_id)
         return await read_into(self._exchange, bucket, key, sink, wanted)
 
     async def get_into(

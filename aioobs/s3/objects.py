@@ -74,6 +74,7 @@ class Range:
     etag: str = ""
     size: int | None = None
     """What the whole object has, if it is known."""
+    version_id: str = ""
 
     def headers(self, received: int) -> dict[str, str]:
         """Return the headers that ask for what is missing after *received* bytes."""

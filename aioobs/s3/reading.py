@@ -13,7 +13,7 @@ from aioobs.errors import (
 )
 from aioobs.s3.body import FilePart, digest, read_exactly, size_of
 from aioobs.s3.objects import ObjectInfo, Range, info_of
-from aioobs.s3.request import Request
+from aioobs.s3.request import Request, version_query
 from aioobs.s3.retry import Budget
 from aioobs.threads import in_thread
 
@@ -29,7 +29,13 @@ PROGRESS = 64 * 1024  # bytes that an attempt must have brought for those before
 
 
 async def head(
-    exchange: Exchange, bucket: str, key: str, *, checksums: bool = False, part: int = 0
+    exchange: Exchange,
+    bucket: str,
+    key: str,
+    *,
+    checksums: bool = False,
+    part: int = 0,
+    version_id: str = "",
 ) -> ObjectInfo:
     """Return what the store says of an object, or of a part; on request also of its checksums.
 
@@ -40,11 +46,12 @@ async def head(
     async def receive(reply: Reply) -> ObjectInfo:
         return info_of(key, reply)
 
-    request = Request("getObjectMetadata", "HEAD", bucket, key)
+    query = version_query(version_id)
+    request = Request("getObjectMetadata", "HEAD", bucket, key, query)
     if checksums and exchange.config.signature == "v4":  # OBS says what it has unasked
         request.headers["x-amz-checksum-mode"] = "ENABLED"
     if part:
-        request.query = (("partNumber", str(part)),)
+        request.query += (("partNumber", str(part)),)
     return await exchange.call(request, receive)
 
 
@@ -109,7 +116,8 @@ class Reading:
         self._sink = sink
         self._start = sink.received
         self._wanted = wanted
-        self.request: Request = Request("getObject", "GET", bucket, key, headers=wanted.headers(0))
+        query, headers = version_query(wanted.version_id), wanted.headers(0)
+        self.request: Request = Request("getObject", "GET", bucket, key, query, headers)
         self.whole: ObjectInfo | None = None
         """What was read, if the attempt that brought its last byte has failed after that."""
 

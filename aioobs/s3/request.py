@@ -39,6 +39,7 @@ WITHOUT_KEY = frozenset(
         "listBuckets",
         "listMultipartUploads",
         "listObjects",
+        "listVersions",
     }
 )
 
@@ -191,6 +192,11 @@ def object_headers(content_type: str, metadata: Mapping[str, str] | None) -> dic
             check_text("name of metadata", name)
         headers |= {f"x-amz-meta-{name.lower()}": value for name, value in metadata.items()}
     return headers
+
+
+def version_query(version_id: str) -> tuple[tuple[str, str | None], ...]:
+    """Return the query that asks for one version of an object, if one is named."""
+    return (("versionId", version_id),) if version_id else ()
 
 
 def source_headers(source: tuple[str, str], if_match: str) -> dict[str, str]:

@@ -42,7 +42,7 @@ from aioobs.errors import (
 
 if TYPE_CHECKING:
     from aioobs.s3.body import FilePart
-    from aioobs.s3.client import Listed, ObjectInfo, Page, Upload, UploadedPart
+    from aioobs.s3.client import Listed, ObjectInfo, ObjectVersion, Page, Upload, UploadedPart
     from aioobs.s3.observer import Attempt, Call, Observer, Stats
     from aioobs.sync import file
     from aioobs.sync.audits import Finding, VerifyReport, verify
@@ -70,6 +70,7 @@ __all__ = [
     "NotFound",
     "ObjectChanged",
     "ObjectInfo",
+    "ObjectVersion",
     "ObsError",
     "Observer",
     "OperationTimeout",
@@ -111,6 +112,7 @@ LATE = {
     "Finding": "aioobs.sync.audits",
     "Listed": "aioobs.s3.documents.page",
     "ObjectInfo": "aioobs.s3.objects",
+    "ObjectVersion": "aioobs.s3.documents.xml",
     "Observer": "aioobs.s3.observer",
     "Page": "aioobs.s3.documents.page",
     "Stats": "aioobs.s3.observer",

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Self
 
 from aioobs.s3 import client as _async
-from aioobs.s3.client import Listed, ObjectInfo, Page, Upload, UploadedPart
+from aioobs.s3.client import Listed, ObjectInfo, ObjectVersion, Page, Upload, UploadedPart
 from aioobs.sync._loop import iterate, run, run_here
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aioobs.s3.body import Body, Sink
     from aioobs.s3.observer import Attempt, Call, Observer, Stats
 
-__all__ = ["Client", "Listed", "ObjectInfo", "Page", "Upload", "UploadedPart"]
+__all__ = ["Client", "Listed", "ObjectInfo", "ObjectVersion", "Page", "Upload", "UploadedPart"]
 
 
 class Client:
@@ -123,10 +123,23 @@ class Client:
             )
         )
 
+    def list_object_versions(self, bucket: str, prefix: str = "") -> Iterator[ObjectVersion]:
+        """Yield the versions of all objects whose keys begin with *prefix*.
+
+        They come as the store lists them: mostly key by key, and the newest first.
+        """
+        return iterate(self._async.list_object_versions(bucket, prefix))
+
     def head_object(
-        self, bucket: str, key: str, *, checksums: bool = False, part: int = 0
+        self,
+        bucket: str,
+        key: str,
+        *,
+        checksums: bool = False,
+        part: int = 0,
+        version_id: str = "",
     ) -> ObjectInfo:
-        """Return what the store says of an object.
+        """Return what the store says of an object, or of the version that is named.
 
         Its headers have the *checksums* that the store keeps, if those are wanted.  Given the
         number of a *part* that it was made of, its size is that of the part, as far as the store
@@ -135,22 +148,36 @@ class Client:
         Raises:
             NotFound: there is no such object, or no such bucket.
         """
-        return run_here(self._async.head_object(bucket, key, checksums=checksums, part=part))
+        return run_here(
+            self._async.head_object(
+                bucket, key, checksums=checksums, part=part, version_id=version_id
+            )
+        )
 
     def get_object(
-        self, bucket: str, key: str, *, start: int = 0, stop: int | None = None, if_match: str = ""
+        self,
+        bucket: str,
+        key: str,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        if_match: str = "",
+        version_id: str = "",
     ) -> bytes:
         """Return the content of an object, or its bytes from *start* to before *stop*.
 
         A negative *start*, without *stop*, counts from the end; one request is enough for that.
-        A body that breaks off is read on where it broke.
+        A body that breaks off is read on where it broke.  With a *version_id* it is that of a
+        former version.
 
         Raises:
-            NotFound: there is no such object.
+            NotFound: there is no such object, or no such version.
             ObjectChanged: it is not, or no longer, the one with the ETag *if_match*.
         """
         return run_here(
-            self._async.get_object(bucket, key, start=start, stop=stop, if_match=if_match)
+            self._async.get_object(
+                bucket, key, start=start, stop=stop, if_match=if_match, version_id=version_id
+            )
         )
 
     def stream_object(
@@ -163,6 +190,7 @@ class Client:
         stop: int | None = None,
         if_match: str = "",
         size: int | None = None,
+        version_id: str = "",
     ) -> ObjectInfo:
         """Do as `get_object`, but write into *sink* what comes; return what the store says.
 
@@ -171,7 +199,14 @@ class Client:
         """
         return run(
             self._async.stream_object(
-                bucket, key, sink, start=start, stop=stop, if_match=if_match, size=size
+                bucket,
+                key,
+                sink,
+                start=start,
+                stop=stop,
+                if_match=if_match,
+                size=size,
+                version_id=version_id,
             )
         )
 

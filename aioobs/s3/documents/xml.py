@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from xml.etree import ElementTree
 
 __all__ = [
+    "ObjectVersion",
     "complete_document",
     "delete_document",
     "fields",
@@ -28,6 +29,7 @@ __all__ = [
     "parse_tags",
     "parse_upload_id",
     "parse_uploads",
+    "parse_versions",
     "root_name",
     "tags_document",
     "unquote_etag",
@@ -58,6 +60,18 @@ class UploadedPart(NamedTuple):
     number: int
     size: int
     etag: str
+
+
+class ObjectVersion(NamedTuple):
+    """A version of an object, or the mark that it was deleted, which has neither size nor ETag."""
+
+    key: str
+    version_id: str
+    is_latest: bool
+    is_delete_marker: bool
+    size: int
+    etag: str
+    mtime_nsec: int
 
 
 def parse(document: bytes) -> ElementTree.Element:
@@ -270,6 +284,27 @@ def parse_parts(document: bytes) -> tuple[list[UploadedPart], Following]:
     ]
     following = {"part-number-marker": text(root, "NextPartNumberMarker")}
     return parts, followed_by(root, following)
+
+
+def parse_versions(document: bytes) -> tuple[list[ObjectVersion], Following]:
+    """Return a page of versions, and how to ask for the next one."""
+    root = good(document, "ListVersionsResult")
+    decode = unquote_plus if text(root, "EncodingType").lower() == "url" else str
+    found = [
+        ObjectVersion(
+            decode(text(item, "Key")),
+            text(item, "VersionId"),
+            text(item, "IsLatest").lower() == "true",
+            item.tag == "DeleteMarker",
+            number(item, "Size") if item.tag == "Version" else 0,
+            unquote_etag(text(item, "ETag")),
+            nanoseconds(text(item, "LastModified")),
+        )
+        for item in root
+        if item.tag in ("Version", "DeleteMarker")
+    ]
+    key, version_id = decode(text(root, "NextKeyMarker")), text(root, "NextVersionIdMarker")
+    return found, followed_by(root, {"key-marker": key, "version-id-marker": version_id})
 
 
 def followed_by(root: ElementTree.Element, markers: dict[str, str]) -> Following:
