@@ -347,10 +347,20 @@ class ObsFileSystem(Attributes, AsyncFileSystem, metaclass=Instances):
         finally:
             self.invalidate_cache()
 
-    def mv(self, path1: object, path2: object, *args: Any, **kwargs: Any) -> None:
+    def mv(
+        self,
+        path1: object,
+        path2: object,
+        recursive: bool = False,
+        maxdepth: int | None = None,
+        **hints: object,
+    ) -> None:
         """Move a file, or with *recursive* a folder; onto itself nothing is moved."""
+        check_hints("mv", hints)
         if self._strip_protocol(path1) != self._strip_protocol(path2):
-            super().mv(stringify_path(path1), stringify_path(path2), *args, **kwargs)
+            # That of fsspec hands on an `onerror` in some versions, which `cp_file` would refuse.
+            self.copy(path1, path2, recursive=recursive, maxdepth=maxdepth, on_error="raise")
+            self.rm(stringify_path(path1), recursive=recursive)
 
     async def _rm_file(self, path: str) -> None:
         url = file_url(str(self.url_of(path)))
