@@ -17,6 +17,10 @@ from aioobs.session import session as current
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from faulty import Certificates
+
+    from aioobs import Attempt
+
 WORK = 0.01  # seconds that the store needs for a request
 
 
@@ -126,3 +130,30 @@ async def test_others_need_not_wait_for_a_copy_that_takes_all_connections(tmp_pa
         await copying
     assert methods.index("HEAD") < 300
     assert len(server.requests) == 2001
+
+
+@pytest.mark.usefixtures("session")
+async def test_a_copy_that_is_cancelled_with_its_last_answer_leaves_its_connection_to_the_next(
+    tmp_path: Path, certificates: Certificates
+) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+
+    def step(received: Received) -> Answer:
+        return answer(etag='"1"') if received.method == "PUT" else refusal(404, "NoSuchKey")
+
+    with FaultyServer(always=step, tls=certificates.server) as server:
+        keys = {"access_key": "test-access-key", "secret_key": "test-secret-key"}
+        current.set({"endpoint": server.endpoint, "verify": certificates.authority, **keys})
+        copying = asyncio.create_task(file.copy_parallel(tmp_path, "s3://b/tree"))
+
+        def cancel(attempt: Attempt) -> None:
+            if attempt.operation == "putContent":
+                copying.cancel()
+
+        current.client().on_attempt.append(cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await copying
+        made = server.connections
+        await file.write("s3://b/other", b"x")
+        await current.client().aclose()
+    assert server.connections == made

@@ -121,6 +121,7 @@ class QueueConnection:
         "_head",
         "_head_data",
         "_is_idle",
+        "_is_let_go",
         "_lean",
         "_loop",
         "_missing",
@@ -158,6 +159,7 @@ class QueueConnection:
         self._pooled = pooled
         self._queue = queue
         self._is_idle = False
+        self._is_let_go = False  # the connection, which may be another's by now
         self._sign = sign
         self._stopwatch = Stopwatch(exchange.config.idle_timeout)
         self._head_data = b""  # of the head, or what has come of it
@@ -176,7 +178,8 @@ class QueueConnection:
             self._send(queued)
             return await self._stopped
         except BaseException:
-            self._pooled.close()
+            if not self._is_let_go:
+                self._pooled.close()
             raise
         finally:
             self._timer.cancel()
@@ -200,9 +203,16 @@ class QueueConnection:
     def _finish(self, stopped: Stopped | None) -> None:
         """Give the connection back: no answer is outstanding on it."""
         if self._pooled.is_good():
+            self._is_let_go = True
             self._lean.pool.give_back(self._pooled)
+            self._stopped.set_result(stopped)
         else:
-            self._pooled.close()
+            self._close(stopped)
+
+    def _close(self, stopped: Stopped | None) -> None:
+        """Close the connection."""
+        self._is_let_go = True
+        self._pooled.close()
         self._stopped.set_result(stopped)
 
     def _next(self) -> None:
@@ -236,6 +246,8 @@ class QueueConnection:
 
     def _check(self) -> None:
         """Give the request up if neither it nor its answer makes progress."""
+        if self._stopped.done():
+            return
         stopwatch, unsent = self._stopwatch, self._pooled.transport.get_write_buffer_size()
         if self._is_idle:
             stopwatch.restart()
@@ -246,9 +258,8 @@ class QueueConnection:
         if left > 0:
             pause = min(left, stopwatch.seconds / CHECKS)
             self._timer = self._loop.call_later(pause, self._check)
-        elif not self._stopped.done():
-            self._pooled.close()
-            self._stopped.set_result((self._queued, stalled(stopwatch.seconds)))
+        else:
+            self._close((self._queued, stalled(stopwatch.seconds)))
 
     def _hand_over(self) -> RoundTrip:
         """Leave the answer, and what has come of it, to `Exchange.call`."""
@@ -318,8 +329,7 @@ class QueueConnection:
         if self._stopped.done():
             return
         if self._is_idle:
-            self._pooled.close()
-            self._stopped.set_result(None)
+            self._close(None)
         else:
             self._hand_over().lost(exc)
 
