@@ -21,6 +21,7 @@ from faulty import (
     Received,
     answer,
     connect,
+    refusal,
     stored,
 )
 
@@ -430,6 +431,14 @@ class TestReading:
                 with pytest.raises(ReadError):
                     await client.get_object("b", "k", start=10)
 
+    async def test_a_range_in_chunks_that_ends_early_is_read_on(self) -> None:
+        place = f"bytes 100-199/{len(CONTENT)}"
+        short = answer(206, CONTENT[100:150], chunked=True, etag='"version-1"', content_range=place)
+        with FaultyServer(short, always=stored(CONTENT)) as server:
+            async with connect(server.endpoint) as client:
+                assert await client.get_object("b", "k", start=100, stop=200) == CONTENT[100:200]
+        assert len(server.requests) == 2
+
     async def test_a_range_under_status_200_is_accepted(self) -> None:
         reply = answer(
             200, CONTENT[100:200], etag="1", content_range=f"bytes 100-199/{len(CONTENT)}"
@@ -448,6 +457,13 @@ class TestReading:
             async with connect(server.endpoint) as client:
                 assert await client.get_object("b", "k", stop=10) == b""
                 assert await client.get_object("b", "k") == b""
+
+    async def test_what_has_no_such_range_has_to_be_the_object_that_is_wanted(self) -> None:
+        with FaultyServer(refusal(416, "InvalidRange"), always=stored(b"other")) as server:
+            async with connect(server.endpoint) as client:
+                with pytest.raises(ObjectChanged):
+                    await client.get_object("b", "k", stop=10, if_match="empty")
+        assert [request.headers["if-match"] for request in server.requests] == ['"empty"'] * 2
 
     @pytest.mark.parametrize("status", [400, 416])
     async def test_where_a_range_must_not_go_beyond_the_end_the_whole_is_asked_for(
@@ -505,7 +521,9 @@ class TestReading:
     async def test_a_body_in_chunks_is_read(self) -> None:
         with FaultyServer(always=answer(body=CONTENT, chunked=True, etag="1")) as server:
             async with connect(server.endpoint) as client:
-                assert await client.get_object("b", "k") == CONTENT
+                sink = MemorySink()
+                info = await client.stream_object("b", "k", sink)
+        assert (sink.getvalue(), info.size) == (CONTENT, len(CONTENT))
 
     async def test_a_body_in_an_encoding_of_the_wire_is_not_taken_for_the_object(self) -> None:
         packed = gzip.compress(b"content")

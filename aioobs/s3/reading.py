@@ -79,19 +79,14 @@ async def read_into(
     Raises:
         ObjectChanged: the object is not, or no longer, the one that is wanted.
     """
-    given = wanted.etag
     reading = Reading(exchange, bucket, key, sink, wanted)
     try:
         return await reading.run(begun)
     except ResponseError as error:
-        if reading.whole is not None:
-            return reading.whole
         if not is_beyond(error) or reading.received or wanted.start > 0:
-            if explained := reading.explained(error):
-                raise explained from error
             raise
     # Of an empty object no range can be had, and from some stores none that ends behind an object.
-    reading.request.headers = Range(etag=given).headers(0)
+    reading.request.headers = Range(etag=wanted.etag).headers(0)
     return await reading.run()
 
 
@@ -129,7 +124,14 @@ class Reading:
     async def run(self, begun: Begun | None = None) -> ObjectInfo:
         """Ask until everything has come."""
         call = self._exchange.call
-        return await call(self.request, self._receive, budget=self._budget, begun=begun)
+        try:
+            return await call(self.request, self._receive, budget=self._budget, begun=begun)
+        except ResponseError as error:
+            if self.whole is not None:
+                return self.whole
+            if explained := self._explained(error):
+                raise explained from error
+            raise
 
     async def _receive(self, reply: Reply) -> ObjectInfo:
         if self.whole is not None:
@@ -152,7 +154,7 @@ class Reading:
         if came >= PROGRESS:
             self._budget.renew()
 
-    def explained(self, error: ResponseError) -> ReadError | None:
+    def _explained(self, error: ResponseError) -> ReadError | None:
         """Return what a refusal means, if that depends on what has been read."""
         if isinstance(error, PreconditionFailed):
             kind: type[ReadError] = ObjectChanged
