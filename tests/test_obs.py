@@ -405,6 +405,16 @@ class TestLostAnswers:
             await client.append_object("b", "log", b"two", position=3)
         assert log.content == theirs
 
+    async def test_an_addition_of_nothing_is_not_what_has_moved_the_end(
+        self, client: Client, obs: Obs, log: Stored
+    ) -> None:
+        def replace_content() -> None:
+            log.content = b"longer"
+
+        obs.drop, obs.meanwhile = 1, replace_content
+        with pytest.raises(ObjectChanged, match="does not end at 3"):
+            await client.append_object("b", "log", b"", position=3)
+
     async def test_an_object_that_was_put_over_it_is_not_added_to(
         self, client: Client, obs: Obs, log: Stored
     ) -> None:

@@ -16,7 +16,7 @@ from aioobs.errors import (
     ResponseError,
 )
 from aioobs.s3.body import size_of
-from aioobs.s3.reading import find, is_stored
+from aioobs.s3.reading import is_stored
 from aioobs.s3.replies import acknowledged
 from aioobs.s3.request import Request, object_headers
 from aioobs.s3.retry import Budget
@@ -64,18 +64,10 @@ async def append(
         if refusal is None:
             raise
         # After a retry it may be our own bytes that moved the end: an answer may have been lost.
-        retried = isinstance(refusal, ObjectChanged) and budget.made > 1
-        if retried and await is_there(exchange, bucket, key, body, position):
+        retried = isinstance(refusal, ObjectChanged) and budget.made > 1 and end > position
+        if retried and await is_stored(exchange, bucket, key, body, start=position):
             return end
         raise refusal from error
-
-
-async def is_there(exchange: Exchange, bucket: str, key: str, body: Body, position: int) -> bool:
-    """Tell whether *body* has been added at *position*."""
-    info = await find(exchange, bucket, key)
-    if info is None or info.size < position + size_of(body):
-        return False
-    return await is_stored(exchange, bucket, key, body, start=position)
 
 
 def translated(error: ResponseError, position: int) -> ObsError | None:
