@@ -115,7 +115,7 @@ class Listing:
 
         async def receive(reply: Reply) -> Page:
             document = await reply.read()
-            if peek is not None and version == 2 and (token := xml.next_token(document)):
+            if peek is not None and (token := xml.next_token(document)):
                 peek(token)
                 await asyncio.sleep(0)  # the next request goes out before this page is parsed
             return below(prefix, xml.parse_page(document, version=version))
