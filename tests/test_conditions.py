@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 import swift_server as swift
-from faulty import RESET, Answer, FaultyServer, Received, connect, forward, refusal
+from faulty import (
+    RESET,
+    Answer,
+    FaultyServer,
+    Received,
+    answer,
+    connect,
+    forward,
+    refusal,
+    stored,
+)
 
 from aioobs import (
     AlreadyExists,
@@ -416,7 +426,7 @@ async def test_another_ones_write_is_not_taken_for_the_one_that_was_lost(
 
 
 @ENCRYPTING
-@pytest.mark.parametrize("theirs", [None, b"mine"])
+@pytest.mark.parametrize("theirs", [None, b"mine", b"ours and more"])
 @pytest.mark.parametrize("in_file", [False, True])
 async def test_where_the_etag_is_no_md5_the_content_tells_whose_write_it_was(
     store: Store,
@@ -460,6 +470,29 @@ async def test_an_upload_with_other_parts_is_not_the_one_that_was_lost(
     with pytest.raises(AlreadyExists):
         await put_in_parts(client, bucket, "k", b"ours", if_none_match="*")
     assert (await direct.head_object(bucket, "k")).etag == md5(b"mine")
+
+
+async def test_an_upload_that_is_gone_when_refused_did_not_make_what_has_another_etag() -> None:
+    with FaultyServer(
+        stored(b"then", "old"),
+        RESET,
+        refusal(412, "PreconditionFailed"),
+        stored(b"mine", "new"),
+        refusal(404, "NoSuchUpload"),
+    ) as server:
+        async with connect(server.endpoint) as client:
+            with pytest.raises(ProtocolError, match="not what was uploaded"):
+                await client.complete_multipart_upload(
+                    "b", "k", "upload", {1: md5(b"ours")}, size=4, if_match="old"
+                )
+
+
+async def test_an_object_without_an_etag_is_one_that_is_there() -> None:
+    with FaultyServer(answer(last_modified="Fri, 02 Jan 2026 03:04:05 GMT")) as server:
+        async with connect(server.endpoint) as client:
+            with pytest.raises(AlreadyExists):
+                await client.put_object("b", "k", b"ours", if_none_match="*")
+    assert [request.method for request in server.requests] == ["HEAD"]
 
 
 @HEEDING
