@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from faulty import STALL, Answer, FaultyServer, Received, forward, refusal
+from faulty import STALL, Answer, FaultyServer, Received, answer, forward, refusal
 
 import aioobs
 from aioobs import Client, ConfigError, TransferFailed
@@ -337,6 +338,42 @@ async def test_an_upload_that_ended_just_before_the_copy_did_is_known(
     watch.moved.clear()
     await aioobs.file.copy_parallel(source / "big", f"{obs_bucket}/dst", journal=journal)
     assert watch.moved == []
+
+
+async def test_an_object_that_has_replaced_what_an_upload_made_is_not_taken_for_it(
+    obs_bucket: str, source: Path, journal: Path, watch: Watch
+) -> None:
+    target = f"{obs_bucket}/dst"
+    await aioobs.file.copy_parallel(source / "big", target, journal=journal)
+    rewrite(journal, lambda line: None if "done" in line else line)
+    await aioobs.file.write(target, bytes(BIG))
+    watch.moved.clear()
+    await aioobs.file.copy_parallel(source / "big", target, journal=journal)
+    assert len(watch.moved) == PARTS
+
+
+async def test_a_part_that_the_store_lists_twice_is_sent_again(
+    obs_server: LocalServer, obs_bucket: str, source: Path, journal: Path,
+    monkeypatch: pytest.MonkeyPatch, begin: Callable[..., Any],
+) -> None:  # fmt: skip
+    await begin(source / "big", f"{obs_bucket}/dst", journal)
+    pass_on = forward(obs_server.endpoint)
+
+    def step(received: Received) -> Answer:
+        found = pass_on(received)
+        if received.method == "GET" and "uploadId" in received.query:
+            document = found.message.partition(b"\r\n\r\n")[2]
+            first, end, rest = document.partition(b"</Part>")
+            again = re.sub(
+                b"<ETag>.*</ETag>", b"<ETag>other</ETag>", first[first.index(b"<Part>") :]
+            )
+            return answer(body=first + end + again + end + rest)
+        return found
+
+    with FaultyServer(always=step) as store:
+        monkeypatch.setenv("S3_ENDPOINT", store.endpoint)
+        await aioobs.file.copy_parallel(source / "big", f"{obs_bucket}/dst", journal=journal)
+    assert len([one for one in store.requests if "partNumber" in one.query]) == PARTS - 1
 
 
 @pytest.fixture
