@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 from functools import partial
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 from faulty import (
     RESET,
+    STALL,
     Answer,
     FaultyServer,
     Received,
@@ -171,6 +173,30 @@ class TestCopies:
                 with pytest.raises(ObjectChanged, match="s3://b/source"):
                     await client.copy_object(("b", "source"), "b", "k", if_match="v")
 
+    async def test_a_copy_without_an_etag_has_to_have_the_size_of_its_source(self) -> None:
+        nameless = answer(body="<CopyObjectResult><ETag></ETag></CopyObjectResult>")
+        short, whole = stored(b"123"), stored(b"12345")
+        with FaultyServer(nameless, whole, whole, nameless, short, whole) as server:
+            async with connect(server.endpoint) as client:
+                assert await client.copy_object(("b", "source"), "b", "k") == ""
+                with pytest.raises(ProtocolError, match=r"copyObject s3://b/k: 5 .*, .* has 3"):
+                    await client.copy_object(("b", "source"), "b", "k")
+
+    async def test_a_copy_of_a_part_with_an_empty_etag_is_an_error(self) -> None:
+        nameless = answer(body="<CopyPartResult><ETag></ETag></CopyPartResult>")
+        with FaultyServer(nameless) as server:
+            async with connect(server.endpoint, attempts=1) as client:
+                with pytest.raises(ProtocolError, match=r"copyPart s3://b/k: .* no ETag"):
+                    await client.upload_part_copy(
+                        "b", "k", "u", 1, ("b", "source"), start=0, stop=9
+                    )
+
+    async def test_a_store_that_copies_no_objects_is_quoted(self) -> None:
+        with FaultyServer(refusal(501, "NotImplemented")) as server:
+            async with connect(server.endpoint) as client:
+                with pytest.raises(ResponseError, match="copyObject s3://b/k: 501 NotImplemented"):
+                    await client.copy_object(("b", "source"), "b", "k")
+
 
 class TestCompletion:
     """An upload of which nobody knows whether it was completed."""
@@ -201,7 +227,13 @@ class TestCompletion:
 
     async def test_an_object_of_another_size_is_not_the_upload(self) -> None:
         with pytest.raises(ProtocolError, match=r"completeMultipartUpload s3://b/k: .*gone"):
-            await self.complete(RESET, refusal(404, "NoSuchUpload"), stored(b"123", "x-2"))
+            await self.complete(RESET, refusal(404, "NoSuchUpload"), stored(b"123", "encrypted"))
+
+    async def test_an_object_whose_etag_tells_nothing_is_known_by_its_size(self) -> None:
+        methods = await self.complete(
+            RESET, refusal(404, "NoSuchUpload"), stored(b"12", "encrypted")
+        )
+        assert methods == ["POST", "POST", "HEAD"]
 
     async def test_an_object_with_the_etag_of_other_parts_is_not_the_upload(self) -> None:
         other = multipart_etag([self.PARTS[2], self.PARTS[1]])
@@ -311,6 +343,16 @@ class TestListings:
             await self.pages(server)
         assert len(server.requests) < 50
 
+    async def test_who_has_enough_does_not_wait_for_the_page_that_is_on_its_way(self) -> None:
+        with FaultyServer(answer(body=listing("a", following="m")), always=STALL) as server:
+            async with connect(server.endpoint) as client:
+                pages = client.list_pages("b")
+                await anext(pages)
+                await asyncio.to_thread(server.arrived.acquire)
+                await asyncio.to_thread(server.arrived.acquire)
+                async with asyncio.timeout(10):
+                    await pages.aclose()  # type: ignore[attr-defined]
+
     async def test_uploads_and_parts_that_go_in_circles_are_an_error(self) -> None:
         def uploads(received: Received) -> Answer:
             marker = "b" if received.query.get("key-marker") == "a" else "a"
@@ -359,6 +401,23 @@ class TestListings:
             assert await self.pages(server, list_version=1) == [["a"], ["b"]]
         versions = [request.query.get("list-type") for request in server.requests]
         assert versions == ["2", None, None, None, None]
+
+    async def test_the_first_version_has_the_same_limit(self) -> None:
+        script = refusal(501, "NotImplemented"), answer(body=listing("a", version=1))
+        with FaultyServer(*script) as server:
+            async with connect(server.endpoint) as client:
+                await client.list_objects("b", limit=7)
+        assert [request.query["max-keys"] for request in server.requests] == ["7", "7"]
+
+    @pytest.mark.parametrize("code", ["403 AccessDenied", "404 NoSuchBucket"])
+    async def test_what_is_refused_in_either_version_is_asked_for_once(self, code: str) -> None:
+        status, _, name = code.partition(" ")
+        with (
+            FaultyServer(always=refusal(int(status), name)) as server,
+            pytest.raises(ObsError, match=code),
+        ):
+            await self.pages(server)
+        assert len(server.requests) == 1
 
     async def test_a_version_that_was_asked_for_is_not_changed(self) -> None:
         with (
@@ -518,6 +577,15 @@ class TestDeletes:
         assert "deleteObject s3://b/kept: " in str(failure)
         deleted = {request.path for request in server.requests if request.method == "DELETE"}
         assert deleted == {"/b/one", "/b/gone", "/b/kept", "/b/bad\x01"}
+
+    @pytest.mark.parametrize("code", ["404 NoSuchBucket", "405 MethodNotAllowed"])
+    async def test_what_keeps_every_key_from_being_deleted_is_told_once(self, code: str) -> None:
+        status, _, name = code.partition(" ")
+        script = refusal(501, "NotImplemented"), refusal(int(status), name)
+        with FaultyServer(*script) as server:
+            async with connect(server.endpoint) as client:
+                with pytest.raises(ObsError, match=f"deleteObject s3://b/one: {code}"):
+                    await client.delete_objects("b", ["one"])
 
     async def test_no_keys_are_no_request(self) -> None:
         with FaultyServer() as server:
