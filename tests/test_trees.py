@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING
 import boto3
 import boto3.s3.transfer
 import pytest
-from faulty import STALL, Answer, FaultyServer, Received, answer, forward, listing, use
+from faulty import (
+    STALL,
+    Answer,
+    FaultyServer,
+    Received,
+    answer,
+    forward,
+    listing,
+    refusal,
+    stored,
+    use,
+)
 
 import aioobs
 import aioobs.sync as blocking
@@ -25,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from aioobs.testing import LocalServer
     from aioobs.transfer.job import Comparison
 
 pytest_plugins = ["verbs"]
@@ -220,6 +232,44 @@ def test_a_target_that_is_newer_is_looked_into_on_request(
     assert reasons(blocking.plan_sync(tmp_path, obs_bucket, compare=compare)) == expected
 
 
+def test_objects_of_one_etag_are_read_where_their_content_is_to_be_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def step(received: Received) -> Answer:
+        if "list-type" in received.query:
+            return answer(body=listing(f"{received.query['prefix']}x"))
+        return stored(received.path[3:4].encode(), "e")(received)
+
+    with FaultyServer(always=step) as server:
+        use(server, monkeypatch)
+        assert reasons(blocking.plan_sync("s3://b/1", "s3://b/2", compare="etag")) == {}
+        found = reasons(blocking.plan_sync("s3://b/1", "s3://b/2", compare="content"))
+    assert found == {"x": "content"}
+
+
+@pytest.mark.parametrize("gone", [("404", "NoSuchKey"), ("412", "PreconditionFailed")])
+def test_what_is_replaced_while_it_is_compared_is_copied(
+    obs_server: LocalServer,
+    obs_bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    gone: tuple[str, str],
+) -> None:
+    plant(str(tmp_path), {"file": b"here"})
+    plant(obs_bucket, {"file": b"gone"})
+    pass_on = forward(obs_server.endpoint)
+
+    def step(received: Received) -> Answer:
+        if received.path.endswith("/file") and received.method == "GET":
+            return refusal(int(gone[0]), gone[1])
+        return pass_on(received)
+
+    with FaultyServer(always=step) as server:
+        monkeypatch.setenv("S3_ENDPOINT", server.endpoint)
+        plan = blocking.plan_sync(tmp_path, obs_bucket, compare="content")
+    assert reasons(plan) == {"file": "content"}
+
+
 def test_patterns_choose_on_both_sides_in_any_order(ends: tuple[str, str]) -> None:
     plant(ends[0], {"a.txt": b"1", "a.log": b"2", "sub/b.txt": b"3", "tmp/c.txt": b"4"})
     plant(ends[1], {"old.txt": b"5", "old.log": b"6", "tmp/old.txt": b"7"})
@@ -410,6 +460,19 @@ def test_links_in_the_target_lead_to_no_deletion(obs_bucket: str, tmp_path: Path
     assert (report.deleted, report.extras) == (3, 2)
     assert sorted(os.listdir(tmp_path / "dst")) == ["kept", "linked", "loop"]
     assert (tmp_path / "elsewhere/precious").read_bytes() == b"2"
+
+
+def test_nothing_is_deleted_where_something_of_the_target_cannot_be_looked_at(
+    obs_bucket: str, tmp_path: Path
+) -> None:
+    plant(obs_bucket, {"kept": b"1"})
+    plant(str(tmp_path), {"dst/old": b"2"})
+    os.symlink("old/below", tmp_path / "dst/link")  # into what is no folder
+
+    with pytest.raises(TransferFailed, match="dst/link") as failed:
+        blocking.sync_tree(obs_bucket, tmp_path / "dst", delete=True)
+    assert "nothing was deleted" in str(failed.value)
+    assert sorted(os.listdir(tmp_path / "dst")) == ["kept", "link", "old"]
 
 
 def test_a_folder_that_became_a_link_since_is_not_followed(obs_bucket: str, tmp_path: Path) -> None:
