@@ -253,6 +253,17 @@ async def test_a_key_that_no_file_can_have_is_missing(
 # What a store knows
 
 
+async def test_an_etag_that_is_no_digest_does_not_tell_that_two_objects_are_the_same() -> None:
+    def respond(request: Received) -> Answer:
+        if "prefix" in request.query:
+            return answer(body=listing(f"{request.query['prefix']}x"))
+        return answer(body=b"1", etag='"e"')
+
+    with serving(respond):
+        report = await aioobs.verify("s3://bucket/one", "s3://bucket/other", read="nothing")
+    assert names(report, "unchecked") == ["x"]
+
+
 @pytest.fixture
 def known(tmp_path: Path) -> Iterator[dict[str, str]]:
     """Serve one object of five bytes; what is in this mapping are its headers."""

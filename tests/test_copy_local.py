@@ -203,18 +203,23 @@ class TestNames:
         files = sorted(p.read_bytes() for p in (tmp_path / "dst").rglob("*") if p.is_file())
         assert files == [b"0", b"2"]
 
+    @pytest.mark.parametrize("letters", [str.lower, str.upper])
     async def test_a_sync_does_not_delete_what_the_source_has_in_other_letters(
-        self, obs_bucket: str, target: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        obs_bucket: str,
+        target: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        letters: Callable[[str], str],
     ) -> None:
         target.mkdir()
-        folding(monkeypatch, target, str.lower)
+        folding(monkeypatch, target, letters)
         for name in ("Folder/File", "Folder/Other"):
             await aioobs.file.write(f"{obs_bucket}/{name}", b"content")
         await aioobs.sync_tree(obs_bucket, str(target), delete=True)
-        (target / "folder" / "extra").write_text("nobody has it")
+        (target / letters("folder") / "extra").write_text("nobody has it")
         report = await aioobs.sync_tree(obs_bucket, str(target), delete=True)
         assert (report.copied, report.deleted) == (2, 1)
-        assert names_of(target) == ["folder", "folder/file", "folder/other"]
+        assert names_of(target) == [*map(letters, ("folder", "folder/file", "folder/other"))]
 
     async def test_where_names_differ_all_are_copied_and_no_probe_is_left(
         self, mox: Any, bucket: str, target: Path
