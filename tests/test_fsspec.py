@@ -300,6 +300,8 @@ def test_a_tree_is_found_with_one_listing(
     assert fs.find(bucket, prefix="t/b") == [f"{bucket}/t/b/c", f"{bucket}/t/b/d/e"]
     assert fs.find(bucket, prefix=None) == fs.find(bucket)
     assert fs.du(bucket) == 4
+    sizes = {f"{bucket}/t": 0, f"{bucket}/t/a": 1, f"{bucket}/t/b": 0}
+    assert fs.du(f"{bucket}/t", total=False, maxdepth=1, withdirs=True) == sizes
     before = len(server.requests)
     assert fs.glob(f"{bucket}/t/a*") == [f"{bucket}/t/a"]
     assert [request.query.get("prefix") for request in server.requests[before:]] == ["t/a"]

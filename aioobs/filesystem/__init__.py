@@ -224,9 +224,13 @@ class ObsFileSystem(Attributes, AsyncFileSystem, metaclass=Instances):
         return every if detail else list(every)
 
     async def _du(
-        self, path: str, total: bool = True, maxdepth: int | None = None
+        self,
+        path: str,
+        total: bool = True,
+        maxdepth: int | None = None,
+        withdirs: bool = False,
     ) -> int | dict[str, int]:
-        found = cast("dict[str, Info]", await self._find(path, maxdepth, detail=True))
+        found = cast("dict[str, Info]", await self._find(path, maxdepth, withdirs, detail=True))
         sizes = {name: cast("int", info["size"]) for name, info in found.items()}
         return sum(sizes.values()) if total else sizes
 
