@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,9 @@ from matrix.verbs import VERBS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from faulty import Certificates
 
     from aioobs.testing import LocalServer
 
@@ -30,16 +34,47 @@ BIG = [verb for verb in VERBS if verb.endswith("_big")]
 # tries all of them.
 BIG_SHARE = 3  # every third of the big files, if it passes
 
+# Where TLS has its own way to send, to receive, or to notice an end.
+OVER_TLS = (
+    "half close",
+    "reset while sending",
+    "refused while sending",
+    "reset in the body",
+    "closed in the body",
+    "stalled in the body",
+    "closed after the answer",
+    "more than announced",
+)
+SHARE_OVER_TLS = 6  # every sixth of the other verbs
+
+
+@contextmanager
+def new_site(
+    server: LocalServer, folder: Path, certificates: Certificates | None = None
+) -> Iterator[Site]:
+    bucket = f"matrix-{secrets.token_hex(6)}"
+    server.create_bucket(bucket)
+    yield Site(server, bucket, folder, certificates)
+    server.delete_bucket(bucket)
+    shutil.rmtree(folder)
+
 
 @pytest.fixture(scope="module")
 def site(obs_server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Give a bucket of its own."""
-    bucket = f"matrix-{secrets.token_hex(6)}"
-    folder = tmp_path_factory.mktemp("matrix")
-    obs_server.create_bucket(bucket)
-    yield Site(obs_server, bucket, folder)
-    obs_server.delete_bucket(bucket)
-    shutil.rmtree(folder)
+    with new_site(obs_server, tmp_path_factory.mktemp("matrix")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def site_with_tls(
+    obs_server: LocalServer,
+    tmp_path_factory: pytest.TempPathFactory,
+    certificates: Certificates,
+) -> Iterator[Site]:
+    """Give another one, before which TLS is spoken."""
+    with new_site(obs_server, tmp_path_factory.mktemp("matrix"), certificates) as found:
+        yield found
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +106,14 @@ async def test_a_fault_does_what_is_recorded(
         if not set(verdict.split(" or ")) <= recorded[verb] and (verdict == WRONG or not may_fail)
     }
     assert not new, "if it is meant: make reliability"
+
+
+@pytest.mark.parametrize("name", OVER_TLS)
+async def test_a_fault_that_passes_does_no_harm_over_tls(site_with_tls: Site, name: str) -> None:
+    number = OVER_TLS.index(name)
+    verbs = BIG[number % BIG_SHARE :: BIG_SHARE] + QUICK[number % SHARE_OVER_TLS :: SHARE_OVER_TLS]
+    found = await trials(site_with_tls, FAULTS[name], "first", "lean", verbs)
+    assert set(found.values()) <= {RIGHT, UNHARMED}
 
 
 def test_what_is_recorded_is_what_is_tried() -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from faulty import Received
+    from faulty import Certificates, Received
 
     from aioobs.testing import LocalServer
     from matrix.faults import Fault
@@ -61,6 +61,8 @@ class Site:
     server: LocalServer
     bucket: str
     folder: Path
+    certificates: Certificates | None = None
+    """For trials over TLS."""
     trials: int = 0
     planted: dict[str, set[str]] = field(default_factory=dict)
     """What was made for the verbs that change nothing."""
@@ -157,9 +159,11 @@ async def trials(
         proxy = Proxy(Store(site.server.endpoint), site.server.access_key, site.server.secret_key)
         proxy.folders[CALM] = Tampering(NOTHING, "first", CALM)
         row = Row(site, fault, schedule, transport, proxy, direct)
-        with serve(proxy) as server:
+        found = site.certificates
+        with serve(proxy, found and found.server) as server:
             options = {
                 "endpoint": server.endpoint,
+                "verify": found.authority if found else True,
                 "attempts": ATTEMPTS[schedule],
                 "retry_wait": 0.001,
                 "idle_timeout": IDLE,

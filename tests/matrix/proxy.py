@@ -17,6 +17,8 @@ from botocore.credentials import Credentials
 from faulty import Answer, FaultyServer
 
 if TYPE_CHECKING:
+    import ssl
+
     from faulty import Received, Store
 
     from matrix.faults import Fault
@@ -172,6 +174,6 @@ class Proxy:
         return replace(received, headers=headers)
 
 
-def serve(proxy: Proxy) -> FaultyServer:
+def serve(proxy: Proxy, tls: ssl.SSLContext | None = None) -> FaultyServer:
     """Return a server for the proxy."""
-    return FaultyServer(always=proxy, at_head=proxy.at_head)
+    return FaultyServer(always=proxy, at_head=proxy.at_head, tls=tls)
