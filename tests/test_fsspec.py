@@ -431,6 +431,14 @@ def test_what_is_not_there_or_a_folder_is_not_removed_by_accident(
     assert (fs.find(bucket), fs.exists(bucket)) == ([], True)
 
 
+def test_what_is_both_a_file_and_a_folder_is_removed_as_both(moto_bucket: str) -> None:
+    fs, bucket = ObsFileSystem(), moto_bucket.removeprefix("s3://")
+    fs.pipe({f"{bucket}/{name}": b"1" for name in ("both", "both/a", "both-not")})
+
+    fs.rm(f"{bucket}/both", recursive=True)
+    assert fs.find(bucket) == [f"{bucket}/both-not"]
+
+
 # --- contents ------------------------------------------------------------------------------
 
 

@@ -177,9 +177,13 @@ async def remove(fs: FileSystem, names: list[str], batch_size: int | None) -> No
 
 
 async def remove_whole(client: Client, url: ObjectURL) -> None:
-    await RemoteStore(client).remove(str(url), recursive=True)
+    """Remove all that has a name, which may be both that of a file and of a folder."""
+    store = RemoteStore(client)
+    await store.remove(str(url), recursive=True)
     if not url.key:
         await client.delete_bucket(url.bucket)
+    elif await store.is_directory(str(url)):
+        await store.remove(f"{url}/", recursive=True)
 
 
 async def delete_file(client: Client, url: ObjectURL) -> None:
