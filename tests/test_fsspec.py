@@ -425,6 +425,8 @@ def test_what_is_not_there_or_a_folder_is_not_removed_by_accident(
         fs.rm(f"{bucket}/none")
     fs.mv(f"{bucket}/file", f"obs://{bucket}/file")
     assert len(fs.find(bucket)) == 3
+    with pytest.raises(ValueError, match="a pattern matches the bucket"):
+        fs.rm(f"{bucket[:-1]}*", recursive=True)
     fs.rm([f"{bucket}/dir/a", f"{bucket}/file"])
     assert fs.find(bucket) == [f"{bucket}/dir/b"]
     fs.rm(f"{bucket}/*", recursive=True)

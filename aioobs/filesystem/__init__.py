@@ -382,7 +382,9 @@ class ObsFileSystem(Attributes, AsyncFileSystem, metaclass=Instances):
         names = await self._expand_path(path, recursive and not whole, maxdepth)
         try:
             if whole:
-                await trees.remove(self, names, batch_size)
+                given = path if isinstance(path, list) else [path]
+                named = {str(self._strip_protocol(name)) for name in given}
+                await trees.remove(self, names, named, batch_size)
             elif recursive or names != [self._strip_protocol(path)]:
                 await trees.delete(self.client, map(self.url_of, names))
             else:

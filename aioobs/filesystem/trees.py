@@ -22,7 +22,7 @@ from aioobs.transfer.jobs import is_folder
 from aioobs.url import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from fsspec.callbacks import Callback
 
@@ -168,8 +168,17 @@ async def folder_copied(
     return True
 
 
-async def remove(fs: FileSystem, names: list[str], batch_size: int | None) -> None:
-    """Remove files, whole folders and whole buckets."""
+async def remove(
+    fs: FileSystem, names: list[str], named: Container[str], batch_size: int | None
+) -> None:
+    """Remove files, whole folders, and buckets that are among the *named*.
+
+    Raises:
+        ValueError: a pattern matches buckets; nothing was removed.
+    """
+    for name in names:
+        if not fs.url_of(name).key and name not in named:
+            raise ValueError(f"a pattern matches the bucket {name}: name the buckets to remove")
     await _run_coros_in_chunks(
         [remove_whole(fs.client, fs.url_of(name)) for name in names],
         batch_size=batch_size or fs.batch_size or FILES_AT_ONCE,
