@@ -308,6 +308,7 @@ KNOWN = {
         "",
         "",
     ),
+    "parts of several sizes": ({"etag": f'{OTHER[:-1]}-3"'}, "", ""),
     "unknown sum": ({"x-obs-checksum-crc64ecma": "12345"}, "", ""),
     "encrypted": ({"etag": OTHER, SSE: "aws:kms"}, "", ""),
     "encrypted for a customer": ({"etag": OTHER, f"{SSE}-customer-algorithm": "AES256"}, "", ""),

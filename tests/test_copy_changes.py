@@ -147,11 +147,15 @@ async def test_a_file_that_shrinks_while_it_is_sent_is_not_published(
     assert await uploads(client, bucket) == []
 
 
-@pytest.mark.parametrize("size", [12 * MIB, 24 * MIB], ids=["one request", "parts"])
+@pytest.mark.parametrize(
+    ("size", "local"),
+    [(12 * MIB, False), (24 * MIB, False), (24 * MIB, True)],
+    ids=["one request", "parts", "local"],
+)
 async def test_a_file_that_is_written_to_all_the_time_is_not_published(
-    mox: Any, bucket: str, source: Path, size: int
+    mox: Any, bucket: str, source: Path, size: int, local: bool
 ) -> None:
-    path = source / "file"
+    path, target = source / "file", f"{source}-copy" if local else f"{bucket}/dst"
     path.write_bytes(noise(size))
     begun, ended = threading.Event(), threading.Event()
 
@@ -165,8 +169,8 @@ async def test_a_file_that_is_written_to_all_the_time_is_not_published(
 
     async def copy() -> None:
         for _ in range(20):  # it may be so quick that nothing was written meanwhile
-            await mox.copy_parallel(str(source), f"{bucket}/dst")
-            await mox.remove(f"{bucket}/dst/file")
+            await mox.copy_parallel(str(source), target)
+            await mox.remove(f"{target}/file")
 
     writer.start()
     begun.wait()
@@ -178,7 +182,7 @@ async def test_a_file_that_is_written_to_all_the_time_is_not_published(
         writer.join()
     (failure,) = caught.value.failures
     assert isinstance(failure, SourceError)
-    assert await mox.exists(f"{bucket}/dst/file") is False
+    assert await mox.exists(f"{target}/file") is False
 
 
 async def test_files_that_vanish_while_they_wait_fail_one_by_one(
