@@ -457,7 +457,8 @@ class TestListings:
     async def test_names_that_do_not_begin_with_the_prefix_are_no_answer(
         self, delimiter: str
     ) -> None:
-        page = listing("dir/a", "other") if not delimiter else FOLDERS.format("dir/x/", "dirs/")
+        between = listing("dir/a", "other", "dir/b")  # out of order as well
+        page = between if not delimiter else FOLDERS.format("dir/x/", "dirs/")
         with FaultyServer(always=answer(body=page)) as server:
             async with connect(server.endpoint) as client:
                 with pytest.raises(
