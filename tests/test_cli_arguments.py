@@ -26,6 +26,7 @@ __all__ = ["checkout"]
         ("find --larger x a", "--larger: 'x' is not a size, as 10, 64K or 1.5G"),
         ("find --newer x a", "--newer: 'x' is not a time, as 90s, 12h or 7d"),
         ("ls --attempts x a", "--attempts: 'x' is not a whole number"),
+        ("cp --recursive=f a b", "argument -r/--recursive: ignored explicit argument 'f'"),
         (
             "cp -r a b --exclude * --include *.txt",
             "argument --exclude: '*' leaves out all: --include alone takes only what matches",
@@ -36,6 +37,45 @@ def test_a_value_that_makes_no_sense_is_refused_in_words(words: str, said: str) 
     command = words.split()
     done = run(*command, status=2)
     assert done.stderr == f"python -m aioobs: {said}; see: python -m aioobs {command[0]} --help\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("s3 ls", "there is no command s3: leave it out, as in aioobs ls and aioobs cp"),
+        ("delete s3://b/a", "there is no command delete: use rm"),
+        ("--endpoint-url http://x ls", "--endpoint-url, did you mean --endpoint?"),
+        ("--debug --profile dev ls", "unrecognized arguments: --profile: set AWS_PROFILE"),
+        ("cp -R a s3://b/a", "unrecognized arguments: -R: use --recursive"),
+        ("cp -rf a s3://b/a", "unrecognized arguments: -f: leave it out, nothing is asked"),
+        ("cp -r -j 30 a s3://b/a", "unrecognized arguments: -j: use --jobs"),
+        ("cp --checksum a s3://b/a", "unrecognized arguments: --checksum: use --verify checksum"),
+        ("sync --checksum a s3://b/a", "unrecognized arguments: --checksum: use --compare etag"),
+        ("sync --dryrun a s3://b/a", "unrecognized arguments: --dryrun, did you mean --dry-run?"),
+        ("find s3://b -name *.x", "unrecognized arguments: -name, did you mean --name?"),
+        ("find s3://b -mtime=1", "-mtime=1: use --newer or --older, as in --newer 1d"),
+        ("du -sh s3://b", "-sh: leave it out, a sum is what is printed without --depth"),
+    ],
+)
+def test_words_of_other_programs_lead_to_those_of_this_one(words: str, said: str) -> None:
+    done = run(*words.split(), status=2)
+    assert done.stderr.count("\n") == 1
+    assert f"{said}; see: python -m aioobs" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "unknown"),
+    [
+        ("cp --frob a b", "--frob"),
+        ("cp --acl public-read a b", "--acl"),
+        ("ls --threads 3", "--threads"),  # known elsewhere, but not to this command
+        ("sync a b c d", "c d"),
+    ],
+)
+def test_nothing_is_suggested_where_nothing_is_like_it(words: str, unknown: str) -> None:
+    command = words.partition(" ")[0]
+    said = f"unrecognized arguments: {unknown}; see: python -m aioobs {command} --help\n"
+    assert run(*words.split(), status=2).stderr == f"python -m aioobs: {said}"
 
 
 @pytest.mark.parametrize("words", [["-h"], ["cp", "-h"], ["find", "-h"]])

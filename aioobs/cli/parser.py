@@ -6,11 +6,13 @@ import argparse
 import re
 import sys
 from importlib import import_module
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from aioobs.cli.commands import COMMANDS
+from aioobs.cli.elsewhere import instead_of_command, instead_of_option
 from aioobs.cli.failures import program
-from aioobs.cli.usage import Formatter, plainly, suggestion
+from aioobs.cli.usage import Formatter, plainly
 from aioobs.config import Addressing, Signature
 
 if TYPE_CHECKING:
@@ -40,10 +42,26 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Exit with the status 2."""
         if unknown := re.match("argument COMMAND: invalid choice: '([^']*)'", message):
-            message = f"there is no command {unknown[1]}{suggestion(unknown[1], COMMANDS)}"
-        elif unknown := re.match("unrecognized arguments: (--[^ =]+)", message):
-            message += suggestion(unknown[1], self._option_string_actions)
+            message = f"there is no command {unknown[1]}{instead_of_command(unknown[1], COMMANDS)}"
+        elif (
+            unknown := re.match("argument .*: ignored explicit argument '([^']+)'", message)
+        ) and not any(word.endswith(f"={unknown[1]}") for word in sys.argv):
+            self.unknown(f"-{unknown[1]}")  # older versions of argparse say so of the f of -rf
         self.exit(2, f"{program()}: {plainly(message)}; see: {self.prog} --help\n")
+
+    def check_beginning(self, words: Sequence[str]) -> None:
+        """Refuse an unknown option at the very beginning; its value is not the command."""
+        for word in takewhile(is_option, words):
+            if word.partition("=")[0] not in self._option_string_actions:
+                self.unknown(word)
+
+    def unknown(self, *words: str) -> NoReturn:
+        """Exit with the status 2, for words that mean nothing; tell what the first of them may."""
+        advice = ""
+        if is_option(words[0]):
+            command = self.prog.removeprefix(program()).strip()
+            advice = instead_of_option(words[0], command, self._option_string_actions)
+        self.error(f"unrecognized arguments: {' '.join(words)}{advice}")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -53,14 +71,20 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     if not words:
         parser.print_help(sys.stderr)
         parser.exit(2)
+    parser.check_beginning(words)
     given, others = parser.parse_known_args(words)
     # argparse ends a list of paths at the first option that follows one.
-    wrong = [text for text in others if text.startswith("-") and text != "-"]
+    wrong = [text for text in others if is_option(text)]
     if wrong or (others and not isinstance(getattr(given, "paths", None), list)):
-        given.parser.error(f"unrecognized arguments: {' '.join(wrong or others)}")
+        given.parser.unknown(*(wrong or others))
     if others:
         given.paths += others
     return given
+
+
+def is_option(word: str) -> bool:
+    """Tell whether a word is meant as an option: `-` alone is a stream."""
+    return word.startswith("-") and word.strip("-") != ""
 
 
 def add_store_options(parser: Parser, *, hidden: bool = False) -> None:
