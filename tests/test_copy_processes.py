@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -83,6 +83,17 @@ def executor(request: pytest.FixtureRequest, obs_bucket: str) -> Executor:
 def dask_executor(client: Any) -> Executor:
     found: Executor = client.get_executor(pure=False)
     return found
+
+
+def of_the_library(kind: str) -> Executor:
+    """Make an executor of the standard library."""
+    if kind == "threads":
+        return ThreadPoolExecutor(40)
+    if kind == "forkserver":
+        return ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(kind))
+    futures: Any = pytest.importorskip("concurrent.futures.interpreter", reason="is of Python 3.14")
+    executor: Executor = futures.InterpreterPoolExecutor(2)
+    return executor
 
 
 @pytest.fixture
@@ -336,6 +347,16 @@ async def test_a_pool_that_breaks_says_what_is_done_and_the_rest_can_follow(
         await aioobs.file.copy_parallel(source, f"{obs_bucket}/dst", executor=executor)
     await aioobs.file.copy_parallel(f"{obs_bucket}/dst", tmp_path / "back")
     assert content(tmp_path / "back") == content(source)
+
+
+@pytest.mark.parametrize("kind", ["threads", "forkserver", "interpreters"])
+async def test_every_executor_of_the_standard_library_copies(
+    kind: str, source: Path, obs_server: LocalServer, obs_bucket: str, tmp_path: Path
+) -> None:
+    with leading_to(obs_server), of_the_library(kind) as executor:
+        await aioobs.file.copy_parallel(source, f"{obs_bucket}/up", executor=executor)
+        await aioobs.file.copy_parallel(f"{obs_bucket}/up", tmp_path / "down", executor=executor)
+    assert content(tmp_path / "down") == content(source)
 
 
 @pytest.mark.slow

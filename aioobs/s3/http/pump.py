@@ -38,9 +38,21 @@ POLL = 100  # milliseconds between two looks whether to stop
 REPORT = 0.05  # seconds between two reports that bytes have moved
 
 
+def daemons_allowed() -> bool:
+    """Tell whether this interpreter may have daemon threads, as the main one may."""
+    try:
+        threading.Thread(daemon=True)
+    except RuntimeError:  # one of an InterpreterPoolExecutor
+        return False
+    return True
+
+
+DAEMONS_ALLOWED = daemons_allowed()
+
+
 def can_pump() -> bool:
     """Tell whether threads can be started, which is over when the interpreter ends."""
-    return threading.main_thread().is_alive()
+    return DAEMONS_ALLOWED and threading.main_thread().is_alive()
 
 
 class NoThread(Exception):
