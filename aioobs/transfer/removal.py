@@ -74,8 +74,15 @@ class SourceRemoval:
             if isinstance(folder, str):
                 await in_thread(remove_empty_folders, folder)
             else:
-                with suppress(ObsError):  # all that was copied is removed
-                    await self._emptied.remove(self._client, folder)
+                await self._remove_folder(folder)
+
+    async def _remove_folder(self, folder: ObjectURL) -> None:
+        try:
+            failed = await self._emptied.remove(self._client, folder)
+        except ObsError as error:
+            self.left.append(error)
+        else:
+            self.left += [error for error in failed if key_of(error.url) == folder.folder]
 
     async def _remove(self) -> None:
         files, self._files = self._files, {}
