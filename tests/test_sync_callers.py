@@ -67,7 +67,7 @@ def test_threads_that_come_and_go_leave_neither_threads_nor_sockets(programs: Pr
             threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
             for thread in threads: thread.start()
             for thread in threads: thread.join()
-            return threading.active_count(), len(opened())
+            return threading.active_count(), opened().total()
         round()
         once = round()
         for _ in range(10): last = round()
@@ -82,12 +82,12 @@ def test_threads_that_come_and_go_leave_neither_threads_nor_sockets(programs: Pr
 def test_a_setting_that_is_changed_again_and_again_leaves_no_sockets(programs: Programs) -> None:
     out = programs.run("""
         mox.file.write(f"{bucket}/file", "x")
-        once = len(opened())
+        once = opened().total()
         for number in range(50):
             mox.file.set_auth(retry=number + 1)
             assert mox.file.read(f"{bucket}/file") == "x"
         mox.file.exists(f"{bucket}/file")
-        print(len(opened()) - once < 5)
+        print(opened().total() - once < 5)
     """)
     assert out == ["True"]
 
