@@ -170,6 +170,6 @@ class Removal:
         for bucket, keys in buckets.items():
             for error in await current_client().delete_objects(bucket, list(keys)):
                 key = key_of(error.url)
-                left[keys.pop(key, error.url)] = error
-            self._emptied.add(bucket, keys)
+                left[keys.get(key, error.url)] = error
+            self._emptied.add(bucket, (key for key, path in keys.items() if path not in left))
         return left
