@@ -43,7 +43,8 @@ async def verify(
         src_url: A file or folder.
         dst_url: What should be a copy of it.
         read: What may be read.
-        threads: How many files are compared, and requests under way, at the same time.
+        threads: How many files are compared, and requests under way, at the same time; as for
+            `aioobs.file.copy_parallel`.
         found: Called in the event loop's thread with a `Finding` for each file, the same included.
 
     Returns:

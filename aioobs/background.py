@@ -45,7 +45,7 @@ def background_sync_copy(
         dst_url: The folder, of a store or local, that becomes the copy.
         seconds: The time from the start of one round to the start of the next; a round that takes
             longer delays the next.
-        threads: How many of its requests are under way at the same time; 0 is one.
+        threads: As for `aioobs.file.copy_parallel`.
 
     Raises:
         ConfigError: the source is not local, the target lies within the source, or *seconds* is

@@ -16,7 +16,15 @@ from aioobs.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["TIMEOUTS", "Addressing", "Config", "PayloadSigning", "Signature", "TransportName"]
+__all__ = [
+    "DEFAULT_THREADS",
+    "TIMEOUTS",
+    "Addressing",
+    "Config",
+    "PayloadSigning",
+    "Signature",
+    "TransportName",
+]
 
 Addressing = Literal["auto", "virtual", "path"]
 Signature = Literal["v4", "v2", "obs"]
@@ -55,6 +63,9 @@ TIMEOUTS: Mapping[str, float | None] = MappingProxyType(
     }
 )
 """Seconds for each operation with all of its attempts; `None` sets no limit to the whole."""
+
+DEFAULT_THREADS = 16
+"""The requests that a copy has under way at first; what more there can be is found out."""
 
 PUTS = ("putContent", "putFile")
 """What `putObject` stands for, where they have no timeout of their own."""

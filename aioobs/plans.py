@@ -82,7 +82,7 @@ async def run_copy(
         plan: What `plan_copy` has returned.
         executor: Any `concurrent.futures.Executor`, whose workers do the copying.
         workers: How many workers it has, if it does not say so itself; each is given two batches.
-        threads: How many requests are under way at the same time, in each process; 0 is one.
+        threads: As for `aioobs.file.copy_parallel`.
         is_processing: Without an executor: see `aioobs.file.copy_parallel`.
         move: Whether to remove the files from the source once all of them are copied.
         progress: As for `aioobs.file.copy_parallel`.

@@ -58,7 +58,7 @@ async def sync_tree(
         include: Patterns, of which a name relative to the folder has to match one, if there are
             any; ``*`` matches slashes, too, and ``name/`` all that is below a folder.
         exclude: Patterns of which it must match none.  Their order means nothing.
-        threads: How many requests are under way at the same time, in each process; 0 is one.
+        threads: As for `aioobs.file.copy_parallel`.
         is_processing: See `aioobs.file.copy_parallel`.
         progress: As for `aioobs.file.copy_parallel`.
 
@@ -136,7 +136,7 @@ async def run_sync(
     Args:
         plan: What `plan_sync` has returned.
         max_delete: Refuse everything if more would be deleted.
-        threads: How many requests are under way at the same time, in each process; 0 is one.
+        threads: As for `aioobs.file.copy_parallel`.
         is_processing: Without an executor: see `aioobs.file.copy_parallel`.
         progress: As for `aioobs.file.copy_parallel`.
         executor: Any `concurrent.futures.Executor`, whose workers do the copying.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import weakref
 from _thread import interrupt_main
 from contextlib import contextmanager
 from types import coroutine
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
 __all__ = ["counted", "ctrl_c"]
+
+FINALIZER = weakref.finalize.__call__.__code__
 
 
 async def counted(work: Coroutine[Any, Any, Any], number: int, times: int) -> int:
@@ -50,7 +53,7 @@ def ctrl_c(at: int, where: str) -> Iterator[list[object]]:
     """Have Ctrl-C come the *at*-th time that Python looks for it in the code of a folder.
 
     Yields a list that is empty as long as it has not come, and then keeps its traceback alive, as
-    the prompt of Python does.  Destructors, which swallow it, are left out.
+    the prompt of Python does.  Destructors and finalizers, which swallow it, are left out.
     """
     came: list[object] = []
     seen = 0
@@ -60,7 +63,7 @@ def ctrl_c(at: int, where: str) -> Iterator[list[object]]:
         if event in ("call", "c_return") and where in frame.f_code.co_filename:
             outer: FrameType | None = frame
             while outer is not None:
-                if outer.f_code.co_name == "__del__":
+                if outer.f_code.co_name == "__del__" or outer.f_code is FINALIZER:
                     return
                 outer = outer.f_back
             seen += 1

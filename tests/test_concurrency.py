@@ -22,13 +22,16 @@ if TYPE_CHECKING:
     from aioobs import Attempt
 
 WORK = 0.01  # seconds that the store needs for a request
+FAR = 0.05
 
 
 class Narrow:
     """A store that does so many requests at a time and refuses all others."""
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, room: int, work: float = WORK) -> None:
         self.room = room
+        self._answer = stored(b"x")
+        self._work = work
         self.refused = 0
         self.most = 0
         self._there = 0
@@ -42,8 +45,8 @@ class Narrow:
             self._there += 1
             self.most = max(self.most, self._there)
         try:
-            time.sleep(WORK)
-            return stored(b"x")(received)
+            time.sleep(self._work)
+            return answer(etag='"1"') if received.method == "PUT" else self._answer(received)
         finally:
             with self._lock:
                 self._there -= 1
@@ -111,18 +114,77 @@ async def test_who_is_cancelled_when_memory_is_released_is_cancelled() -> None:
     assert memory.has(10)
 
 
+def use(server: FaultyServer, **options: object) -> None:
+    keys = {"access_key": "test-access-key", "secret_key": "test-secret-key"}
+    current.set({"endpoint": server.endpoint, **keys, **options})
+
+
+def write_files(folder: Path, count: int) -> None:
+    for number in range(count):
+        (folder / f"{number}").write_bytes(b"x")
+
+
+@pytest.mark.usefixtures("session")
+async def test_a_copy_asks_a_store_that_is_far_away_for_more_at_a_time(tmp_path: Path) -> None:
+    write_files(tmp_path, 800)
+    store = Narrow(1000, work=FAR)
+    with FaultyServer(always=store) as server:
+        use(server)
+        await file.copy_parallel(tmp_path, "s3://b/tree")
+    assert 64 <= store.most <= 256
+    assert len(server.requests) == 800
+
+
+@pytest.mark.usefixtures("session")
+async def test_a_copy_asks_for_as_many_at_a_time_as_it_is_told(tmp_path: Path) -> None:
+    write_files(tmp_path, 100)
+    store = Narrow(1000, work=FAR)
+    with FaultyServer(always=store) as server:
+        use(server)
+        await file.copy_parallel(tmp_path, "s3://b/tree", threads=8)
+        assert store.most == 8
+        use(server, connections=12)
+        await file.copy_parallel(tmp_path, "s3://b/tree")
+        assert store.most == 12
+
+
+@pytest.mark.usefixtures("session")
+async def test_a_copy_does_not_ask_for_more_where_that_changes_nothing(tmp_path: Path) -> None:
+    write_files(tmp_path, 500)
+    turn = threading.Lock()
+
+    def one_by_one(_: Received) -> Answer:
+        with turn:
+            time.sleep(0.002)
+        return answer(etag='"1"')
+
+    with FaultyServer(always=one_by_one) as server:
+        use(server)
+        await file.copy_parallel(tmp_path, "s3://b/tree")
+    assert server.most_at_once <= 64
+
+
+@pytest.mark.usefixtures("session")
+async def test_what_does_not_go_in_short_requests_has_more_streams_as_well(tmp_path: Path) -> None:
+    write_files(tmp_path, 500)
+    store = Narrow(1000, work=FAR)
+    with FaultyServer(always=store) as server:
+        use(server)
+        await file.copy_parallel(tmp_path, "s3://b/tree", verify="digest")
+    assert 32 <= store.most <= 64
+    assert len(server.requests) == 500
+
+
 @pytest.mark.usefixtures("session")
 async def test_others_need_not_wait_for_a_copy_that_takes_all_connections(tmp_path: Path) -> None:
-    for number in range(2000):
-        (tmp_path / f"{number}").write_bytes(b"x")
+    write_files(tmp_path, 2000)
     taken, there = answer(etag='"1"'), stored(b"x")
 
     def step(received: Received) -> Answer:
         return taken if received.method == "PUT" else there(received)
 
     with FaultyServer(always=step) as server:
-        keys = {"access_key": "test-access-key", "secret_key": "test-secret-key"}
-        current.set({"endpoint": server.endpoint, "connections": 1, **keys})
+        use(server, connections=1)
         copying = asyncio.create_task(file.copy_parallel(tmp_path, "s3://b/tree"))
         await asyncio.to_thread(server.arrived.acquire)
         assert await file.exists("s3://b/other")
@@ -142,8 +204,7 @@ async def test_a_copy_that_is_cancelled_with_its_last_answer_leaves_its_connecti
         return answer(etag='"1"') if received.method == "PUT" else refusal(404, "NoSuchKey")
 
     with FaultyServer(always=step, tls=certificates.server) as server:
-        keys = {"access_key": "test-access-key", "secret_key": "test-secret-key"}
-        current.set({"endpoint": server.endpoint, "verify": certificates.authority, **keys})
+        use(server, verify=certificates.authority)
         copying = asyncio.create_task(file.copy_parallel(tmp_path, "s3://b/tree"))
 
         def cancel(attempt: Attempt) -> None:

@@ -130,7 +130,7 @@ class Bench:
 
     def _tell_rate(self, name: str, seconds: float) -> None:
         rate = self._files / seconds
-        text = f"{rate:,.0f} files/s ({self._files} of {readable(SMALL)}, {self._jobs} at a time)"
+        text = f"{rate:,.0f} files/s ({self._files} of {readable(SMALL)})"
         self._tell(name, text, files_per_second=round(rate, 1))
 
     def _tell(self, name: str, text: str, **values: object) -> None:

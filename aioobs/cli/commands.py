@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from aioobs.cli.output import age, at_least_one, count, size_of
 from aioobs.cli.usage import excluded
+from aioobs.config import DEFAULT_THREADS
 from aioobs.transfer.job import Comparison, Verify
 
 if TYPE_CHECKING:
@@ -51,9 +52,11 @@ def add_filters(parser: Parser) -> None:
     )
 
 
-def add_jobs(parser: Parser, number: int = 32) -> None:
-    text = f"how many at the same time (default: {number})"
-    parser.add_argument("--jobs", type=at_least_one, default=number, metavar="N", help=text)
+def add_jobs(parser: Parser) -> None:
+    text = "how many at the same time (default: 16, and more if that is faster)"
+    parser.add_argument(
+        "--jobs", type=at_least_one, default=DEFAULT_THREADS, metavar="N", help=text
+    )
 
 
 def add_content_type(parser: Parser) -> None:
@@ -131,7 +134,7 @@ def verify(parser: Parser) -> None:
     parser.add_argument("target", metavar="DST", help="what should be a copy of it")
     text = "nothing: only ETags and checksums; local: local files, too (default); all: both sides"
     parser.add_argument("--read", choices=("nothing", "local", "all"), default="local", help=text)
-    add_jobs(parser, 16)
+    add_jobs(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="print what is the same, too")
     add_json(parser)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from fsspec.asyn import _run_coros_in_chunks
 from fsspec.callbacks import DEFAULT_CALLBACK, NoOpCallback
 
+from aioobs.config import DEFAULT_THREADS
 from aioobs.errors import IsADirectory, NotFound, TransferFailed
 from aioobs.filesystem.options import take_headers
 from aioobs.s3.body import FilePart
@@ -157,7 +158,7 @@ async def folder_copied(
     name = os.path.basename(origin) if isinstance(origin, str) else origin.key.rpartition("/")[2]
     if name and (target.endswith("/") or await is_folder(client, goal)):
         goal = parse(f"{target.rstrip('/')}/{name}")
-    workers, report = batch_size or fs.batch_size or FILES_AT_ONCE, files_to(callback)
+    workers, report = batch_size or fs.batch_size or DEFAULT_THREADS, files_to(callback)
     try:
         options = CopyOptions(threads=max(workers, 1), progress=report, headers=headers)
         await copy_tree(client, origin, goal, options)

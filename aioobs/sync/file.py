@@ -134,6 +134,8 @@ def copy_parallel(
         dst_url: The folder or file that becomes the copy.
         file_list: Copy only these files, given relative to *src_url*.
         threads: How many requests are under way at the same time, in each process; 0 is one.
+            There are 16 at first, the default, and more while that makes the copy faster, up to
+            `Config.connections`; any other number stays as it is.
         is_processing: Whether worker processes may be started: on Linux, when this process keeps
             a CPU core busy while other cores are idle.
         use_queue: Accepted and ignored.

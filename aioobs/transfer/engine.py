@@ -7,6 +7,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from aioobs.config import DEFAULT_THREADS
 from aioobs.errors import ConfigError, IsADirectory, TransferFailed
 from aioobs.s3.body import FilePart, size_of
 from aioobs.store.headers import headers_of
@@ -44,13 +45,11 @@ __all__ = [
     "put",
 ]
 
-PARTS_AT_ONCE = 16
-
 
 class CopyOptions(NamedTuple):
     """How files are copied; see `aioobs.run_copy`."""
 
-    threads: int = PARTS_AT_ONCE
+    threads: int = DEFAULT_THREADS
     progress: ProgressCallback | None = None
     processes: bool = False
     executor: Executor | None = None
@@ -235,7 +234,7 @@ async def move(client: Client, source: ObjectURL | str, target: ObjectURL | str)
         raise
     if folder:
         removal = SourceRemoval(client, [source])
-        run = Run(client, PARTS_AT_ONCE, None, removal.add)
+        run = Run(client, DEFAULT_THREADS, None, removal.add)
         await run.do(jobs_below(client, source, target, None))
         run.raise_failures(source)
         await remove_source(removal, source)
@@ -312,7 +311,7 @@ async def put(
     size, headers = size_of(body), headers_of(target.key, headers)
     if size < client.config.multipart_threshold:
         return await client.put_object(target.bucket, target.key, body, **(guard or {}), **headers)
-    run, etag = Run(client, PARTS_AT_ONCE, None), ""
+    run, etag = Run(client, DEFAULT_THREADS, None), ""
 
     async def task() -> None:
         nonlocal etag

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from typing import TYPE_CHECKING
 
 from aioobs.calling_thread import on_loop
+from aioobs.config import DEFAULT_THREADS
 from aioobs.s3.client import exchange_of
 from aioobs.s3.request_queue import send_queued
 from aioobs.tasks import ungrouped
+from aioobs.transfer.width import Width
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Scheduler"]
 
+log: logging.Logger = logging.getLogger("aioobs.transfer")
+
+MOST_STREAMS = 64
 AHEAD = 4  # files for each worker that are known and not done: more would only take memory
 FEWEST = 100
 IDLE = 0.01  # seconds for which a connection is kept without a request, about
@@ -29,14 +35,23 @@ IDLE = 0.01  # seconds for which a connection is kept without a request, about
 class Scheduler:
     """So many workers do parts of big files first, then files by themselves, then short requests.
 
+    With `DEFAULT_THREADS` there are more of them for as long as that makes the copy faster.
+
     A task handles its own failures; one that raises ends the whole run.  Requests follow one
     another on the connection of a worker, and whoever made them tells when each one has ended.
     """
 
     def __init__(self, client: Client, workers: int) -> None:
         self._exchange = exchange_of(client)
-        self._workers = max(min(workers, client.config.connections), 1)
-        self._most = max(AHEAD * self._workers, FEWEST)
+        most = client.config.connections
+        first = max(min(workers, most), 1)
+        adapts = workers == DEFAULT_THREADS
+        self._requests_at_once = Width(first, most if adapts else first)
+        self._streams = Width(first, min(most, MOST_STREAMS) if adapts else first)
+        self._workers = 0
+        self._wanted = 0  # of them
+        self._busy = 0  # of them, with a part or a file
+        self._most = 0  # that is known and not done
         self._parts: deque[Task] = deque()
         self._files: deque[Task] = deque()
         self._requests: deque[QueuedRequest] = deque()
@@ -46,25 +61,44 @@ class Scheduler:
         self._idle_connections: list[QueueConnection] = []
         self._idle_timer: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()
-        self._outcome: asyncio.Future[None] | None = None
+        self._news = asyncio.Event()
+        self._error: BaseException | None = None
 
     async def run(self, feed: Awaitable[None]) -> None:
         """Do all that *feed* adds, and all that follows from that."""
         await on_loop()
-        self._outcome = asyncio.get_running_loop().create_future()
+        self._adapt()
         with ungrouped():
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._await(self._outcome))
-                for _ in range(self._workers):
-                    group.create_task(self._work())
+                group.create_task(self._lead(group))
                 await feed
                 self._all_known = True
                 self._end_if_done()
 
+    async def _lead(self, group: asyncio.TaskGroup) -> None:
+        """Have as many workers as are wanted: those that are too many end by themselves."""
+        while self._error is None and not self._is_done():
+            for _ in range(self._workers, self._wanted):
+                self._workers += 1
+                group.create_task(self._work())
+            self._news.clear()
+            await self._news.wait()
+        if self._error is not None:
+            raise self._error
+
+    def _adapt(self) -> None:
+        requests, streams = self._requests_at_once.value, self._streams.value
+        log.debug("%d short requests and %d streams at the same time", requests, streams)
+        self._wanted = max(requests, streams)
+        self._most = max(AHEAD * self._wanted, FEWEST)
+        self._news.set()
+        self._room.set()
+        self._wake_all()
+
     def fail(self, error: BaseException) -> None:
         """End the run with *error*."""
-        if self._outcome is not None and not self._outcome.done():
-            self._outcome.set_exception(error)
+        self._error = self._error or error
+        self._news.set()
 
     async def wait_for_room(self) -> None:
         """Wait until so little is unfinished that more can be added."""
@@ -76,7 +110,8 @@ class Scheduler:
         """Queue the task for a file."""
         self.begin()
         self._files.append(task)
-        self._wake()
+        if self._has_stream():
+            self._wake()
 
     def add_request(self, request: QueuedRequest) -> None:
         """Queue a short request, which has been counted with `begin`."""
@@ -101,14 +136,14 @@ class Scheduler:
         error is raised as soon as the others have ended.
         """
         batch = Batch(parts)
-        share = batch.take
-        for _ in range(min(len(batch.waiting), self._workers)):
-            self.begin()
-            self._parts.append(share)
-            self._wake()
+        for _ in batch.waiting:
+            self._parts.append(batch.take)
+            if self._has_stream():
+                self._wake()
         try:
             while batch.waiting:
                 await batch.take()
+                self._count_stream()
         finally:
             batch.waiting.clear()
             await batch.ended()
@@ -124,43 +159,66 @@ class Scheduler:
                 waiter.set_result(None)
                 return
 
+    def _wake_all(self) -> None:
+        while self._idle_connections or self._idle_workers:
+            self._wake()
+
     def _is_done(self) -> bool:
         return self._all_known and not self._unfinished
 
     def _end_if_done(self) -> None:
         if self._is_done():
-            while self._idle_connections or self._idle_workers:
-                self._wake()
-            if self._outcome is not None and not self._outcome.done():
-                self._outcome.set_result(None)
-
-    async def _await(self, outcome: asyncio.Future[None]) -> None:
-        await outcome
+            self._wake_all()
+            self._news.set()
 
     async def _work(self) -> None:
-        while not self._is_done():
-            if self._parts or self._files:
-                task = self._parts.popleft() if self._parts else self._files.popleft()
-                await task()
-                self.end()
-            elif self._requests:
-                await send_queued(self._exchange, self)
-            else:
-                waiter = asyncio.get_running_loop().create_future()
-                self._idle_workers.append(waiter)
-                await waiter
+        try:
+            while not self._is_done() and self._workers <= self._wanted:
+                if self._has_stream():
+                    self._busy += 1
+                    await self._take_stream()
+                    self._busy -= 1
+                    self._count_stream()
+                elif self._requests:
+                    await send_queued(self._exchange, self)
+                else:
+                    waiter = asyncio.get_running_loop().create_future()
+                    self._idle_workers.append(waiter)
+                    await waiter
+        finally:
+            self._workers -= 1
+
+    async def _take_stream(self) -> None:
+        if self._parts:
+            await self._parts.popleft()()
+        else:
+            await self._files.popleft()()
+            self.end()
+
+    def _has_stream(self) -> bool:
+        return bool(self._parts or self._files) and self._busy < self._streams.value
+
+    def _count_stream(self) -> None:
+        if not (self._parts or self._files):
+            self._streams.restart()
+        elif self._streams.count():
+            self._adapt()
 
     # The queue of short requests: see `RequestQueue`
 
     def next(self) -> QueuedRequest | None:
         """Return a short request, if there is nothing else to do first."""
-        if self._parts or self._files or not self._requests:
+        if not self._requests or self._has_stream() or self._workers > self._wanted:
+            self._requests_at_once.restart()
             return None
-        return self._requests.popleft()
+        request = self._requests.popleft()
+        if self._requests_at_once.count():
+            self._adapt()
+        return request
 
     def add_idle(self, connection: QueueConnection) -> None:
         """Keep a connection for which there is none, if its worker has to wait for work."""
-        if self._parts or self._files or self._is_done():
+        if self._has_stream() or self._is_done() or self._workers > self._wanted:
             connection.resume()
             return
         self._idle_connections.append(connection)
@@ -183,19 +241,20 @@ class Batch:
         self._all_ended: asyncio.Future[None] | None = None
 
     async def take(self) -> None:
-        """Do parts until none waits."""
-        while self.waiting:
-            part = self.waiting.popleft()
-            self._running += 1
-            try:
-                await part()
-            except Exception as error:  # noqa: BLE001 - raised by check(), in the file's own task
-                self._error = self._error or error
-                self.waiting.clear()
-            finally:
-                self._running -= 1
-                if not self._running and self._all_ended and not self._all_ended.done():
-                    self._all_ended.set_result(None)
+        """Do a part, if one waits still."""
+        if not self.waiting:
+            return
+        part = self.waiting.popleft()
+        self._running += 1
+        try:
+            await part()
+        except Exception as error:  # noqa: BLE001 - raised by check(), in the file's own task
+            self._error = self._error or error
+            self.waiting.clear()
+        finally:
+            self._running -= 1
+            if not self._running and self._all_ended and not self._all_ended.done():
+                self._all_ended.set_result(None)
 
     async def ended(self) -> None:
         """Return when no part is under way any more."""
