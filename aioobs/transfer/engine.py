@@ -174,19 +174,24 @@ async def perform(
     run: Run, source: ObjectURL | str, jobs: AsyncIterator[Job], options: CopyOptions
 ) -> None:
     """Do jobs here, here and in processes that are started where that pays, or on an executor."""
-    reason, threads = "", options.threads
+    reason = ""
     with run.reporting():
         queue = JobQueue(jobs, run)
         if options.executor is not None:
             # Slow to import, and seldom needed.
             from aioobs.transfer.processes.dispatch import do_on
 
-            workers = options.executor_workers
-            reason = await do_on(options.executor, run, queue, workers=workers, threads=threads)
+            reason = await do_on(
+                options.executor,
+                run,
+                queue,
+                workers=options.executor_workers,
+                threads=options.threads,
+            )
         elif options.processes:
             from aioobs.transfer.processes.workers import take_with_processes
 
-            await take_with_processes(run, queue, threads=threads)
+            await take_with_processes(run, queue)
         else:
             await run.take(queue)
     await run.settle()

@@ -64,6 +64,11 @@ class Scheduler:
         self._news = asyncio.Event()
         self._error: BaseException | None = None
 
+    @property
+    def requests_at_once(self) -> int:
+        """How many short requests are under way at most, as far as is found out."""
+        return self._requests_at_once.value
+
     async def run(self, feed: Awaitable[None]) -> None:
         """Do all that *feed* adds, and all that follows from that."""
         await on_loop()

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from aioobs.transfer.job import Safety
     from aioobs.transfer.processes.batches import Item, Outcome
     from aioobs.transfer.run import JobQueue, Run
+    from aioobs.transfer.scheduler import Scheduler
 
 __all__ = ["main", "take_with_processes"]
 
@@ -48,9 +49,9 @@ HEADER = 8  # bytes of a frame that say how long it is
 log: logging.Logger = logging.getLogger("aioobs.transfer")
 
 
-async def take_with_processes(run: Run, queue: JobQueue, *, threads: int) -> None:
+async def take_with_processes(run: Run, queue: JobQueue) -> None:
     """Do the jobs of a queue here, and in worker processes once they pay."""
-    processes = WorkerProcesses(run, queue, threads)
+    processes = WorkerProcesses(run, queue)
     if not can_start_processes():
         await run.take(queue)
         return
@@ -65,11 +66,10 @@ async def take_with_processes(run: Run, queue: JobQueue, *, threads: int) -> Non
 class WorkerProcesses:
     """Worker processes that come when they are needed."""
 
-    def __init__(self, run: Run, queue: JobQueue, threads: int) -> None:
+    def __init__(self, run: Run, queue: JobQueue) -> None:
         self.are_there: bool = False
         self._run = run
         self._queue = queue
-        self._threads = threads
 
     async def join(self) -> None:
         """Wait until processes pay, start them, and have them work until the queue is empty."""
@@ -77,7 +77,7 @@ class WorkerProcesses:
         while not count:
             count = min(await idle_cores(), MOST)
         run = self._run
-        workers = [Worker(run.client, self._threads, run.safety) for _ in range(count)]
+        workers = [Worker(run.client, run.scheduler, run.safety) for _ in range(count)]
         slots = BATCHES_AHEAD * len(workers)
         dispatch = Dispatch(self._run, self._queue, slots=slots, shared=True)
         log.info("starting %d worker processes", len(workers))
@@ -105,10 +105,10 @@ async def dismiss(workers: Sequence[Worker], dispatch: Dispatch) -> None:
 class Worker:
     """A process that does batches; when it dies they are done here."""
 
-    def __init__(self, client: Client, threads: int, safety: Safety) -> None:
+    def __init__(self, client: Client, scheduler: Scheduler, safety: Safety) -> None:
         self.is_usable: bool = False
         self._client = client
-        self._threads = max(threads // BATCHES_AHEAD, 1)
+        self._scheduler = scheduler  # of this process, which finds out how many requests pay
         self._safety = safety
         self._process: subprocess.Popen[bytes] | None = None
         self._listening: asyncio.Task[None] | None = None
@@ -127,7 +127,7 @@ class Worker:
             ours.close()
             raise
         self._listening = asyncio.create_task(self._listen(reader))
-        send(self._writer, (self._client.config, (self._threads, self._safety)))
+        send(self._writer, (self._client.config, self._safety))
         self.is_usable = True
 
     def _launch(self, descriptor: int) -> None:
@@ -142,17 +142,18 @@ class Worker:
 
     async def do(self, items: Sequence[Item]) -> Outcome:
         """Do a batch."""
+        threads = max(self._scheduler.requests_at_once // BATCHES_AHEAD, 1)
         if self.is_usable and self._writer is not None:
             self._sent += 1
             outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
             self._awaited[self._sent] = outcome
             try:
-                send(self._writer, (self._sent, tuple(items)))
+                send(self._writer, (self._sent, (tuple(items), threads)))
                 await self._writer.drain()
                 return await outcome
             except ConnectionError as error:
                 log.warning("a worker process died, its work is done here: %r", error)
-        return await do_batch(self._client, items, self._threads, self._safety)
+        return await do_batch(self._client, items, threads, self._safety)
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         reason: BaseException = ConnectionResetError("its connection ended")
@@ -220,17 +221,17 @@ async def serve(connection: socket.socket, parent: int) -> None:
     reader, writer = await asyncio.open_connection(sock=connection)
     batches = Tasks()
 
-    async def answer(number: int, items: Sequence[Item]) -> None:
+    async def answer(number: int, items: Sequence[Item], threads: int) -> None:
         send(writer, (number, await do_batch(client, items, threads, safety)))
         await writer.drain()
 
     with suppress(asyncio.IncompleteReadError, ConnectionError):
-        config, (threads, safety) = await receive(reader)
+        config, safety = await receive(reader)
         async with Client(config) as client:
             try:
                 while True:
-                    number, items = await receive(reader)
-                    await batches.start(answer(number, items), at_most=BATCHES_AHEAD)
+                    number, (items, threads) = await receive(reader)
+                    await batches.start(answer(number, items, threads), at_most=BATCHES_AHEAD)
             finally:
                 await batches.cancel()
     watching.cancel()
