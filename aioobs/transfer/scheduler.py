@@ -213,8 +213,10 @@ class Scheduler:
 
     def next(self) -> QueuedRequest | None:
         """Return a short request, if there is nothing else to do first."""
-        if not self._requests or self._has_stream() or self._workers > self._wanted:
+        if not self._requests:
             self._requests_at_once.restart()
+            return None
+        if self._has_stream() or self._workers > self._wanted:
             return None
         request = self._requests.popleft()
         if self._requests_at_once.count():
