@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -133,6 +134,21 @@ async def test_a_copy_asks_a_store_that_is_far_away_for_more_at_a_time(tmp_path:
         await file.copy_parallel(tmp_path, "s3://b/tree")
     assert 64 <= store.most <= 256
     assert len(server.requests) == 800
+
+
+@pytest.mark.usefixtures("session")
+async def test_a_copy_leaves_descriptors_to_the_rest_of_the_program(tmp_path: Path) -> None:
+    write_files(tmp_path, 400)
+    store = Narrow(1000, work=FAR)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with FaultyServer(always=store) as server:
+        use(server)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (200, limits[1]))
+        try:
+            await file.copy_parallel(tmp_path, "s3://b/tree")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert 32 <= store.most <= 50
 
 
 @pytest.mark.usefixtures("session")

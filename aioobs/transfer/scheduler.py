@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
+import sys
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,7 @@ __all__ = ["Scheduler"]
 log: logging.Logger = logging.getLogger("aioobs.transfer")
 
 MOST_STREAMS = 64
+SHARE = 4  # of the descriptors that this process may have, one in so many is for connections
 AHEAD = 4  # files for each worker that are known and not done: more would only take memory
 FEWEST = 100
 IDLE = 0.01  # seconds for which a connection is kept without a request, about
@@ -43,11 +46,12 @@ class Scheduler:
 
     def __init__(self, client: Client, workers: int) -> None:
         self._exchange = exchange_of(client)
-        most = client.config.connections
-        first = max(min(workers, most), 1)
-        adapts = workers == DEFAULT_THREADS
-        self._requests_at_once = Width(first, most if adapts else first)
-        self._streams = Width(first, min(most, MOST_STREAMS) if adapts else first)
+        first = most = max(min(workers, client.config.connections), 1)
+        if workers == DEFAULT_THREADS:
+            most = max(min(client.config.connections, most_descriptors() // SHARE), first)
+        self._requests_at_once = Width(first, most)
+        # A stream takes a connection, a file, and the two ends of a pipe.
+        self._streams = Width(first, max(min(most // SHARE, MOST_STREAMS), first))
         self._workers = 0
         self._wanted = 0  # of them
         self._busy = 0  # of them, with a part or a file
@@ -273,3 +277,9 @@ class Batch:
         """Raise the error of the first part that failed."""
         if self._error is not None:
             raise self._error
+
+
+def most_descriptors() -> int:
+    """Return how many descriptors this process may have."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if most == resource.RLIM_INFINITY else most
