@@ -7,7 +7,6 @@ import time
 __all__ = ["Width"]
 
 GAIN = 1.25  # times as fast, at least, if twice as much at a time is to be kept
-TRIES = 3  # to find that, the first of which may fall into the time in which connections are made
 SHORTEST = 0.02  # seconds in which a speed can be measured
 BUSY = 0.9  # of the time, above which more at a time is of no use to the event loop
 PAUSE = 5.0  # seconds after which more is tried again
@@ -25,9 +24,9 @@ class Width:
         "_began",
         "_busy",
         "_count",
+        "_enough",
         "_next",
         "_rate",
-        "_tries",
         "most",
         "value",
     )
@@ -44,14 +43,14 @@ class Width:
     def restart(self) -> None:
         """Measure anew, once all that is under way now has ended."""
         self._count = -self.value
-        self._tries = TRIES
+        self._enough = 2 * self.value
 
     def count(self) -> bool:
         """Count what begins as something else has ended; return whether the value has changed."""
         self._count += 1
         if self._count == 0:
             self._measure()
-        elif self._count >= 2 * self.value and (self.value < self.most or self._rate):
+        elif self._count >= self._enough and (self.value < self.most or self._rate):
             now = time.monotonic()
             if now >= max(self._began + SHORTEST, self._next):
                 return self._decide(now - self._began)
@@ -68,8 +67,8 @@ class Width:
         if not self._rate or rate >= GAIN * self._rate:
             self._before, self._rate = self.value, rate if self.value < self.most else 0.0
             self.value = min(2 * self.value, self.most)
-        elif self._tries > 1:
-            self._tries -= 1
+        elif self._enough == 2 * self.value:  # that may have been the time of making connections
+            self._enough *= 2
             self._measure()
             return False
         else:
