@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import multiprocessing
 import os
@@ -506,6 +507,31 @@ async def test_what_a_killed_worker_had_is_done_here(
     monkeypatch.setenv("AIOOBS_PROCESSES", "0")
     await aioobs.file.copy_parallel(f"{obs_bucket}/dst", tmp_path / "back")
     assert content(tmp_path / "back") == content(source)
+
+
+async def test_a_worker_that_dies_as_a_batch_is_sent_leaves_no_error_unheard(
+    obs_bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    deep = tmp_path.joinpath(*["d" * 240] * 12)  # or else a batch fits into the socket
+    plant(deep, 3000)
+    monkeypatch.setenv("AIOOBS_PROCESSES", "2")
+    killed: list[int] = []
+
+    def kill(progress: Progress) -> None:
+        if not killed and progress.files > 100 and len(found := workers_of(os.getpid())) == 2:
+            killed.extend(found)
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+
+    # Records would keep the errors alive, and with them what is complained of when it is collected.
+    caplog.set_level(logging.CRITICAL, "aioobs.transfer")
+    await aioobs.file.copy_parallel(deep, f"{obs_bucket}/dst", progress=kill)
+    assert len(killed) == 2
+    gc.collect()
+    assert caplog.messages == []
 
 
 async def test_a_cancelled_copy_leaves_no_process(

@@ -147,9 +147,9 @@ class Worker:
             self._sent += 1
             outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
             self._awaited[self._sent] = outcome
+            # All that goes wrong with the connection comes out of the future, once.
+            send(self._writer, (self._sent, (tuple(items), threads)))
             try:
-                send(self._writer, (self._sent, (tuple(items), threads)))
-                await self._writer.drain()
                 return await outcome
             except ConnectionError as error:
                 log.warning("a worker process died, its work is done here: %r", error)
