@@ -51,6 +51,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(autouse=True)
+def parked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the connections, however long a busy machine takes from one call to the next."""
+    monkeypatch.setattr(direct_connections, "DIRECT_IDLE", 60.0)
+
+
 def connect(server: FaultyServer, *, park: bool = True, **options: Any) -> Client:
     """Return a blocking client that has a connection for this thread."""
     given = {
