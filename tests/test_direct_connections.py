@@ -36,6 +36,7 @@ import aioobs.sync as mox
 from aioobs import Config
 from aioobs.errors import NotFound, ObjectChanged, OperationTimeout, ResponseError
 from aioobs.s3.http import direct_connections
+from aioobs.s3.request import JOINED
 from aioobs.sync import Client
 from aioobs.sync._loop import run
 
@@ -278,6 +279,14 @@ def test_an_unused_connection_goes_back_to_the_event_loop(monkeypatch: pytest.Mo
         run(asyncio.sleep(0.05))  # the time of the loop that gives it back
         client.list_objects("bucket")
         assert server.connections == 1
+
+
+def test_long_requests_share_a_connection_of_the_event_loop() -> None:
+    with FaultyServer(always=GOOD) as server, connect(server) as client:
+        for _ in range(4):
+            client.put_object("bucket", "key", bytes(2 * JOINED))
+            client.head_object("bucket", "key")
+        assert server.connections == 2
 
 
 def test_a_forked_child_has_connections_of_its_own() -> None:

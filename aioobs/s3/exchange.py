@@ -9,7 +9,12 @@ from aioobs.calling_thread import caller, on_loop
 from aioobs.errors import NotFound, ObsError, OperationTimeout
 from aioobs.s3.access import Access
 from aioobs.s3.call_in_progress import CallInProgress
-from aioobs.s3.http.direct_connections import BufferedReply, PartialReply, PollTimeout
+from aioobs.s3.http.direct_connections import (
+    BufferedReply,
+    PartialReply,
+    PollTimeout,
+    is_short,
+)
 from aioobs.s3.http.idle_timeout import IdleTimeout
 from aioobs.s3.http.loop_connections import LoopConnections
 from aioobs.s3.observer import Observer
@@ -126,7 +131,8 @@ class Exchange:
         finally:
             if begun is not None and not isinstance(begun, ObsError):
                 begun.close()
-        self._park_connection(request, loop)
+        if is_short(request.body):  # a long one needs a connection on the loop the next time, too
+            self._park_connection(request, loop)
         return result
 
     def _park_connection(self, request: Request, loop: asyncio.AbstractEventLoop) -> None:

@@ -13,7 +13,7 @@ import select
 import socket
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from aioobs.errors import ObsError, ReadError
 from aioobs.s3.body import FilePart, size_of
@@ -25,18 +25,23 @@ from aioobs.s3.request import JOINED, head_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from aioobs.s3.body import Sink
+    from aioobs.s3.body import Body, Sink
     from aioobs.s3.http.connection_pool import PooledConnection
     from aioobs.s3.http.response_head import Head
     from aioobs.s3.http.round_trip import RoundTrip
     from aioobs.s3.request import Request, Sign
 
-__all__ = ["BufferedReply", "DirectConnections", "PartialReply", "PollTimeout"]
+__all__ = ["BufferedReply", "DirectConnections", "PartialReply", "PollTimeout", "is_short"]
 
 DIRECT_IDLE = 1.0  # seconds without a request, after which a connection goes back to the event loop
 FIRST_READ = 72 * 1024  # bytes that are asked of the socket at first
 LONGEST_WAIT = 1e6  # seconds: poll takes milliseconds in 31 bits
 LONGEST_BODY = 256 * 1024  # bytes of a body
+
+
+def is_short(body: Body) -> TypeGuard[bytes | bytearray | memoryview]:
+    """Tell whether a thread sends a request with such a body, once it has a connection."""
+    return not isinstance(body, FilePart) and size_of(body) <= JOINED
 
 
 class BufferedReply:
@@ -253,14 +258,15 @@ class DirectConnections:
 
         `None`: it has not been sent, and has to be from the event loop.
         """
-        if isinstance(request.body, FilePart) or size_of(request.body) > JOINED:
+        body = request.body
+        if not is_short(body):
             return None
         try:
             origin, target, headers = sign(request)
         except ObsError:  # it is found again there, and told
             return None
         head = head_of(request.method, target, headers)
-        data = head + request.body if request.body else head
+        data = head + body if body else head
         # From here on until it is let go, Ctrl-C finds each call in a `try`, and the connection
         # is dropped: the destructor may come late, for a traceback keeps alive what it shows.
         connection = self._acquire(origin)
