@@ -38,8 +38,12 @@ class Owned(Generic[T]):
         finally:
             sys.set_asyncgen_hooks(*hooks)
 
+    async def aclose(self) -> None:
+        """Close it."""
+        await self._generator.aclose()
+
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        await self._generator.aclose()
+        await self.aclose()

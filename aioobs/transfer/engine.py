@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -176,24 +177,24 @@ async def perform(
     """Do jobs here, here and in processes that are started where that pays, or on an executor."""
     reason = ""
     with run.reporting():
-        queue = JobQueue(jobs, run)
-        if options.executor is not None:
-            # Slow to import, and seldom needed.
-            from aioobs.transfer.processes.dispatch import do_on
+        async with aclosing(JobQueue(jobs, run)) as queue:
+            if options.executor is not None:
+                # Slow to import, and seldom needed.
+                from aioobs.transfer.processes.dispatch import do_on
 
-            reason = await do_on(
-                options.executor,
-                run,
-                queue,
-                workers=options.executor_workers,
-                threads=options.threads,
-            )
-        elif options.processes:
-            from aioobs.transfer.processes.workers import take_with_processes
+                reason = await do_on(
+                    options.executor,
+                    run,
+                    queue,
+                    workers=options.executor_workers,
+                    threads=options.threads,
+                )
+            elif options.processes:
+                from aioobs.transfer.processes.workers import take_with_processes
 
-            await take_with_processes(run, queue)
-        else:
-            await run.take(queue)
+                await take_with_processes(run, queue)
+            else:
+                await run.take(queue)
     await run.settle()
     run.raise_failures(source, reason)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aioobs.errors import NameConflict, TransferFailed
+from aioobs.generators import Owned
 from aioobs.transfer.copier import Copier
 from aioobs.transfer.job import DEFAULT_SAFETY, Safety
 from aioobs.transfer.jobs import with_sizes
@@ -16,7 +17,7 @@ from aioobs.transfer.progress import Meter, ReportFailed
 from aioobs.transfer.scheduler import Scheduler
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 
     from aioobs.s3.client import Client
     from aioobs.store.headers import Headers
@@ -37,12 +38,17 @@ class JobQueue:
     """The jobs of a copy that are still to be done, of which several take at the same time."""
 
     def __init__(self, jobs: AsyncIterator[Job], run: Run) -> None:
-        self._jobs = jobs if run.journal is None else with_sizes(run.client, jobs)
+        found = jobs if run.journal is None else with_sizes(run.client, jobs)
+        self._jobs = Owned(cast("AsyncGenerator[Job, None]", found))
         self._run = run
         self._one_at_a_time = asyncio.Lock()
 
     def __aiter__(self) -> JobQueue:
         return self
+
+    async def aclose(self) -> None:
+        """End the listing that the jobs come from."""
+        await self._jobs.aclose()
 
     async def __anext__(self) -> Job:
         run = self._run
@@ -93,7 +99,8 @@ class Run:
     async def do(self, jobs: AsyncIterator[Job]) -> None:
         """Do all jobs; failures are gathered."""
         with self.reporting():
-            await self.take(JobQueue(jobs, self))
+            async with aclosing(JobQueue(jobs, self)) as queue:
+                await self.take(queue)
         await self.settle()
 
     async def settle(self) -> None:
