@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import mmap
 import os
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from anyio import to_thread
 from copies import smallest_disk
+from suspensions import ctrl_c
 
 import aioobs.sync.file
 from aioobs import file
@@ -346,3 +348,17 @@ async def test_a_big_object_keeps_its_type_and_metadata_when_it_is_changed(
     info = await client.head_object(name, "file")
     assert info.etag.endswith("-4")  # it went back in parts
     assert (info.headers["content-type"], info.metadata) == ("text/x-test", {"author": "me"})
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning", "ignore:coroutine:RuntimeWarning")
+def test_ctrl_c_at_any_moment_leaves_no_local_copy_open(obs_bucket: str) -> None:
+    url = f"{obs_bucket}/name"
+    aioobs.sync.file.write(url, b"content", binary=True)
+    for at in range(1, 1000):
+        with ctrl_c(at, "/aioobs/sync/") as came, aioobs.sync.file.File(url, "r+b") as opened:
+            opened.write(b"new")
+        if not came:
+            break
+        came.clear()
+    assert 20 < at < 999
+    gc.collect()

@@ -7,7 +7,7 @@ import fcntl
 import os
 import tempfile
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from aioobs.errors import IsADirectory, NotFound
 from aioobs.s3.body import FilePart, FileSink, digest
@@ -63,6 +63,7 @@ class LocalCopy:
 
     def __init__(self, client: Client, url: ObjectURL, base: Stored | None, *, new: bool) -> None:
         self.descriptor: int = -1
+        self._file: IO[bytes] | None = None  # which the collector closes if nobody else can
         self._client = client
         self._url = url
         self._base = base
@@ -88,8 +89,8 @@ class LocalCopy:
             fcntl.fcntl(self.descriptor, fcntl.F_SETFL, flags | os.O_APPEND)
 
     def _create(self) -> None:
-        with tempfile.TemporaryFile() as file:
-            self.descriptor = os.dup(file.fileno())
+        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by `abort`
+        self.descriptor = self._file.fileno()
 
     def spoil(self, failure: BaseException) -> None:
         """Never write it back: something may be missing in it, as on a full disk."""
@@ -148,6 +149,6 @@ class LocalCopy:
 
     async def abort(self) -> None:
         """Close it without writing it back."""
-        descriptor, self.descriptor = self.descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        self.descriptor = -1
+        if self._file is not None:
+            self._file.close()
