@@ -34,6 +34,7 @@ from suspensions import ctrl_c
 
 import aioobs.sync as mox
 from aioobs import Config
+from aioobs.calling_thread import caller
 from aioobs.errors import NotFound, ObjectChanged, OperationTimeout, ResponseError
 from aioobs.s3.http import direct_connections
 from aioobs.s3.request import JOINED
@@ -363,6 +364,19 @@ def test_ctrl_c_at_any_moment_loses_neither_connection_nor_slot(operation: str) 
                 break
             moments += 1
         assert 30 < moments < 999
+
+
+@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
+def test_after_ctrl_c_at_any_moment_a_thread_may_run_an_event_loop_of_its_own(
+    obs_bucket: str,
+) -> None:
+    for at in range(1, 200):
+        with ctrl_c(at, "/aioobs/sync/") as came:
+            mox.file.exists(f"{obs_bucket}/name")
+        assert caller.loop is None, came[0]  # or what is awaited here would hold up the loop
+        if not came:
+            break
+    assert 5 < at < 199
 
 
 def test_without_a_descriptor_to_spare_calls_work_as_ever() -> None:

@@ -278,16 +278,17 @@ class LoopThread:
         loop = self._loop
         if loop is None or self._ended or self.is_current():
             return self.run(coroutine, insist=insist)
-        before, caller.loop = caller.loop, loop
-        token = inside.set(True)
+        before, was_inside = caller.loop, inside.get()
         try:
+            inside.set(True)
+            caller.loop = loop
             coroutine.send(None)
         except StopIteration as end:
             result: T = end.value
             return result
-        finally:
-            inside.reset(token)
+        finally:  # Ctrl-C may come at each call, and keeps nothing below from being undone
             caller.loop = before
+            inside.set(was_inside)
         return self.run(_rest(coroutine), insist=insist)
 
     def iterate(self, items: AsyncIterator[T], *, batch: int = 1) -> Generator[T, None, None]:
