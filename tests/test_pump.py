@@ -265,7 +265,7 @@ class TestReceiving:
         overlong = answer(body=CONTENT, etag='"version-1"')
         overlong = replace(overlong, message=overlong.message + surplus)
         with setting.serve(overlong, always=stored(CONTENT)) as server:
-            async with setting.connect(server) as client:
+            async with setting.connect(server, attempts=1) as client:
                 for _ in range(2):
                     with target(tmp_path / "file") as sink:
                         await client.stream_object("b", "k", sink)
