@@ -138,9 +138,7 @@ class RoundTrip:
             # Some servers refuse a long request and close at once: the answer may still be read.
             while not self._is_over():
                 await self._event()
-            if self.remaining < 0:
-                raise
-            return False
+            return False  # `head` raises if there is none
 
     async def _write(self, head: bytes, body: Body) -> bool:
         self._unsure = True
