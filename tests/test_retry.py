@@ -326,6 +326,23 @@ def test_a_budget_of_any_number_of_attempts_lasts(budget: Budget) -> None:
     assert all(wait is not None and wait <= 2 for wait in waits[:-1])
 
 
+async def test_a_store_that_was_there_is_given_the_time_of_a_restart() -> None:
+    with FaultyServer(always=GOOD) as server:
+        pass
+    async with connect(server.endpoint, attempts=8) as client:
+        with pytest.raises(ConnectionFailed, match="nothing listens"):
+            await client.head_object("b", "k")
+        assert client.stats().requests == 5  # it may be the wrong place
+
+    with FaultyServer(always=GOOD) as server:
+        client = connect(server.endpoint, attempts=8)
+        await client.head_object("b", "k")
+    async with client:
+        with pytest.raises(ConnectionFailed, match="nothing listens"):
+            await client.head_object("b", "k")
+        assert client.stats().requests == 1 + 8
+
+
 @pytest.mark.parametrize(
     ("error", "attempts"),
     [

@@ -202,7 +202,8 @@ class Exchange:
             if lesson in learned:
                 lesson = ""
             learned.add(lesson)
-            wait = 0.0 if lesson else budget.wait_after(error)
+            was_there = self.observer.has_answer()
+            wait = 0.0 if lesson else budget.wait_after(error, was_there=was_there)
         finally:
             call.failed(error, wait, lesson)
         return wait

@@ -170,6 +170,10 @@ class Observer:
         """Tell whether anybody wants more than the counts."""
         return bool(self.on_attempt or self.on_call) or log.isEnabledFor(DEBUG)
 
+    def has_answer(self) -> bool:
+        """Tell whether a request was ever answered as it should be."""
+        return any(sum(found.latency) > found.failures for found in self.counters.values())
+
     def stats(self) -> Stats:
         """Return what has been counted."""
         alone = {name: total([self.counters[name]], {}) for name in sorted(self.counters)}

@@ -49,13 +49,16 @@ TOO_MANY = frozenset(
 )
 # Nothing listens there or nobody knows the name: more attempts only keep the user waiting.
 CONNECTIONS = {"refused": 5, "unknown host": 3, "not http": 3, "proxy": 3, "tls": NEVER}
+RETURNING = frozenset({"refused", "unknown host"})  # unless it was there before, and is restarted
 
 LONGEST_RETRY_AFTER = 120.0
 
 
-def attempts_for(error: ObsError) -> int:
+def attempts_for(error: ObsError, *, was_there: bool) -> int:
     """Return how often a request may fail with *error* before it is given up."""
     if isinstance(error, ConnectionFailed):
+        if was_there and error.kind in RETURNING:
+            return ALWAYS
         return CONNECTIONS.get(error.kind, ALWAYS)
     if isinstance(error, ReadError):
         return NEVER if isinstance(error, ObjectChanged) else ALWAYS
@@ -90,9 +93,12 @@ class Budget:
         """Begin the count anew, as so much has come since that this can go on to the end."""
         self.made = self._hopeless = 0
 
-    def wait_after(self, error: ObsError) -> float | None:
-        """Return the seconds to wait before the next attempt, or `None` if there is to be none."""
-        most = attempts_for(error)
+    def wait_after(self, error: ObsError, *, was_there: bool = False) -> float | None:
+        """Return the seconds to wait before the next attempt, or `None` if there is to be none.
+
+        *was_there* tells that the store has answered before.
+        """
+        most = attempts_for(error, was_there=was_there)
         self.made += 1
         self._hopeless += most < ALWAYS
         if self.made >= self.attempts or self._hopeless >= most:
