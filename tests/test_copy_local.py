@@ -7,12 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from copies import names_of
+from copies import names_of, smallest_disk
 from faulty import FaultyServer, Received, answer, listing, stored, use
 
 import aioobs
@@ -23,7 +25,6 @@ from aioobs.store.staged_file import StagedFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 pytest_plugins = ["verbs"]
 
@@ -43,6 +44,47 @@ def umask() -> Iterator[None]:
 def target(tmp_path: Path) -> Path:
     """Give the path of a local folder that does not exist."""
     return tmp_path / "dst"
+
+
+class TestOtherFileSystem:
+    """What is moved from one file system to another."""
+
+    @pytest.fixture
+    def elsewhere(self, tmp_path: Path) -> Iterator[Path]:
+        """Give a folder on another file system."""
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+            if os.stat(folder).st_dev == tmp_path.stat().st_dev:
+                pytest.skip("there is one file system")
+            yield Path(folder)
+
+    async def test_a_file_stays_what_it_is(self, mox: Any, tmp_path: Path, elsewhere: Path) -> None:
+        source, target = tmp_path / "file", elsewhere / "file"
+        source.write_bytes(b"content")
+        source.chmod(0o600)
+        os.utime(source, ns=(0, 10**18))
+        target.write_bytes(b"old")
+        target.chmod(0o664)
+        await mox.rename(str(source), str(target))
+        assert not source.exists()
+        assert target.read_bytes() == b"content"
+        info = target.stat()
+        assert (info.st_mode & 0o7777, info.st_mtime_ns) == (0o600, 10**18)
+
+    async def test_a_disk_that_is_full_has_no_half_of_a_file(
+        self, mox: Any, tmp_path: Path, elsewhere: Path
+    ) -> None:
+        (tmp_path / "tree").mkdir()
+        (tmp_path / "tree" / "small").write_bytes(b"x")
+        (tmp_path / "tree" / "big").write_bytes(bytes(MIB))
+        (elsewhere / "big").write_bytes(b"old")
+        with smallest_disk(MIB // 2):
+            with pytest.raises(OSError, match="File too large"):
+                await mox.rename(str(tmp_path / "tree" / "big"), str(elsewhere / "big"))
+            with pytest.raises(OSError, match="File too large"):
+                await mox.rename(str(tmp_path / "tree"), str(elsewhere / "tree"))
+        assert names_of(tmp_path / "tree") == ["big", "small"]
+        assert (elsewhere / "big").read_bytes() == b"old"
+        assert set(names_of(elsewhere)) <= {"big", "tree", "tree/small"}
 
 
 class TestPermissions:

@@ -14,6 +14,7 @@ from aioobs.s3.body import FilePart, size_of
 from aioobs.store.headers import headers_of
 from aioobs.store.local import LocalStore, local_errors
 from aioobs.store.remote import RemoteStore, file_url
+from aioobs.store.staged_file import StagedFile
 from aioobs.threads import in_thread
 from aioobs.transfer.job import Job, Safety
 from aioobs.transfer.jobs import is_folder, jobs_below, with_size
@@ -298,9 +299,24 @@ def rename_locally(source: str, target: str) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        from shutil import move  # slow to import, with all of its archives
+        import shutil  # slow to import, with all of its archives
 
-        move(source, target)
+        shutil.move(source, target, copy_function=copy_whole)
+
+
+def copy_whole(source: str, target: str) -> str:
+    """Copy a file to another file system, with its permissions and times, wholly or not at all."""
+    import shutil
+
+    staged = StagedFile(target, alone=True)  # it becomes what the source is, and not the target
+    try:
+        staged.open()
+        os.fchmod(staged.descriptor, 0o600)
+        shutil.copy2(source, staged.path)
+        staged.publish()
+    finally:
+        staged.discard()
+    return target
 
 
 async def put(
