@@ -231,7 +231,8 @@ def test_cat_writes_one_after_the_other_and_head_the_beginnings(obs_bucket: str)
     Path("b").write_text("no end of line")
 
     assert run("cat", "b", f"{obs_bucket}/a", "b").stdout.endswith("99999\nno end of line")
-    assert run("head", "-n", "2", f"{obs_bucket}/a", "b").stdout == "0\n1\nno end of line"
+    for lines in (["-n", "2"], ["-2"]):
+        assert run("head", *lines, f"{obs_bucket}/a", "b").stdout == "0\n1\nno end of line"
     assert run("head", f"{obs_bucket}/a").stdout == "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n"
     assert run("head", "-c", "5", f"{obs_bucket}/a").stdout == "0\n1\n2"
     assert len(run("head", "-c", "100K", f"{obs_bucket}/a").stdout) == 102_400

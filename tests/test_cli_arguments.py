@@ -55,19 +55,21 @@ def test_a_value_that_makes_no_sense_is_refused_in_words(words: str, said: str) 
         ("find s3://b -name *.x", "unrecognized arguments: -name, did you mean --name?"),
         ("find s3://b -mtime=1", "-mtime=1: use --newer or --older, as in --newer 1d"),
         ("du -sh s3://b", "-sh: leave it out, a sum is what is printed without --depth"),
+        ("cp --acl public-read a s3://b/a", "a policy of the bucket says who may read"),
+        ("cp --storage-class COLD a s3://b/a", "a lifecycle rule of the bucket can"),
     ],
 )
 def test_words_of_other_programs_lead_to_those_of_this_one(words: str, said: str) -> None:
     done = run(*words.split(), status=2)
     assert done.stderr.count("\n") == 1
-    assert f"{said}; see: python -m aioobs" in done.stderr
+    assert f"{said}{'' if said.endswith('?') else ';'} see: python -m aioobs" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("words", "unknown"),
     [
         ("cp --frob a b", "--frob"),
-        ("cp --acl public-read a b", "--acl"),
+        ("cp --preserve a b", "--preserve"),
         ("ls --threads 3", "--threads"),  # known elsewhere, but not to this command
         ("sync a b c d", "c d"),
     ],

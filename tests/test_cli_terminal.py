@@ -60,6 +60,7 @@ def test_ls_names_what_is_in_a_folder(kind: str, tree: str) -> None:
         run("cp", "-rT", tree, "copy")
         tree = "copy"
     assert sorted(run("ls", tree).stdout.splitlines()) == ["a.txt", "empty/", "sub/"]
+    assert run("ls", "-1", tree).stdout == run("ls", tree).stdout
     assert sorted(run("ls", "-r", tree).stdout.splitlines()) == [
         "a.txt",
         "empty/",
@@ -276,7 +277,7 @@ def test_each_class_of_error_has_its_status_and_one_line_with_the_next_step(
     assert "--help" in run("ls", "--unknown", status=2).stderr
     assert "did you mean sync?" in run("snyc", status=2).stderr
     wrong = run("cp", "a", "b", "--recursiv", status=2).stderr
-    assert "--recursiv, did you mean --recursive?; see: " in wrong
+    assert "--recursiv, did you mean --recursive? see: " in wrong
     assert wrong.endswith(" cp --help\n")
     file.write(f"{obs_bucket}/x", "x")
     full = run("cp", f"{obs_bucket}/x", "/dev/full", status=1).stderr

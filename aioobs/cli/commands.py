@@ -152,6 +152,7 @@ def ls(parser: Parser) -> None:
     add_paths(parser, least="*")
     parser.epilog = "Without PATH, lists the buckets."
     parser.add_argument("-l", "--long", action="store_true", help="show sizes, and times in UTC")
+    parser.add_argument("-1", action="store_true", help="show one name a line, as always")
     add_human(parser)
     parser.add_argument(
         "-r", "--recursive", action="store_true", help="list everything below folders"
@@ -294,7 +295,8 @@ def config(parser: Parser) -> None:
 
 
 def completion(parser: Parser) -> None:
-    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="your shell")
+    shells = ("bash", "zsh", "fish")
+    parser.add_argument("shell", choices=shells, metavar="|".join(shells), help="your shell")
 
 
 COMMANDS: Mapping[str, Command] = {

@@ -55,6 +55,7 @@ COMMANDS = {
 # By the name of an option without its dashes, or by that after a command.
 OPTIONS = {
     "R": "use --recursive",
+    "acl": "aioobs sets none, a policy of the bucket says who may read",
     "c": "use --jobs",
     "checksum": "use --verify checksum",
     "d": "use --depth",
@@ -74,6 +75,7 @@ OPTIONS = {
     "level": "use --depth",
     "ls a": "leave it out, all names are shown",
     "max-depth": "use --depth",
+    "metadata": "put_object of Python's aioobs.Client takes it",
     "no-check-certificate": "set S3_VERIFY_SSL=0",
     "no-sign-request": "use --anonymous",
     "no-verify-ssl": "set S3_VERIFY_SSL=0",
@@ -87,6 +89,8 @@ OPTIONS = {
     "quiet": "use --no-progress",
     "rb f": "use --force",
     "summarize": "use du",
+    "sse": "aioobs sets none, the encryption of the bucket is for all that is in it",
+    "storage-class": "aioobs sets none, a lifecycle rule of the bucket can",
     "sync checksum": "use --compare etag",
     "sync size-only": "use --compare size",
     "threads": "use --jobs",

@@ -17,6 +17,7 @@ import sys
 from shlex import quote
 
 from aioobs.cli.output import say_json
+from aioobs.cli.usage import followed
 from aioobs.errors import (
     AccessDenied,
     ConfigError,
@@ -77,7 +78,7 @@ def line_of(error: BaseException, *, steps: bool = True) -> str:
     for theirs, ours in WORDS.items():
         text = text.replace(theirs, ours)
     step = next_step(error) if steps else ""
-    return f"{text}{' ' if text.endswith('?') else '; '}{step}" if step else text
+    return followed(text, step) if step else text
 
 
 def next_step(error: BaseException) -> str:

@@ -6,13 +6,13 @@ import argparse
 import re
 import sys
 from importlib import import_module
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from aioobs.cli.commands import COMMANDS
 from aioobs.cli.elsewhere import instead_of_command, instead_of_option
 from aioobs.cli.failures import program
-from aioobs.cli.usage import Formatter, plainly
+from aioobs.cli.usage import Formatter, followed, plainly
 from aioobs.config import Addressing, Signature
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ class Parser(argparse.ArgumentParser):
             unknown := re.match("argument .*: ignored explicit argument '([^']+)'", message)
         ) and not any(word.endswith(f"={unknown[1]}") for word in sys.argv):
             self.unknown(f"-{unknown[1]}")  # older versions of argparse say so of the f of -rf
-        self.exit(2, f"{program()}: {plainly(message)}; see: {self.prog} --help\n")
+        said = followed(plainly(message), f"see: {self.prog} --help")
+        self.exit(2, f"{program()}: {said}\n")
 
     def check_beginning(self, words: Sequence[str]) -> None:
         """Refuse an unknown option at the very beginning; its value is not the command."""
@@ -72,6 +73,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         parser.print_help(sys.stderr)
         parser.exit(2)
     parser.check_beginning(words)
+    # As head has it everywhere, where argparse sees a path.
+    words = [
+        f"--lines={word[1:]}" if command == "head" and re.fullmatch(r"-\d+", word) else word
+        for command, word in pairwise(["", *words])
+    ]
     given, others = parser.parse_known_args(words)
     # argparse ends a list of paths at the first option that follows one.
     wrong = [text for text in others if is_option(text)]

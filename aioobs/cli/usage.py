@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Formatter", "excluded", "plainly", "suggestion"]
+__all__ = ["Formatter", "excluded", "followed", "plainly", "suggestion"]
 
 # By the function that reads a value: what it takes.
 KINDS = {
@@ -53,6 +53,11 @@ def suggestion(word: str, words: Iterable[str]) -> str:
 
     near = get_close_matches(word, words, 1)
     return f", did you mean {near[0]}?" if near else ""
+
+
+def followed(text: str, step: str) -> str:
+    """Return what is wrong, and behind it what to do next."""
+    return f"{text}{' ' if text.endswith('?') else '; '}{step}"
 
 
 def plainly(message: str) -> str:
