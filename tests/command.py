@@ -65,10 +65,10 @@ def remote(url: str) -> list[str]:
     return file.list_directory(url, recursive=True, skip_dir=True)
 
 
-def at_terminal(*arguments: str) -> str:
-    """Run the command at a terminal of 100 columns, and return what that shows."""
+def at_terminal(*arguments: str, columns: int = 100) -> str:
+    """Run the command at a terminal, and return what that shows."""
     main, other = pty.openpty()
-    environment = {**os.environ, "COLUMNS": "100"}
+    environment = {**os.environ, "COLUMNS": str(columns)}
     shown = b""
     with subprocess.Popen(
         [*PROGRAM, *arguments], stdout=other, stderr=other, env=environment

@@ -174,6 +174,21 @@ def test_a_terminal_sees_progress_and_what_was_done(obs_bucket: str) -> None:
     assert run("cp", "-r", "tree", f"{obs_bucket}/y").stderr == ""
 
 
+@pytest.mark.parametrize("columns", [40, 70])
+def test_the_bar_leaves_its_room_to_the_words(columns: int, obs_bucket: str) -> None:
+    make("tree/a", "tree/b")
+    Path("tree/big").write_bytes(bytes(20 << 20))
+
+    shown = at_terminal("cp", "-r", "tree", f"{obs_bucket}/x", columns=columns)
+    lines = re.findall(r"\r\x1b\[K([^\r]*% [^\r]*)", shown)
+    assert lines
+    assert max(map(len, lines)) < columns
+    if columns == 40:
+        assert "[" not in "".join(lines)
+    else:
+        assert {line.rpartition(" ")[2].lstrip("0123456789.") for line in lines} <= {"left", "B/s"}
+
+
 def test_names_cannot_steer_the_terminal(obs_bucket: str) -> None:
     file.write(f"{obs_bucket}/x\x1b[2Jy", "x")
     assert "\x1b" not in at_terminal("ls", obs_bucket)
@@ -185,6 +200,14 @@ def test_names_that_are_no_text_are_written_as_they_are() -> None:
     Path(os.fsdecode(b"caf\xe9")).touch()
     done = subprocess.run([*PROGRAM, "ls", "."], capture_output=True, check=True)
     assert done.stdout == b"caf\xe9\n"
+
+
+def test_letters_that_the_locale_lacks_are_escaped(
+    obs_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write(f"{obs_bucket}/größe.txt", "x")
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    assert run("ls", obs_bucket).stdout == r"gr\xf6\xdfe.txt" + "\n"
 
 
 def test_sizes_and_times_are_read_and_written_as_people_do() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import sys
@@ -25,9 +26,21 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def prepare_output() -> None:
-    """Have names of files that are not text written as the bytes that they are."""
+    """Have names of files that are not text written as the bytes that they are.
+
+    Letters that the locale does not have are escaped.
+    """
+    codecs.register_error("aioobs", in_bytes_or_escaped)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")
+        sys.stdout.reconfigure(errors="aioobs")
+
+
+def in_bytes_or_escaped(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Return what to write for what the encoding does not have, and where to go on."""
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeEncodeError:
+        return codecs.lookup_error("backslashreplace")(error)
 
 
 def say(text: str) -> None:

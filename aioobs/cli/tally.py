@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Bar", "Tally"]
 
 WINDOW = 5.0  # seconds that the rate is an average of
-BAR = 20  # characters
+BAR = 20  # characters at most
 ERASE = "\r\x1b[K"
 
 
@@ -68,7 +68,7 @@ class Bar:
         before, count = self._times[0]
         rate = max(progress.bytes - count, 0) / max(now - before, 0.001)
         width = shutil.get_terminal_size().columns - 1
-        sys.stderr.write(ERASE + line_of(progress, rate)[:width])
+        sys.stderr.write(ERASE + line_of(progress, rate, width)[:width])
         sys.stderr.flush()
 
     def say(self, text: str) -> None:
@@ -90,18 +90,18 @@ class Bar:
         sys.stderr.flush()
 
 
-def line_of(progress: Progress, rate: float) -> str:
+def line_of(progress: Progress, rate: float, width: int) -> str:
     """Return a line that says how far it is, how fast, and for how long still.
 
-    Where nobody knows how much there is to do, the totals are 0.
+    Where nobody knows how much there is to do, the totals are 0.  The bar has the room that the
+    rest leaves of the *width*.
     """
     total, more = progress.bytes_total, "" if progress.totals_known else "+"
     if not progress.files_total:
         return f"{readable(progress.bytes)}  {progress.files} files  {readable(rate)}/s"
     share = min(progress.bytes / total, 1.0) if total else 0.0
-    full = round(share * BAR)
     parts = [
-        f"[{'#' * full}{'.' * (BAR - full)}] {share:4.0%}",
+        f"{share:4.0%}",
         f"{readable(progress.bytes)} of {readable(total)}{more}",
         f"{progress.files} of {progress.files_total}{more} files",
         f"{readable(rate)}/s",
@@ -110,4 +110,7 @@ def line_of(progress: Progress, rate: float) -> str:
         parts.append(f"{progress.failed} failed")
     if progress.totals_known and rate:
         parts.append(f"{duration(max(total - progress.bytes, 0) / rate)} left")
-    return "  ".join(parts)
+    line = "  ".join(parts)
+    room = min(BAR, width - len(line) - len("[] "))
+    full = round(share * room)
+    return f"[{'#' * full}{'.' * (room - full)}] {line}" if room > 0 else line
