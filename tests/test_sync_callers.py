@@ -58,6 +58,28 @@ def test_64_threads_call_all_verbs_at_once(programs: Programs) -> None:
     """) == ["done"]
 
 
+def test_a_subinterpreter_awaits_and_is_told_so(programs: Programs) -> None:
+    pytest.importorskip("concurrent.futures.interpreter", reason="is of Python 3.14")
+    assert programs.run("""
+        from concurrent.futures import InterpreterPoolExecutor
+
+        def blocking(url):
+            from aioobs.sync import file
+            return file.exists(url)
+
+        def awaiting(url):
+            import asyncio, aioobs
+            asyncio.run(aioobs.file.write(url, "content"))
+            return asyncio.run(aioobs.file.read(url))
+
+        if __name__ == "__main__":
+            with InterpreterPoolExecutor(2) as pool:
+                error = pool.submit(blocking, f"{bucket}/a").exception()
+                print(type(error).__name__, str(error).endswith("await the async ones there"))
+                print(pool.submit(awaiting, f"{bucket}/a").result())
+    """) == ["RuntimeError True", "content"]
+
+
 def test_threads_that_come_and_go_leave_neither_threads_nor_sockets(programs: Programs) -> None:
     out = programs.run("""
         def work(number):

@@ -191,16 +191,27 @@ class LoopThread:
         with self._lock:
             if self._loop is None or self._loop.is_closed():
                 loop, stopping = new_event_loop(), asyncio.Event()
-                thread = threading.Thread(
-                    target=self._serve, args=(loop, stopping), name="aioobs", daemon=True
-                )
                 try:
+                    thread = self._thread_for(loop, stopping)
                     thread.start()
-                except RuntimeError:  # the interpreter is about to end
+                except RuntimeError:  # the interpreter is about to end, or a second one
                     loop.close()
                     raise
                 self._loop, self._thread, self._stopping = loop, thread, stopping
             return self._loop
+
+    def _thread_for(
+        self, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event
+    ) -> threading.Thread:
+        try:
+            return threading.Thread(
+                target=self._serve, args=(loop, stopping), name="aioobs", daemon=True
+            )
+        except RuntimeError as error:
+            raise RuntimeError(
+                "blocking aioobs calls need a daemon thread, which a subinterpreter may not have: "
+                "await the async ones there"
+            ) from error
 
     def _serve(self, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
         try:
