@@ -415,7 +415,7 @@ FAULTS = {
         fault("in chunks", in_chunks(whole=True), carried_out=True),
         fault("chunks cut off", in_chunks(whole=False), carried_out=True, cuts=True),
         fault("1xx storm", after_interim(CONTINUE * 30 + HINTS * 30), carried_out=True),
-        fault("200 with <Error>", instead(BUT_AN_ERROR), is_document_or_change),
+        fault("200 with an Error", instead(BUT_AN_ERROR), is_document_or_change),
         fault("200 with nothing", instead(answer(200)), is_document, carried_out=True, lies=True),
         fault("half a document", half_a_document, is_document, carried_out=True, lies=True),
         fault("Range ignored", as_it_is, is_ranged, asks=without_range),
