@@ -86,6 +86,10 @@ class BackgroundCopy:
         tasks.add(self._task)
         self._task.add_done_callback(tasks.discard)
 
+    def __repr__(self) -> str:
+        rounds = f"{self._rounds} rounds, {self._failed_rounds} failed"
+        return f"<{type(self).__name__} of {self._mirror}: {rounds}>"
+
     @property
     def rounds(self) -> int:
         """How many rounds have ended, including those that failed."""

@@ -116,6 +116,12 @@ async def test_rounds_follow_each_other_by_themselves(folder: Path, obs_bucket: 
             assert await aioobs.file.read(f"{obs_bucket}/{name}") == name
 
 
+def test_it_shows_what_it_copies_and_how_often(folder: Path, obs_bucket: str) -> None:
+    with aioobs.sync.file.background_sync_copy(folder, f"{obs_bucket}/copy", SELDOM) as copying:
+        assert repr(copying).startswith(f"<BackgroundCopy of {folder} to {obs_bucket}/copy: ")
+        assert repr(copying).endswith(" rounds, 0 failed>")
+
+
 async def test_only_what_is_new_or_changed_is_sent(
     folder: Path, obs_bucket: str, door: Door
 ) -> None:

@@ -108,6 +108,7 @@ async def test_a_file_tells_what_it_is(root: str) -> None:
             assert (found.readable(), found.writable()) == expected
             assert found.seekable() is (expected[0] or not remote)
             assert (found.name, found.mode, found.closed) == (f"{root}/file", mode, False)
+            assert repr(found) == f"<File name='{root}/file' mode='{mode}'>"
             assert found.isatty() is False
             if remote:
                 with pytest.raises(io.UnsupportedOperation):

@@ -90,6 +90,9 @@ class File:
         self._stream: Any = None
         self._object: Raw | LocalCopy | None = None
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name!r} mode={self.mode!r}>"
+
     async def __aenter__(self) -> Self:
         if not is_remote(self.name):
             with local_errors(self.name):

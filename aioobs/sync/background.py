@@ -67,6 +67,9 @@ class BackgroundCopy:
         self._async = inner
         self._process = os.getpid()
 
+    def __repr__(self) -> str:
+        return self._async.__repr__()
+
     @property
     def rounds(self) -> int:
         """How many rounds have ended, those that failed included."""
