@@ -67,13 +67,19 @@ def remote(url: str) -> list[str]:
 
 def at_terminal(*arguments: str, columns: int = 100) -> str:
     """Run the command at a terminal, and return what that shows."""
+    return typed_at_terminal(*PROGRAM, *arguments, columns=columns)
+
+
+def typed_at_terminal(*program: str, keys: str = "", columns: int = 100) -> str:
+    """Run a program at a terminal, press keys there, and return what it shows."""
     main, other = pty.openpty()
-    environment = {**os.environ, "COLUMNS": str(columns)}
+    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "dumb"}
     shown = b""
     with subprocess.Popen(
-        [*PROGRAM, *arguments], stdout=other, stderr=other, env=environment
+        program, stdin=other, stdout=other, stderr=other, env=environment, start_new_session=True
     ) as it:
         os.close(other)
+        os.write(main, keys.encode())
         with suppress(OSError):  # the terminal ends with its last process
             while data := os.read(main, 1 << 16):
                 shown += data

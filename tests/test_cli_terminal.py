@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,17 @@ from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
 import pytest
-from command import PROGRAM, ROOT, at_terminal, checkout, local, make, objects, run
+from command import (
+    PROGRAM,
+    ROOT,
+    at_terminal,
+    checkout,
+    local,
+    make,
+    objects,
+    run,
+    typed_at_terminal,
+)
 from faulty import STALL, Answer, FaultyServer, Received, answer, forward, refusal
 
 import aioobs
@@ -392,8 +403,25 @@ tried aioobs cp some
     )
     assert done.stdout.splitlines() == ["presign", "doctor", "--recursive", "--abort", ""]
     assert done.stderr == ""
-    assert "bashcompinit" in run("completion", "zsh").stdout
     assert "-a presign\n" in run("completion", "fish").stdout
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="is for systems with zsh")
+def test_zsh_completes_commands_and_options() -> None:
+    Path("script").write_text(run("completion", "zsh").stdout)
+    typed = """
+autoload -U compinit; compinit -D -u; source ./script; aioobs() { print "<$*>" }
+aioobs pre\t
+aioobs --endpoint x doc\t
+aioobs uploads s3://bucket --ab\t
+exit
+"""
+    shown = typed_at_terminal("zsh", "-f", "-i", keys=typed)
+    assert re.findall("<([^<$]+)>", shown) == [
+        "presign",
+        "--endpoint x doctor",
+        "uploads s3://bucket --abort",
+    ]
 
 
 # --- The store itself ---

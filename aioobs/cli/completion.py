@@ -16,7 +16,7 @@ __all__ = ["completion"]
 BASH = """\
 _aioobs() {{
     local word=${{COMP_WORDS[COMP_CWORD]}} command= given
-    for given in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
+    for given in "${{COMP_WORDS[@]:1:$((COMP_CWORD - 1))}}"; do
         case " {commands} " in *" $given "*) command=$given; break;; esac
     done
     local words="{options}"
@@ -31,7 +31,10 @@ _aioobs() {{
 }}
 complete -o bashdefault -o default -F _aioobs aioobs
 """
-ZSH = "autoload -U +X bashcompinit && bashcompinit\n"
+ZSH = """\
+(( $+functions[compdef] )) || { autoload -U compinit && compinit; }
+autoload -U +X bashcompinit && bashcompinit
+"""
 
 
 def completion(given: argparse.Namespace) -> int:
