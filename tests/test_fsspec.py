@@ -304,7 +304,8 @@ def test_a_tree_is_found_with_one_listing(
     assert fs.du(f"{bucket}/t", total=False, maxdepth=1, withdirs=True) == sizes
     before = len(server.requests)
     assert fs.glob(f"{bucket}/t/a*") == [f"{bucket}/t/a"]
-    assert [request.query.get("prefix") for request in server.requests[before:]] == ["t/a"]
+    (prefix,) = [request.query.get("prefix") for request in server.requests[before:]]
+    assert prefix in {"t/a", "t/"}  # which is what older versions of fsspec ask for
 
 
 def test_listings_are_fresh_unless_they_are_kept(fs: ObsFileSystem, bucket: str) -> None:
