@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import os
 import shutil
 import socket
@@ -67,6 +68,12 @@ def pytest_report_header(config: pytest.Config) -> str:
     """Say what the tests run on."""
     loop = config.getoption("--loop") or "asyncio for async tests, uvloop for blocking calls"
     return f"transport: {config.getoption('--transport')}, loop: {loop}"
+
+
+def pytest_collection_finish() -> None:
+    """Spare each search for garbage, of which tests make thousands, what stays till the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
