@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from aioobs.testing import LocalServer
 
 MIB = 1 << 20
+MANY = 1000  # files: 20 batches, so that something is still to do when a worker is there
 SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -124,16 +125,15 @@ def content(root: Path) -> dict[str, str]:
 
 def workers_of(parent: int) -> list[int]:
     """Return the processes that a copy of *parent* has started by itself."""
+    children: list[str] = []
+    for thread in Path(f"/proc/{parent}/task").iterdir():
+        with contextlib.suppress(OSError):  # it has ended
+            children += (thread / "children").read_text().split()
     found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            is_worker = any(b"aioobs.transfer.processes.workers" in word for word in words)
-            if is_worker and words[-2] == str(parent).encode():
-                found.append(int(entry.name))
+    for child in children:
+        with contextlib.suppress(OSError):
+            if b"aioobs.transfer.processes.workers" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(int(child))
     return found
 
 
@@ -326,7 +326,7 @@ async def test_a_file_that_changes_between_its_pieces_is_not_published(
 async def test_a_pool_that_breaks_says_what_is_done_and_the_rest_can_follow(
     source: Path, obs_bucket: str, client: Client, tmp_path: Path
 ) -> None:
-    plant(source, 3000)
+    plant(source, MANY)
     with ProcessPoolExecutor(2, mp_context=SPAWN) as executor:
         pids = [executor.submit(os.getpid).result() for _ in range(8)]
 
@@ -364,7 +364,7 @@ async def test_every_executor_of_the_standard_library_copies(
 async def test_a_cluster_loses_a_worker_and_nothing_else(
     dask: Any, source: Path, obs_bucket: str, client: Client, tmp_path: Path
 ) -> None:
-    plant(source, 3000)
+    plant(source, MANY)
     pids = list(dask.run(os.getpid).values())
     reports: list[Progress] = []
 
@@ -377,7 +377,7 @@ async def test_a_cluster_loses_a_worker_and_nothing_else(
         source, f"{obs_bucket}/dst", executor=dask_executor(dask), progress=kill
     )
     assert len(pids) == 1
-    assert reports[-1].files == reports[-1].files_total == 3002
+    assert reports[-1].files == reports[-1].files_total == MANY + 2
     assert await uploads(client, obs_bucket) == []
     await aioobs.file.copy_parallel(f"{obs_bucket}/dst", tmp_path / "back")
     assert content(tmp_path / "back") == content(source)
@@ -431,7 +431,7 @@ async def test_a_cancelled_download_leaves_no_staged_file(
     pool: Executor, obs_bucket: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pieces, "PIECE", 8 * MIB)
-    os.truncate(source / "big", 400 * MIB)
+    os.truncate(source / "big", 200 * MIB)
     await aioobs.file.copy(source / "big", f"{obs_bucket}/src/big")
     seen: list[list[str]] = []
     begun = asyncio.Event()
@@ -461,7 +461,7 @@ async def test_a_cancelled_download_leaves_no_staged_file(
 async def test_workers_share_a_copy_with_this_process(
     source: Path, obs_bucket: str, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plant(source, 3000)
+    plant(source, MANY)
     monkeypatch.setenv("AIOOBS_PROCESSES", "2")
     seen: set[int] = set()
     reports: list[Progress] = []
@@ -478,7 +478,7 @@ async def test_workers_share_a_copy_with_this_process(
         seen.clear()
         await aioobs.file.copy_parallel(one, other, progress=look)
         assert len(seen) == 2
-        assert reports[-1].files == reports[-1].files_total == 3002
+        assert reports[-1].files == reports[-1].files_total == MANY + 2
         assert workers_of(os.getpid()) == []
     assert content(tmp_path / "down") == content(source)
     assert await uploads(client, obs_bucket) == []
@@ -488,7 +488,7 @@ async def test_workers_share_a_copy_with_this_process(
 async def test_what_a_killed_worker_had_is_done_here(
     source: Path, obs_bucket: str, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plant(source, 3000)
+    plant(source, MANY)
     monkeypatch.setenv("AIOOBS_PROCESSES", "2")
     killed: list[int] = []
     reports: list[Progress] = []
@@ -502,7 +502,7 @@ async def test_what_a_killed_worker_had_is_done_here(
 
     await aioobs.file.copy_parallel(source, f"{obs_bucket}/dst", progress=kill)
     assert len(killed) == 2
-    assert reports[-1].files == reports[-1].files_total == 3002
+    assert reports[-1].files == reports[-1].files_total == MANY + 2
     assert await uploads(client, obs_bucket) == []
     monkeypatch.setenv("AIOOBS_PROCESSES", "0")
     await aioobs.file.copy_parallel(f"{obs_bucket}/dst", tmp_path / "back")
@@ -537,7 +537,7 @@ async def test_a_worker_that_dies_as_a_batch_is_sent_leaves_no_error_unheard(
 async def test_a_cancelled_copy_leaves_no_process(
     source: Path, obs_bucket: str, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plant(source, 3000)
+    plant(source, MANY)
     monkeypatch.setenv("AIOOBS_PROCESSES", "2")
     started = asyncio.Event()
 
@@ -590,7 +590,7 @@ file.copy_parallel(sys.argv[1], sys.argv[2], progress=lambda now: print(now.file
 async def test_a_script_without_a_guard_runs_once(
     source: Path, obs_bucket: str, tmp_path: Path
 ) -> None:
-    plant(source, 3000)
+    plant(source, MANY)
     (tmp_path / "train.py").write_text(SCRIPT)
     with script(tmp_path, str(source), f"{obs_bucket}/dst") as running:
         seen: set[int] = set()
@@ -600,7 +600,7 @@ async def test_a_script_without_a_guard_runs_once(
             seen.update(workers_of(running.pid))
     assert running.returncode == 0
     assert lines.count("body") == 1
-    assert lines[-1] == "3002"
+    assert lines[-1] == f"{MANY + 2}"
     assert len(seen) == 2
     assert gone(list(seen))
 
@@ -623,7 +623,7 @@ def script(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 async def test_workers_end_with_their_parent(
     source: Path, obs_bucket: str, tmp_path: Path, end: signal.Signals
 ) -> None:
-    plant(source, 3000)
+    plant(source, MANY)
     (tmp_path / "train.py").write_text(SCRIPT)
     with script(tmp_path, str(source), f"{obs_bucket}/dst") as running:
         for _ in running.stdout or ():
