@@ -16,6 +16,7 @@ from faulty import Answer, FaultyServer, Received, answer, forward, listing, ref
 
 import aioobs
 from aioobs import Client, ConfigError, ReadError, ResponseError, TransferFailed
+from aioobs.session import session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -234,11 +235,13 @@ async def test_only_sizes_are_compared_unless_more_is_asked_for(
     assert content(tmp_path / "b") == {}
 
 
+@pytest.mark.usefixtures("session")
 @pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (500, "InternalError")])
 async def test_a_file_whose_check_is_refused_is_not_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, code: str
 ) -> None:
     whole = one_object(b"right", etag=f'"{"f" * 32}-2"')
+    session.set({"retry_wait": 0.001})
 
     def step(received: Received) -> Answer:
         return refusal(status, code) if "partNumber" in received.query else whole(received)
