@@ -1,12 +1,13 @@
-"""What people use fsspec by way of: each library reads back what it has written."""
+"""What people use fsspec by way of: each library reads back what it has written.
+
+Those that take seconds to import are imported by the test that needs them.
+"""
 
 from __future__ import annotations
 
 import pickle
 from typing import TYPE_CHECKING, Any, cast
 
-import dask
-import dask.dataframe as dd
 import duckdb
 import fsspec
 import h5py
@@ -17,8 +18,6 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-import xarray as xr
-import zarr
 from upath import UPath
 from upath.registry import register_implementation
 
@@ -102,6 +101,9 @@ def test_pyarrow_writes_and_filters_a_partitioned_dataset(url: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:The inplace keyword")  # dask's own
 def test_dask_reads_what_it_has_written_in_parts(url: str) -> None:
+    import dask
+    import dask.dataframe as dd
+
     with dask.config.set(scheduler="threads", num_workers=2):
         frame: Any = dd.from_pandas(FRAME, npartitions=4)  # type: ignore[no-untyped-call]
         frame.to_parquet(f"{url}/frame")
@@ -113,6 +115,8 @@ def test_dask_reads_what_it_has_written_in_parts(url: str) -> None:
 
 
 def test_zarr_writes_and_reads_an_array_in_chunks(url: str) -> None:
+    import zarr
+
     values = np.arange(10_000).reshape(100, 100)
     array = zarr.create_array(f"{url}/array.zarr", shape=(100, 100), chunks=(30, 30), dtype="i8")
     array[:] = values
@@ -126,6 +130,8 @@ def test_zarr_writes_and_reads_an_array_in_chunks(url: str) -> None:
 
 
 def test_xarray_writes_and_reads_a_dataset_in_zarr(url: str) -> None:
+    import xarray as xr
+
     data = xr.Dataset({"heat": (("x", "y"), np.arange(12.0).reshape(3, 4))})
     data.to_zarr(f"{url}/data.zarr", mode="w", consolidated=False)
 
