@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import importlib
 import os
@@ -95,6 +96,7 @@ def group(module: str) -> str:
     return module.partition(".")[0]
 
 
+@functools.cache
 def imports(path: Path) -> set[str]:
     """Return what a module imports at run time or for types, as dotted names."""
     found = set()
