@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import resource
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 
 
+@functools.lru_cache(4)  # making it takes longer than copying it
 def noise(size: int, seed: int = 0) -> bytes:
     """Return bytes that no compression or mistake makes of others."""
     return random.Random(seed).randbytes(size)

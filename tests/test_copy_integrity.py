@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,6 +11,7 @@ from hashlib import md5
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+from copies import noise
 from faulty import Answer, FaultyServer, Received, answer, forward, listing, refusal, use
 
 import aioobs
@@ -34,7 +34,7 @@ def source(tmp_path: Path) -> Path:
     root = tmp_path / "src"
     root.mkdir()
     for number, (name, size) in enumerate(SIZES.items()):
-        (root / name).write_bytes(random.Random(number).randbytes(size))
+        (root / name).write_bytes(noise(size, number))
     return root
 
 

@@ -9,7 +9,6 @@ import logging
 import multiprocessing
 import os
 import pickle
-import random
 import signal
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from copies import uploads
+from copies import noise, uploads
 
 import aioobs
 from aioobs import Client, Config
@@ -104,7 +103,7 @@ def source(tmp_path: Path) -> Path:
     root = tmp_path / "src"
     plant(root, 300)
     (root / "empty" / "folder").mkdir(parents=True)
-    (root / "big").write_bytes(random.Random(1).randbytes(40 * MIB + 1))
+    (root / "big").write_bytes(noise(40 * MIB + 1))
     return root
 
 
@@ -176,7 +175,7 @@ async def test_a_tree_goes_up_across_and_down(
 async def test_the_store_copies_big_objects_in_parts_for_many(
     pool: Executor, obs_bucket: str, client: Client
 ) -> None:
-    name, data = obs_bucket.removeprefix("s3://"), random.Random(2).randbytes(13 * MIB)
+    name, data = obs_bucket.removeprefix("s3://"), noise(13 * MIB)
     await client.put_object(name, "src/one", data, metadata={"author": "me"})
     async with Client(replace(Config.from_env(), largest_copy=6 * MIB)) as small:
         await engine.copy_tree(

@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import json
 import os
-import random
 import re
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from copies import noise
 from faulty import STALL, Answer, FaultyServer, Received, answer, forward, refusal
 
 import aioobs
@@ -60,7 +60,7 @@ def files(tmp_path: Path) -> Path:
 @pytest.fixture
 def source(files: Path) -> Path:
     """Give a local folder with a big file and many small ones."""
-    (files / "big").write_bytes(random.Random(1).randbytes(BIG))
+    (files / "big").write_bytes(noise(BIG))
     return files
 
 
@@ -438,7 +438,7 @@ async def test_nothing_but_a_staged_file_is_gone_on_with(
         half.symlink_to(precious)
     elif kind == "too long":
         precious = half
-        half.write_bytes(random.Random(2).randbytes(BIG + 1))
+        half.write_bytes(noise(BIG + 1, seed=2))
     elif kind == "gone":
         half.unlink()
     before = precious.read_bytes()
