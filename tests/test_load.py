@@ -86,7 +86,10 @@ async def test_a_store_that_takes_two_requests_at_a_time_gets_everything_in_the_
 
 @pytest.mark.parametrize(
     ("direction", "count"),
-    [("up", 1000), ("down", 3000)],
+    [
+        ("up", 1000),
+        pytest.param("down", 10_000, marks=[pytest.mark.slow, pytest.mark.timeout(240)]),
+    ],
 )
 async def test_of_a_tree_exactly_those_files_fail_that_cannot_be_copied(
     through: Callable[..., Any], obs_bucket: str, tmp_path: Path, count: int, direction: str
