@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import resource
 import sys
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -49,9 +51,12 @@ class Scheduler:
         first = most = max(min(workers, client.config.connections), 1)
         if workers == DEFAULT_THREADS:
             most = max(min(client.config.connections, most_descriptors() // SHARE), first)
-        self._requests_at_once = Width(first, most)
+        # The event loop sees to the requests, and worker threads to the streams.
+        self._requests_at_once = Width(first, most, time.thread_time, 0.9)
+        cores = os.cpu_count() or 1
         # A stream takes a connection, a file, and the two ends of a pipe.
-        self._streams = Width(first, max(min(most // SHARE, MOST_STREAMS), first))
+        most_streams = max(min(most // SHARE, MOST_STREAMS), first)
+        self._streams = Width(first, most_streams, time.process_time, cores / 2)
         self._workers = 0
         self._wanted = 0  # of them
         self._busy = 0  # of them, with a part or a file

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Width"]
 
 GAIN = 1.25  # times as fast, at least, if twice as much at a time is to be kept
 SHORTEST = 0.02  # seconds in which a speed can be measured
-BUSY = 0.9  # of the time, above which more at a time is of no use to the event loop
 PAUSE = 5.0  # seconds after which more is tried again
 
 
@@ -17,23 +20,33 @@ class Width:
 
     A store that is far away does twice as much if twice as much is under way; one that is near,
     or busy, does not.  Only what is measured while more is waiting tells anything.
+
+    Args:
+        first: The number at first.
+        most: What it may become.
+        clock: Tells how many CPU seconds this has taken here.
+        full: How many of these in a second are so many that more at a time is of no use.
     """
 
     __slots__ = (
         "_before",
         "_began",
-        "_busy",
+        "_clock",
         "_count",
         "_enough",
+        "_full",
+        "_most",
         "_next",
         "_rate",
-        "most",
+        "_used",
         "value",
     )
 
-    def __init__(self, first: int, most: int) -> None:
+    def __init__(self, first: int, most: int, clock: Callable[[], float], full: float) -> None:
         self.value: int = first
-        self.most: int = most
+        self._most = most
+        self._clock = clock
+        self._full = full
         self._before = first
         self._rate = 0.0  # what that gave, each second; 0: there is nothing to compare with
         self._next = 0.0  # when more is tried
@@ -50,23 +63,23 @@ class Width:
         self._count += 1
         if self._count == 0:
             self._measure()
-        elif self._count >= self._enough and (self.value < self.most or self._rate):
+        elif self._count >= self._enough and (self.value < self._most or self._rate):
             now = time.monotonic()
             if now >= max(self._began + SHORTEST, self._next):
                 return self._decide(now - self._began)
         return False
 
     def _measure(self) -> None:
-        self._count, self._began, self._busy = 0, time.monotonic(), time.thread_time()
+        self._count, self._began, self._used = 0, time.monotonic(), self._clock()
 
     def _decide(self, seconds: float) -> bool:
-        rate, busy = self._count / seconds, (time.thread_time() - self._busy) / seconds
-        if busy > BUSY:
+        rate, busy = self._count / seconds, (self._clock() - self._used) / seconds
+        if busy > self._full:
             self._measure()
             return False
         if not self._rate or rate >= GAIN * self._rate:
-            self._before, self._rate = self.value, rate if self.value < self.most else 0.0
-            self.value = min(2 * self.value, self.most)
+            self._before, self._rate = self.value, rate if self.value < self._most else 0.0
+            self.value = min(2 * self.value, self._most)
         elif self._enough == 2 * self.value:  # that may have been the time of making connections
             self._enough *= 2
             self._measure()
