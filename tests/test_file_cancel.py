@@ -224,10 +224,10 @@ async def test_a_local_copy_that_is_created_while_its_task_is_cancelled_is_gone(
 ) -> None:
     begun, go_on, create = threading.Event(), threading.Event(), tempfile.TemporaryFile
 
-    def create_slowly() -> Any:
+    def create_slowly(**options: Any) -> Any:
         begun.set()
         go_on.wait()
-        return create()
+        return create(**options)
 
     await file.exists(bucket)
     opened = copies()
