@@ -14,7 +14,7 @@ import urllib.request
 from dataclasses import replace
 from datetime import timedelta
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from faulty import RESET, Answer, FaultyServer, Received, answer, connect, forward, refusal
@@ -316,9 +316,9 @@ class TestAttributes:
 @pytest.fixture
 def versioned(tagged: str) -> str:
     """Give the name of an empty bucket that keeps versions."""
-    from boto3 import client
+    from botocore.session import Session
 
-    store = client(
+    store: Any = Session().create_client(
         "s3",
         endpoint_url=os.environ["S3_ENDPOINT"],
         aws_access_key_id=os.environ["ACCESS_KEY_ID"],
