@@ -6,7 +6,7 @@ import asyncio
 import resource
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from faulty import STALL, Answer, FaultyServer, Received, answer, connect, refusal, stored
@@ -125,43 +125,58 @@ def write_files(folder: Path, count: int) -> None:
         (folder / f"{number}").write_bytes(b"x")
 
 
-@pytest.mark.usefixtures("session")
-async def test_a_copy_asks_a_store_that_is_far_away_for_more_at_a_time(tmp_path: Path) -> None:
-    write_files(tmp_path, 800)
+async def most_from_afar(folder: Path, count: int, **options: Any) -> int:
+    """Copy new files to a store that takes its time; return how many it got at the same time."""
+    write_files(folder, count)
     store = Narrow(1000, work=FAR)
     with FaultyServer(always=store) as server:
         use(server)
-        await file.copy_parallel(tmp_path, "s3://b/tree")
-    assert 64 <= store.most <= 256
-    assert len(server.requests) == 800
+        await file.copy_parallel(folder, "s3://b/tree", **options)
+    assert len(server.requests) == count
+    return store.most
+
+
+@pytest.mark.usefixtures("session")
+async def test_a_copy_asks_a_store_that_is_far_away_for_more_at_a_time(tmp_path: Path) -> None:
+    assert 64 <= await most_from_afar(tmp_path, 800) <= 256
+
+
+@pytest.mark.usefixtures("session")
+async def test_what_does_not_go_in_short_requests_has_more_streams_as_well(tmp_path: Path) -> None:
+    assert 32 <= await most_from_afar(tmp_path, 500, verify="digest") <= 64
 
 
 @pytest.mark.usefixtures("session")
 async def test_a_copy_leaves_descriptors_to_the_rest_of_the_program(tmp_path: Path) -> None:
-    write_files(tmp_path, 400)
-    store = Narrow(1000, work=FAR)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with FaultyServer(always=store) as server:
-        use(server)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (200, limits[1]))
-        try:
-            await file.copy_parallel(tmp_path, "s3://b/tree")
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    assert 32 <= store.most <= 50
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, limits[1]))
+    try:
+        assert 32 <= await most_from_afar(tmp_path, 400) <= 50
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 @pytest.mark.usefixtures("session")
 async def test_a_copy_asks_for_as_many_at_a_time_as_it_is_told(tmp_path: Path) -> None:
+    assert await most_from_afar(tmp_path, 100, threads=8) == 8
+
+
+@pytest.mark.usefixtures("session")
+async def test_so_does_each_of_its_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIOOBS_PROCESSES", "1")
+    assert 32 < await most_from_afar(tmp_path, 3000, threads=32) <= 2 * 32
+
+
+@pytest.mark.usefixtures("session")
+async def test_a_copy_has_no_more_connections_than_are_allowed(tmp_path: Path) -> None:
     write_files(tmp_path, 100)
     store = Narrow(1000, work=FAR)
     with FaultyServer(always=store) as server:
-        use(server)
-        await file.copy_parallel(tmp_path, "s3://b/tree", threads=8)
-        assert store.most == 8
         use(server, connections=12)
         await file.copy_parallel(tmp_path, "s3://b/tree")
-        assert store.most == 12
+    assert store.most == 12
 
 
 @pytest.mark.usefixtures("session")
@@ -178,17 +193,6 @@ async def test_a_copy_does_not_ask_for_more_where_that_changes_nothing(tmp_path:
         use(server)
         await file.copy_parallel(tmp_path, "s3://b/tree")
     assert server.most_at_once <= 64
-
-
-@pytest.mark.usefixtures("session")
-async def test_what_does_not_go_in_short_requests_has_more_streams_as_well(tmp_path: Path) -> None:
-    write_files(tmp_path, 500)
-    store = Narrow(1000, work=FAR)
-    with FaultyServer(always=store) as server:
-        use(server)
-        await file.copy_parallel(tmp_path, "s3://b/tree", verify="digest")
-    assert 32 <= store.most <= 64
-    assert len(server.requests) == 500
 
 
 @pytest.mark.usefixtures("session")

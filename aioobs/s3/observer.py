@@ -172,7 +172,8 @@ class Observer:
 
     def has_answer(self) -> bool:
         """Tell whether a request was ever answered as it should be."""
-        return any(sum(found.latency) > found.failures for found in self.counters.values())
+        counters = list(self.counters.values())  # to which another thread may add
+        return any(sum(found.latency) > found.failures for found in counters)
 
     def stats(self) -> Stats:
         """Return what has been counted."""

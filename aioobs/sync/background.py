@@ -68,7 +68,7 @@ class BackgroundCopy:
         self._process = os.getpid()
 
     def __repr__(self) -> str:
-        return self._async.__repr__()
+        return repr(self._async)
 
     @property
     def rounds(self) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from aioobs.config import DEFAULT_THREADS
 from aioobs.errors import NotFound, UnsafeKey
 from aioobs.generators import Owned
 from aioobs.s3.parts import cut
@@ -118,7 +119,8 @@ class Audit:
         found: Callable[[Finding], object],
     ) -> None:
         self.report: VerifyReport = VerifyReport()
-        self.scheduler: Scheduler = Scheduler(client, threads)
+        adapts = threads == DEFAULT_THREADS
+        self.scheduler: Scheduler = Scheduler(client, threads, adapts=adapts)
         self._client = client
         self._roots = (source, target)
         self._read: Read = read

@@ -8,6 +8,7 @@ from contextlib import aclosing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from aioobs.config import DEFAULT_THREADS
 from aioobs.errors import NameConflict, TransferFailed
 from aioobs.generators import Owned
 from aioobs.transfer.copier import Copier
@@ -86,7 +87,8 @@ class Run:
         self.safety = safety
         self.journal = journal
         self.headers = headers
-        self.scheduler: Scheduler = Scheduler(client, workers)
+        adapts = workers == DEFAULT_THREADS
+        self.scheduler: Scheduler = Scheduler(client, workers, adapts=adapts)
         self.meter: Meter = Meter(progress)
         self.copier: Copier = Copier(client, self.scheduler, self.meter, safety, journal)
         self.failures: list[OSError] = []

@@ -12,7 +12,6 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from aioobs.calling_thread import on_loop
-from aioobs.config import DEFAULT_THREADS
 from aioobs.s3.client import exchange_of
 from aioobs.s3.request_queue import send_queued
 from aioobs.tasks import ungrouped
@@ -31,7 +30,8 @@ __all__ = ["Scheduler"]
 log: logging.Logger = logging.getLogger("aioobs.transfer")
 
 MOST_STREAMS = 64
-SHARE = 4  # of the descriptors that this process may have, one in so many is for connections
+SHARE = 4  # of the descriptors that this process may have, one in so many is for a copy
+STREAM = 4  # descriptors: a connection, a file, and the two ends of a pipe
 AHEAD = 4  # files for each worker that are known and not done: more would only take memory
 FEWEST = 100
 IDLE = 0.01  # seconds for which a connection is kept without a request, about
@@ -40,22 +40,23 @@ IDLE = 0.01  # seconds for which a connection is kept without a request, about
 class Scheduler:
     """So many workers do parts of big files first, then files by themselves, then short requests.
 
-    With `DEFAULT_THREADS` there are more of them for as long as that makes the copy faster.
+    If it *adapts*, there are more of them for as long as that makes the copy faster.
 
     A task handles its own failures; one that raises ends the whole run.  Requests follow one
     another on the connection of a worker, and whoever made them tells when each one has ended.
     """
 
-    def __init__(self, client: Client, workers: int) -> None:
+    def __init__(self, client: Client, workers: int, *, adapts: bool = False) -> None:
         self._exchange = exchange_of(client)
-        first = most = max(min(workers, client.config.connections), 1)
-        if workers == DEFAULT_THREADS:
-            most = max(min(client.config.connections, most_descriptors() // SHARE), first)
+        connections = client.config.connections
+        first = most = most_streams = max(min(workers, connections), 1)
+        if adapts:
+            spare = most_descriptors() // SHARE
+            most = max(min(connections, spare), first)
+            most_streams = max(min(connections, spare // STREAM, MOST_STREAMS), first)
         # The event loop sees to the requests, and worker threads to the streams.
-        self._requests_at_once = Width(first, most, time.thread_time, 0.9)
         cores = os.cpu_count() or 1
-        # A stream takes a connection, a file, and the two ends of a pipe.
-        most_streams = max(min(most // SHARE, MOST_STREAMS), first)
+        self._requests_at_once = Width(first, most, time.thread_time, 0.9)
         self._streams = Width(first, most_streams, time.process_time, cores / 2)
         self._workers = 0
         self._wanted = 0  # of them

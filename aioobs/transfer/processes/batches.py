@@ -12,6 +12,7 @@ import pickle
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
+from aioobs.config import DEFAULT_THREADS
 from aioobs.errors import ConfigError
 from aioobs.s3.client import Client
 from aioobs.transfer.copier import Copier
@@ -52,11 +53,19 @@ def weight(item: Item) -> int:
 
 
 async def do_batch(
-    client: Client, items: Sequence[Item], threads: int, safety: Safety = DEFAULT_SAFETY
+    client: Client,
+    items: Sequence[Item],
+    threads: int,
+    safety: Safety = DEFAULT_SAFETY,
+    *,
+    adapts: bool = False,
 ) -> Outcome:
-    """Do a batch with so many requests at a time; raises nothing but a cancellation."""
+    """Do a batch with so many requests at a time; raises nothing but a cancellation.
+
+    If it *adapts*, there are more of them where that is faster.
+    """
     results: list[Result] = [None] * len(items)
-    scheduler, meter = Scheduler(client, threads), Meter(None)
+    scheduler, meter = Scheduler(client, threads, adapts=adapts), Meter(None)
     copier = Copier(client, scheduler, meter, safety)
 
     async def move(number: int, piece: Piece) -> None:
@@ -104,7 +113,8 @@ def run_batch(
     config: Config, items: Sequence[Item], threads: int, safety: Safety = DEFAULT_SAFETY
 ) -> Outcome:
     """Do a batch on a worker of an executor."""
-    return asyncio.run(do_batch(client_of(config), items, threads, safety))
+    adapts = threads == DEFAULT_THREADS
+    return asyncio.run(do_batch(client_of(config), items, threads, safety, adapts=adapts))
 
 
 class Held:
