@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from aioobs import AccessDenied, Config, ConnectionFailed, ObsError, ReadError
 from aioobs.s3.http.lean_transport import LeanTransport
 from aioobs.s3.http.session_transport import SessionTransport
+from aioobs.s3.request import SignedRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -122,10 +123,12 @@ async def ask(
     transport: Transport, url: str, method: str = "GET", body: Body = b""
 ) -> Outcome | type[ObsError]:
     """Return what a transport makes of the answer."""
-    host = url.split("/")[2]
-    headers = {"Host": host, "Content-Length": str(len(body))}
+    _, _, host, target = url.split("/", 3)
+    lines = f"Host: {host}\r\nContent-Length: {len(body)}\r\n"
+    origin = url.removesuffix(f"/{target}")
+    request = SignedRequest(origin, method, f"/{target}", lines, body)
     try:
-        reply = await transport.send(method, url, headers, body, lambda _: None)
+        reply = await transport.send(request, lambda _: None)
         try:
             content = await reply.read()
         finally:
@@ -552,7 +555,8 @@ class TestReuse:
     ) -> None:
         speaker = Speaker([b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nab"])
         async with speaking(speaker, tls) as (origin, lean, _):
-            reply = await lean.send("GET", f"{origin}/", {"Host": "h"}, b"", lambda _: None)
+            request = SignedRequest(origin, "GET", "/", "Host: h\r\n", b"")
+            reply = await lean.send(request, lambda _: None)
             reply.close()
             speaker.content = True
             assert await ask(lean, f"{origin}/next") == NEXT_OUTCOME

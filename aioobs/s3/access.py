@@ -16,7 +16,7 @@ from aioobs.s3.auth.signing_v2 import SigOBS, SigV2
 from aioobs.s3.auth.signing_v4 import SigV4
 from aioobs.s3.body import digest, size_of
 from aioobs.s3.documents.dates import http_time
-from aioobs.s3.request import address
+from aioobs.s3.request import SignedRequest, address
 
 if TYPE_CHECKING:
     from aioobs.config import Config
@@ -58,8 +58,8 @@ class Access:
         """Whether bodies need not be read to be signed."""
         return self.config.payload_signing != "sha256" or self.config.anonymous
 
-    async def signed(self, request: Request) -> tuple[str, str, dict[str, str]]:
-        """Return what `Sign` does, for a request that is sent now.
+    async def signed(self, request: Request) -> SignedRequest:
+        """Return a request as it is to be sent now.
 
         Raises:
             ConfigError: there are no credentials, or the request cannot be sent.
@@ -96,9 +96,7 @@ class Access:
         )
         return f"{where.origin}{target.path}?{query}"
 
-    def _sign(
-        self, credentials: Credentials, payload: str, request: Request
-    ) -> tuple[str, str, dict[str, str]]:
+    def _sign(self, credentials: Credentials, payload: str, request: Request) -> SignedRequest:
         request.check()
         request.signed_by = credentials
         where = self._address(request.bucket)
@@ -106,13 +104,12 @@ class Access:
         given = request.headers
         if self.config.requester_pays:
             given = {**given, PAYS[0]: PAYS[1]}
-        headers = self._signer(request.bucket).sign(target, given, payload, credentials, self.now())
-        headers["Host"] = where.host
-        headers["User-Agent"] = USER_AGENT
+        lines = self._signer(request.bucket).sign(target, given, payload, credentials, self.now())
+        lines = f"Host: {where.host}\r\nUser-Agent: {USER_AGENT}\r\n{lines}"
         if request.method in ("PUT", "POST"):
-            headers["Content-Length"] = str(size_of(request.body))
-        query = f"?{target.query}" if target.query else ""
-        return where.origin, f"{target.path}{query}", headers
+            lines = f"{lines}Content-Length: {size_of(request.body)}\r\n"
+        asked = f"{target.path}?{target.query}" if target.query else target.path
+        return SignedRequest(where.origin, request.method, asked, lines, request.body)
 
     def origin(self, bucket: str) -> str:
         """Return where the requests to a bucket go."""

@@ -217,15 +217,14 @@ class Exchange:
         signed_by = request.signed_by
 
         async with connections.slots as since:
-            origin, target, headers = await self.access.signed(request)
+            signed = await self.access.signed(request)
             if begun is not None:  # the answer is to what has been sent already
                 request.signed_by = signed_by
             with IdleTimeout(self._idle_timeout(call.limit)) as idle_timeout:
                 call.stopwatch = idle_timeout
-                url = origin + target
                 at_work = request.operation in LONG_WORK
                 progress = idle_timeout.sign_of_life if at_work else idle_timeout.progress
-                reply = await connections.send(request, url, headers, progress, begun)
+                reply = await connections.send(request, signed, progress, begun)
                 call.reply = reply
                 try:
                     return await take(request, reply, receive)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aioobs.config import Config
     from aioobs.s3.auth.signing import Credentials
 
-__all__ = ["Address", "Body", "FilePart", "Request", "Sign", "address", "head_of"]
+__all__ = ["Address", "Body", "FilePart", "Request", "Sign", "SignedRequest", "address"]
 
 # Stricter than S3's rules for new buckets, which old buckets do not keep: only what is unsafe in
 # a host name or a path is refused.
@@ -91,8 +91,40 @@ class Request:
             check_headers(self.headers)
 
 
-Sign = Callable[[Request], tuple[str, str, dict[str, str]]]
-"""Returns where a request goes, what it asks for there, and with which headers."""
+class SignedRequest(NamedTuple):
+    """A request in the words in which it is sent, once and soon."""
+
+    origin: str
+    """Where it goes."""
+    method: str
+    target: str
+    """What it asks for there: a path and a query."""
+    lines: str
+    """Its headers, each with the end of its line."""
+    body: Body
+
+    def __repr__(self) -> str:
+        """Name it without its secrets, for tracebacks and debuggers."""
+        return f"<SignedRequest {self.method} {self.url}>"
+
+    @property
+    def url(self) -> str:
+        """Where it goes and what it asks for there."""
+        return self.origin + self.target
+
+    @property
+    def head(self) -> bytes:
+        """What is sent before its body."""
+        head = f"{self.method} {self.target} HTTP/1.1\r\n{self.lines}\r\n"
+        return head.encode("utf-8", "surrogateescape")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Its headers, one by one."""
+        return dict(line.split(": ", 1) for line in self.lines.split("\r\n")[:-1])
+
+
+Sign = Callable[[Request], SignedRequest]
 
 
 class Address(NamedTuple):
@@ -208,11 +240,3 @@ def source_headers(source: tuple[str, str], if_match: str) -> dict[str, str]:
     if if_match:
         headers["x-amz-copy-source-if-match"] = f'"{if_match}"'
     return headers
-
-
-def head_of(method: str, target: str, headers: Mapping[str, str]) -> bytes:
-    """Return the head of a request as it is sent."""
-    lines = [f"{method} {target} HTTP/1.1\r\n"]
-    lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
-    lines.append("\r\n")
-    return "".join(lines).encode("utf-8", "surrogateescape")

@@ -18,7 +18,6 @@ from aioobs.s3.body import FilePart, size_of
 from aioobs.s3.http.connection_errors import stalled
 from aioobs.s3.http.idle_timeout import ENOUGH, Stopwatch
 from aioobs.s3.http.response_head import LONGEST_HEAD, parse_head
-from aioobs.s3.request import head_of
 
 if TYPE_CHECKING:
     from aioobs.s3.call_in_progress import Begun
@@ -187,15 +186,14 @@ class QueueConnection:
     def _send(self, queued: QueuedRequest) -> None:
         self._queued = queued
         self._stopwatch.restart()
-        request = queued.request
         try:
-            origin, target, headers = self._sign(request)
-        except ObsError:
-            origin = ""  # whoever does it now finds that as well, and tells it
-        if origin != self._pooled.origin:
+            signed = self._sign(queued.request)
+        except ObsError:  # whoever does it now finds that as well, and tells it
+            signed = None
+        if signed is None or signed.origin != self._pooled.origin:
             self._finish((queued, None))
             return
-        head, body = head_of(request.method, target, headers), request.body
+        head, body = signed.head, signed.body
         assert not isinstance(body, FilePart)
         self._unsent = len(body)
         self._lean.pool.send_soon(self._pooled, *((head, body) if body else (head,)))

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from aioobs.config import Config
 from aioobs.errors import ConnectionFailed, ObsError
 from aioobs.s3.http.lean_transport import LeanTransport
+from aioobs.s3.request import SignedRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -174,7 +175,8 @@ async def lean(pieces: Sequence[bytes], method: str, *, hurry: bool, again: bool
 
     async def ask(method: str) -> tuple[Reply, bytes] | None:
         try:
-            reply = await transport.send(method, "http://store.test/", {}, b"", lambda _: None)
+            request = SignedRequest("http://store.test", method, "/", "", b"")
+            reply = await transport.send(request, lambda _: None)
             try:
                 return reply, await reply.read()
             finally:

@@ -19,11 +19,11 @@ __all__ = [
     "UNSIGNED_PAYLOAD",
     "Anonymous",
     "Credentials",
-    "SignedHeaders",
     "Signer",
     "Target",
     "check_expires",
     "encode_query",
+    "header_lines",
     "join_queries",
     "quote_path",
 ]
@@ -40,17 +40,6 @@ class Credentials:
     secret_key: str = field(repr=False)
     token: str | None = field(default=None, repr=False)
     expires: float | None = None
-
-
-class SignedHeaders(dict[str, str]):
-    """Signed headers, whose secrets tracebacks and debuggers do not show."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        secret = ("authorization", "-security-token")
-        shown = ((n, "***" if n.lower().endswith(secret) else v) for n, v in self.items())
-        return repr(dict(shown))
 
 
 class Target(NamedTuple):
@@ -77,8 +66,8 @@ class Signer(Protocol):
         payload: str,
         credentials: Credentials,
         now: float,
-    ) -> dict[str, str]:
-        """Return all headers to send: the given ones and the proof.
+    ) -> str:
+        """Return all headers to send, a line each: the given ones and the proof.
 
         `payload` is the SHA-256 of the body in hexadecimal or `UNSIGNED_PAYLOAD`.
         """
@@ -112,8 +101,8 @@ class Anonymous:
         payload: str,
         credentials: Credentials | None,
         now: float,
-    ) -> dict[str, str]:
-        return dict(headers)
+    ) -> str:
+        return header_lines(headers)
 
     def presign(
         self,
@@ -124,6 +113,11 @@ class Anonymous:
         now: float,
     ) -> str:
         return target.query
+
+
+def header_lines(headers: Mapping[str, str]) -> str:
+    """Return headers as they are sent, each with the end of its line."""
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
 
 
 def quote_path(key: str) -> str:

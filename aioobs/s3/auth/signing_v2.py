@@ -13,7 +13,7 @@ from binascii import b2a_base64
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote, unquote
 
-from aioobs.s3.auth.signing import SignedHeaders, check_expires, encode_query, join_queries
+from aioobs.s3.auth.signing import check_expires, encode_query, header_lines, join_queries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,14 +69,14 @@ class SigV2:
         payload: str,  # the body is no part of this signature
         credentials: Credentials,
         now: float,
-    ) -> dict[str, str]:
-        sent = SignedHeaders(self._renamed(headers))
+    ) -> str:
+        sent = self._renamed(headers)
         sent["date"] = http_date(now)
         if credentials.token is not None:
             sent[self.prefix + "security-token"] = credentials.token
         signature = self._signature(target, target.query, sent, sent["date"], credentials)
         sent["authorization"] = f"{self.scheme} {credentials.access_key}:{signature}"
-        return sent
+        return header_lines(sent)
 
     def presign(
         self,

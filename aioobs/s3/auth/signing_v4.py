@@ -15,9 +15,9 @@ from aioobs.config import REGION
 from aioobs.errors import ConfigError
 from aioobs.s3.auth.signing import (
     UNSIGNED_PAYLOAD,
-    SignedHeaders,
     check_expires,
     encode_query,
+    header_lines,
     join_queries,
 )
 
@@ -62,13 +62,9 @@ class SigV4:
         payload: str,
         credentials: Credentials,
         now: float,
-    ) -> dict[str, str]:
+    ) -> str:
         moment = self._at(now, credentials)
-        sent = SignedHeaders(headers)
-        sent["x-amz-content-sha256"] = payload
-        sent["x-amz-date"] = moment.timestamp
-        if credentials.token is not None:
-            sent["x-amz-security-token"] = credentials.token
+        added = f"x-amz-content-sha256: {payload}\r\nx-amz-date: {moment.timestamp}\r\n"
         # Nothing more to sign, which is usual: a third faster than the general way.
         if credentials.token is None and headers.keys() <= USUAL:
             names = "host;x-amz-content-sha256;x-amz-date"
@@ -79,16 +75,20 @@ class SigV4:
             if (kind := headers.get("content-type")) is not None:
                 names, lines = f"content-type;{names}", f"content-type:{canonical(kind)}\n{lines}"
         else:
+            sent = {**headers, "x-amz-content-sha256": payload, "x-amz-date": moment.timestamp}
+            if credentials.token is not None:
+                sent["x-amz-security-token"] = credentials.token
+                added = f"{added}x-amz-security-token: {credentials.token}\r\n"
             names, lines = canonical_headers(target.host, sent)
         query = canonical_query(target.query) if target.query else ""
         signature = signature_of(
             moment, f"{target.method}\n{target.path}\n{query}\n{lines}\n{names}\n{payload}"
         )
-        sent["authorization"] = (
-            f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{moment.scope}, "
-            f"SignedHeaders={names}, Signature={signature}"
+        return (
+            f"{header_lines(headers)}{added}"
+            f"authorization: AWS4-HMAC-SHA256 Credential={credentials.access_key}/{moment.scope}, "
+            f"SignedHeaders={names}, Signature={signature}\r\n"
         )
-        return sent
 
     def presign(
         self,

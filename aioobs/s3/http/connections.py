@@ -9,7 +9,7 @@ from aioobs.s3.http.concurrency import ConcurrencyLimit
 from aioobs.s3.http.memory_limit import MemoryLimit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator
     from types import AsyncGeneratorType
 
     from aioobs.config import Config
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aioobs.s3.http.lean_transport import LeanTransport
     from aioobs.s3.http.round_trip import RoundTrip
     from aioobs.s3.http.transport import Reply
-    from aioobs.s3.request import Request
+    from aioobs.s3.request import Request, SignedRequest
 
 __all__ = ["Connections"]
 
@@ -71,19 +71,15 @@ class Connections:
     async def send(
         self,
         request: Request,
-        url: str,
-        headers: Mapping[str, str],
+        signed: SignedRequest,
         progress: Progress,
         round_trip: RoundTrip | None = None,
     ) -> Reply:
         """Send *request*, unless a *round_trip* has, and return the answer to it."""
         lean = self.lean(request)
-        transport = lean or self._session
         if lean is not None and round_trip is not None:
-            return await lean.answer(
-                round_trip, request.method, url, headers, request.body, progress
-            )
-        return await transport.send(request.method, url, headers, request.body, progress)
+            return await lean.answer(round_trip, signed, progress)
+        return await (lean or self._session).send(signed, progress)
 
     async def aclose(self) -> None:
         """Close the connections."""

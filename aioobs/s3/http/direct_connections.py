@@ -20,7 +20,7 @@ from aioobs.s3.body import FilePart, size_of
 from aioobs.s3.http.connection_errors import stalled, unanswered
 from aioobs.s3.http.idle_timeout import ENOUGH, Stopwatch
 from aioobs.s3.http.response_head import may_become_head, parse_head
-from aioobs.s3.request import JOINED, head_of
+from aioobs.s3.request import JOINED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -262,14 +262,14 @@ class DirectConnections:
         if not is_short(body):
             return None
         try:
-            origin, target, headers = sign(request)
+            signed = sign(request)
         except ObsError:  # it is found again there, and told
             return None
-        head = head_of(request.method, target, headers)
+        head = signed.head
         data = head + body if body else head
         # From here on until it is let go, Ctrl-C finds each call in a `try`, and the connection
         # is dropped: the destructor may come late, for a traceback keeps alive what it shows.
-        connection = self._acquire(origin)
+        connection = self._acquire(signed.origin)
         if connection is None:
             return None
         try:
@@ -283,7 +283,7 @@ class DirectConnections:
         except BaseException:
             self.drop(connection)
             raise
-        self._idle[origin].append(connection)
+        self._idle[signed.origin].append(connection)
         if self._closed:
             self._remove(connection)
         return answer

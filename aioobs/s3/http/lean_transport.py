@@ -10,17 +10,17 @@ from aioobs.s3.http.connection_pool import ConnectionPool
 from aioobs.s3.http.direct_connections import DirectConnections
 from aioobs.s3.http.idle_timeout import ENOUGH
 from aioobs.s3.http.round_trip import RoundTrip
-from aioobs.s3.request import head_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aioobs.config import Config
-    from aioobs.s3.body import Body, Sink
+    from aioobs.s3.body import Sink
     from aioobs.s3.http.connection_pool import PooledConnection
     from aioobs.s3.http.idle_timeout import Progress
     from aioobs.s3.http.session_transport import SessionTransport
     from aioobs.s3.http.transport import Reply
+    from aioobs.s3.request import SignedRequest
 
 __all__ = ["LeanTransport"]
 
@@ -33,41 +33,26 @@ class LeanTransport:
         self.pool: ConnectionPool = ConnectionPool(session, config)
         self.direct: DirectConnections = DirectConnections(self.round_trip, config.connections)
 
-    async def send(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: Body,
-        progress: Progress,
-    ) -> Reply:
+    async def send(self, request: SignedRequest, progress: Progress) -> Reply:
         """Send one request: see `Transport.send`."""
-        start = url.index("/", 8)
-        origin, target = url[:start], url[start:]
-        pooled = await self.pool.borrow(origin)
+        pooled = await self.pool.borrow(request.origin)
         if pooled is None:
-            return await self._session.send(method, url, headers, body, progress)
-        round_trip = self.round_trip(pooled, method)
+            return await self._session.send(request, progress)
+        round_trip = self.round_trip(pooled, request.method)
         round_trip.progress = progress
         try:
-            await round_trip.send(head_of(method, target, headers), body)
+            await round_trip.send(request.head, request.body)
         except BaseException:
             round_trip.close()
             raise
-        return await self.answer(round_trip, method, url, headers, body, progress)
+        return await self.answer(round_trip, request, progress)
 
     def round_trip(self, pooled: PooledConnection, method: str) -> RoundTrip:
         """Return a new round trip, of a request with *method*, on a connection."""
         return RoundTrip(self.pool, pooled, method=method)
 
     async def answer(
-        self,
-        round_trip: RoundTrip,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: Body,
-        progress: Progress,
+        self, round_trip: RoundTrip, request: SignedRequest, progress: Progress
     ) -> Reply:
         """Return the answer to a request that has been sent."""
         round_trip.progress = progress
@@ -80,11 +65,10 @@ class LeanTransport:
         if known:
             return LeanReply(round_trip)
         round_trip.close()
-        origin = url[: url.index("/", 8)]
-        self.pool.distrust(origin)  # it would be the same the next time
-        if method in ("GET", "HEAD"):
-            return await self._session.send(method, url, headers, body, progress)
-        raise ConnectionFailed(f"{origin} gave an answer of a kind that is not known here")
+        self.pool.distrust(request.origin)  # it would be the same the next time
+        if request.method in ("GET", "HEAD"):
+            return await self._session.send(request, progress)
+        raise ConnectionFailed(f"{request.origin} gave an answer of a kind that is not known here")
 
     def park(self, origin: str) -> None:
         """Move an idle connection, if there is one, to those that threads use directly.

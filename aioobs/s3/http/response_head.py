@@ -20,7 +20,7 @@ HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,4000}):([\t\x20-\x7e\x80-\
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[0-9A-Za-z-]{1,40}(?:=[0-9A-Za-z-]{1,100})?)?")
 LENGTH = "[0-9]{1,18}"
 DIGITS = re.compile(LENGTH)
-VALUE = r"(?:[\x21-\x7e](?:[\t\x20-\x7e]{0,3900}[\x21-\x7e])?)?"
+VALUE = r"[\x21-\x7e][\t\x20-\x7e]{0,3900}(?<![\t ])"
 SINGLE = frozenset(
     {
         "content-length",

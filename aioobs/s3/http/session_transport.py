@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aioobs.s3.body import Body, Sink
     from aioobs.s3.http.idle_timeout import Progress
     from aioobs.s3.http.transport import Reply
+    from aioobs.s3.request import SignedRequest
 
 __all__ = ["SessionTransport"]
 
@@ -68,21 +69,14 @@ class SessionTransport:
         self._session._retry_connection = False  # noqa: SLF001
         self._proxy = config.proxy
 
-    async def send(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: Body,
-        progress: Progress,
-    ) -> Reply:
+    async def send(self, request: SignedRequest, progress: Progress) -> Reply:
         """Send one request: see `Transport.send`."""
-        data = await outgoing(body, progress)
+        url, data = request.url, await outgoing(request.body, progress)
         with translated(url):
             response = await self._session.request(
-                method,
+                request.method,
                 URL(url, encoded=True),
-                headers=headers,
+                headers=request.headers,
                 data=data.pieces() if isinstance(data, Outgoing) else data,
                 allow_redirects=False,
                 proxy=self._proxy,

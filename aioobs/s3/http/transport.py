@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aioobs.s3.body import Body, Sink
+    from aioobs.s3.body import Sink
     from aioobs.s3.http.idle_timeout import Progress
+    from aioobs.s3.request import SignedRequest
 
 __all__ = ["Reply", "Transport"]
 
@@ -19,17 +20,10 @@ __all__ = ["Reply", "Transport"]
 class Transport(Protocol):
     """The connections of one event loop to one store."""
 
-    async def send(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: Body,
-        progress: Progress,
-    ) -> Reply:
+    async def send(self, request: SignedRequest, progress: Progress) -> Reply:
         """Send one request, and return as soon as the head of its answer is there.
 
-        *url* is sent as it stands.  *progress* is called whenever bytes have moved.
+        *progress* is called whenever bytes have moved.
 
         Raises:
             ConnectionFailed: no answer came.
