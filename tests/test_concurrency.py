@@ -112,7 +112,7 @@ async def test_who_is_cancelled_when_memory_is_released_is_cancelled() -> None:
     memory.release(10)
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert memory.has(10)
+    assert memory.take(10) == 10
 
 
 def use(server: FaultyServer, **options: object) -> None:

@@ -128,8 +128,8 @@ class StagedFile:
         if self._mode is not None and modes.S_ISDIR(self._mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.target)
 
-    def publish(self) -> str:
-        """Give the file its name; return what identifies this version of it."""
+    def publish(self, *, versioned: bool = True) -> str:
+        """Give the file its name; return what identifies this version of it, unless not wanted."""
         if self._path and self._mode is not None:
             # Without set-uid and set-gid: these were granted to another content.
             os.fchmod(self.descriptor, self._mode & 0o777)
@@ -137,7 +137,7 @@ class StagedFile:
             os.utime(self.descriptor, ns=(self.mtime_nsec, self.mtime_nsec))
         if self._path and self._folders is not None:
             os.fsync(self.descriptor)
-        info = os.fstat(self.descriptor)
+        info = os.fstat(self.descriptor) if versioned else None
         self._close()
         if not self._path:
             return ""  # a device has none
@@ -148,7 +148,7 @@ class StagedFile:
         self._path = ""
         if self._folders is not None:
             self._folders.add(os.path.dirname(self.target))
-        return version_of(info.st_size, info.st_mtime_ns)
+        return version_of(info.st_size, info.st_mtime_ns) if info else ""
 
     def leave(self) -> None:
         """Close it, and leave it for a later run to continue."""
@@ -157,8 +157,9 @@ class StagedFile:
 
     def discard(self) -> None:
         """Remove what has not been published, as far as the disk lets it be removed."""
-        with suppress(OSError):  # nobody asks whether it got to the disk
-            self._close()
+        if self.descriptor >= 0:
+            with suppress(OSError):  # nobody asks whether it got to the disk
+                self._close()
         if not self._path:
             return
         path, self._path = self._path, ""

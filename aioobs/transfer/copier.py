@@ -55,7 +55,16 @@ LOOKS = 3  # at an object that is replaced again and again
 
 
 class Copier:
-    """Copies files with the help of a scheduler, and counts what has moved."""
+    """Copies files with the help of a scheduler, and counts what has moved.
+
+    Args:
+        client: The store, or both.
+        scheduler: Does what is added.
+        meter: Counts what has moved.
+        safety: How sure a copy has to be.
+        journal: Notes what a later run need not do.
+        versioned: Whether anybody wants to know the versions of small files.
+    """
 
     def __init__(
         self,
@@ -64,6 +73,8 @@ class Copier:
         meter: Meter,
         safety: Safety = DEFAULT_SAFETY,
         journal: Journal | None = None,
+        *,
+        versioned: bool = True,
     ) -> None:
         self.client = client
         self.safety = safety
@@ -72,7 +83,9 @@ class Copier:
         self.config: Config = client.config
         self.scheduler = scheduler
         self.meter = meter
-        self._small = SmallFiles(client, scheduler, meter, self._add_by_itself, safety)
+        self._small = SmallFiles(
+            client, scheduler, meter, self._add_by_itself, safety, versioned=versioned
+        )
 
     async def add(self, job: Job, ended: Ended) -> None:
         """Queue a file to be copied, once there is room; *ended* is called with what came of it."""

@@ -90,7 +90,10 @@ class Run:
         adapts = workers == DEFAULT_THREADS
         self.scheduler: Scheduler = Scheduler(client, workers, adapts=adapts)
         self.meter: Meter = Meter(progress)
-        self.copier: Copier = Copier(client, self.scheduler, self.meter, safety, journal)
+        noted = journal is not None
+        self.copier: Copier = Copier(
+            client, self.scheduler, self.meter, safety, journal, versioned=noted
+        )
         self.failures: list[OSError] = []
         self._unchecked = 0
         self._first_unchecked = ""
@@ -135,11 +138,14 @@ class Run:
 
     async def _feed(self, queue: JobQueue, *, others: bool) -> None:
         async for job in queue:
+            if not others:
+                await self.copier.add(job, self.ended)
+                continue
             size = job.size or 0
             self._held += 1
             self._held_bytes += size
             await self.copier.add(job, partial(self._ended, size))
-            while others and self._held_bytes > AHEAD and self._held > 2 * self._workers:
+            while self._held_bytes > AHEAD and self._held > 2 * self._workers:
                 self._room.clear()
                 await self._room.wait()
 

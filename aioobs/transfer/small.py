@@ -40,6 +40,7 @@ __all__ = ["SMALL", "SmallFiles"]
 
 SMALL = 1 << 20  # bytes
 MOST_FOLDERS = 10_000
+COPIED = Versions()
 
 
 class SmallFiles:
@@ -51,6 +52,7 @@ class SmallFiles:
         meter: Counts what has moved.
         otherwise: Has a file copied that cannot be copied here.
         safety: How sure a copy has to be.
+        versioned: Whether anybody wants to know the versions of the files.
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class SmallFiles:
         meter: Meter,
         otherwise: Callable[[Job, Ended], None],
         safety: Safety,
+        *,
+        versioned: bool,
     ) -> None:
         self.scheduler = scheduler
         self.meter = meter
@@ -71,6 +75,7 @@ class SmallFiles:
         self.new_folders: set[str] = set()
         """Some of those that were made for this."""
         self.checks: bool = safety.compares_content
+        self.versioned = versioned
         self._safety = safety
 
     def take(self, job: Job) -> bool:
@@ -97,9 +102,11 @@ class SmallFiles:
             connections = await exchange_of(self._client).connections.get()
             self._memory = connections.memory
             self.calls.before_loop = connections.send_now
-        if not (wait or self._memory.has(size)):
-            return False
-        held = await self._memory.acquire(size)
+        held = self._memory.take(size)
+        if held is None:
+            if not wait:
+                return False
+            held = await self._memory.acquire(size)
         self._held += held
         self.scheduler.begin()
         file = File(self, job, held, ended)
@@ -147,10 +154,18 @@ class File:
 
     def received(self, body: list[memoryview]) -> None:
         """Write the content of an object to its local file."""
-        job, new_folders = self.job, self.files.new_folders
-        md5 = job.etag if self.files.checks else ""
-        write = partial(write_small, str(job.target), body, job.mtime_nsec, new_folders, md5)
-        self.files.calls.post(write, self.written)
+        job, files = self.job, self.files
+        md5 = job.etag if files.checks else ""
+        write = partial(
+            write_small,
+            str(job.target),
+            body,
+            job.mtime_nsec,
+            files.new_folders,
+            md5=md5,
+            versioned=files.versioned,
+        )
+        files.calls.post(write, self.written)
 
     def written(self, call: BatchedCall[str | None]) -> None:
         """Report the local file, or that it could not be written."""
@@ -163,10 +178,11 @@ class File:
 
     def done(self, version: str) -> None:
         """Report that the file is copied, and the *version* of the copy."""
-        self.files.release(self.held)
-        self.files.meter.moved(self.job.size or 0)
-        self.ended(self.job, Versions(self.job.version, version))
-        self.files.scheduler.end()
+        job, files = self.job, self.files
+        files.release(self.held)
+        files.meter.moved(job.size or 0)
+        self.ended(job, Versions(job.version, version) if files.versioned else COPIED)
+        files.scheduler.end()
 
     def leave(self) -> None:
         """Leave the file to the general way of copying."""
@@ -274,15 +290,21 @@ def md5_of(body: Iterable[bytes | memoryview]) -> bytes:
 
 
 def write_small(
-    target: str, body: list[memoryview], mtime_nsec: int, new_folders: set[str], md5: str = ""
+    target: str,
+    body: list[memoryview],
+    mtime_nsec: int,
+    new_folders: set[str],
+    *,
+    md5: str = "",
+    versioned: bool = True,
 ) -> str | None:
-    """Write a file and return what it is known by; make the folders it stands in if need be.
+    """Write a file and return its version if wanted; make the folders it stands in if need be.
 
     `None`: it does not have the MD5 that it should have, and nothing was written.
     """
     if md5 and md5_of(body).hex() != md5:
         return None
-    folder = os.path.dirname(target)
+    folder = target.rpartition("/")[0]
     staged = StagedFile(target, alone=folder in new_folders, mtime_nsec=mtime_nsec)
     try:
         try:
@@ -296,6 +318,6 @@ def write_small(
         for view in body:
             while view:
                 view = view[os.write(staged.descriptor, view) :]
-        return staged.publish()
+        return staged.publish(versioned=versioned)
     finally:
         staged.discard()

@@ -37,7 +37,8 @@ def place_below(root: ObjectURL | str, name: str) -> ObjectURL | str:
     if UNSAFE.search(name):
         bad = next(part for part in name.split("/") if UNSAFE.search(part))
         raise UnsafeKey(f"{name!r} has no safe place below {root}: it holds the name {bad!r}")
-    return os.path.join(root, name)
+    between = "" if not root or root.endswith("/") else "/"
+    return f"{root}{between}{name}"
 
 
 def name_below(root: ObjectURL | str, place: ObjectURL | str) -> str:

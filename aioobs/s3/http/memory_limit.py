@@ -16,31 +16,35 @@ class MemoryLimit:
         self._total = self._free = total
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    def has(self, size: int) -> bool:
-        """Tell whether *size* bytes, or all there are, can be had without waiting."""
-        return not self._waiting and min(size, self._total) <= self._free
-
-    async def acquire(self, size: int) -> int:
-        """Wait until *size* bytes are free and take them; return how many were taken.
+    def take(self, size: int) -> int | None:
+        """Take *size* bytes if they are free; return how many were taken, `None`: none.
 
         Whoever wants more than there is at all gets all of it.
         """
         size = min(size, self._total)
-        if not self.has(size):
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiting.append((size, waiter))
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                if waiter.done() and not waiter.cancelled():
-                    self.release(size)
-                else:
-                    with suppress(ValueError):  # a release has taken it off already
-                        self._waiting.remove((size, waiter))
-                    self._wake()
-                raise
-        else:
-            self._free -= size
+        if self._waiting or size > self._free:
+            return None
+        self._free -= size
+        return size
+
+    async def acquire(self, size: int) -> int:
+        """Do as `take` does, once they are free."""
+        taken = self.take(size)
+        if taken is not None:
+            return taken
+        size = min(size, self._total)
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.append((size, waiter))
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self.release(size)
+            else:
+                with suppress(ValueError):  # a release has taken it off already
+                    self._waiting.remove((size, waiter))
+                self._wake()
+            raise
         return size
 
     def release(self, size: int) -> None:
