@@ -164,7 +164,7 @@ class BufferSink(DirectSink):
     def __init__(self, buffer: memoryview) -> None:
         self._buffer = buffer
 
-    async def write(self, chunk: bytes) -> None:
+    async def write(self, chunk: bytes | memoryview) -> None:
         """Write the next bytes.
 
         Raises:

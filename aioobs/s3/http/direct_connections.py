@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from aioobs.errors import ObsError, ReadError
-from aioobs.s3.body import FilePart, size_of
+from aioobs.s3.body import BufferSink, FilePart, size_of
 from aioobs.s3.http.connection_errors import stalled, unanswered
 from aioobs.s3.http.idle_timeout import ENOUGH, Stopwatch
 from aioobs.s3.http.response_head import may_become_head, parse_head
@@ -47,7 +47,7 @@ def is_short(body: Body) -> TypeGuard[bytes | bytearray | memoryview]:
 class BufferedReply:
     """A `Reply` that has come as a whole."""
 
-    def __init__(self, head: Head, body: list[bytes]) -> None:
+    def __init__(self, head: Head, body: list[bytes | memoryview]) -> None:
         self.status: int = head.status
         self.reason: str = head.reason
         self.headers: Mapping[str, str] = head.headers
@@ -64,7 +64,10 @@ class BufferedReply:
     async def read_into(self, sink: Sink) -> None:
         """Write the body into *sink*."""
         for chunk in self._body:
-            await sink.write(chunk)
+            if isinstance(sink, BufferSink):
+                await sink.write(chunk)
+            else:
+                await sink.write(bytes(chunk))
             self.received += len(chunk)
 
     def close(self) -> None:
@@ -165,7 +168,7 @@ class DirectConnection:
         missing = head.length + end - len(data) if body_expected else end - len(data)
         if not 0 <= missing <= LONGEST_BODY:
             return data
-        body = [data[end:]] if end < len(data) else []
+        body: list[bytes | memoryview] = [memoryview(data)[end:]] if end < len(data) else []
         try:
             while missing:
                 timeout.progress(ENOUGH if not body else len(body[-1]))
