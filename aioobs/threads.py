@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import threading
+import time
 from contextlib import nullcontext, suppress
 from contextvars import copy_context
 from functools import cache, partial
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
     from contextlib import AbstractContextManager
 
-__all__ = ["MOST_THREADS", "in_thread", "settled", "to_its_end"]
+__all__ = ["MOST_THREADS", "Pace", "in_thread", "settled", "to_its_end"]
 
 MOST_THREADS = 40  # worker threads
+SHORT_CALL = 0.0003  # seconds for a call; where they take longer a thread has something to do
+LONG_CALL = 0.005  # seconds that none may take in the event loop
+CAUTION = 1.0  # seconds in threads after one that did
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,6 +62,28 @@ def workers() -> ThreadPoolExecutor:
 
 if hasattr(os, "register_at_fork"):  # a child has none of them
     os.register_at_fork(after_in_child=workers.cache_clear)
+
+
+class Pace:
+    """Whether calls of one kind are so short that they are better made in the event loop.
+
+    To look at a small file that the system has in memory takes less time than two threads take
+    from each other that both want the interpreter's lock.  The first calls are made in a thread.
+    """
+
+    def __init__(self) -> None:
+        self.is_quick: bool = False
+        self._caution_until = 0.0
+
+    def took_in_thread(self, seconds: float, calls: int) -> None:
+        """Learn how long so many calls took in a thread."""
+        careful = time.monotonic() < self._caution_until
+        self.is_quick = seconds < SHORT_CALL * calls and not careful
+
+    def took_in_loop(self, longest: float) -> None:
+        """Learn how long the longest call took in the event loop."""
+        if longest > LONG_CALL:
+            self.is_quick, self._caution_until = False, time.monotonic() + CAUTION
 
 
 class Work(Generic[T]):

@@ -10,7 +10,7 @@ from aioobs.session import current_client
 from aioobs.store.emptied import folders_of
 from aioobs.store.pattern import has_magic
 from aioobs.threads import in_thread
-from aioobs.transfer.tree import in_batches, walk_tree
+from aioobs.transfer.tree import walk_in_batches
 from aioobs.url import ObjectURL, parse
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ async def items_of(path: str) -> AsyncIterator[Item]:
 async def items_below(folder: ObjectURL | str) -> AsyncIterator[Item]:
     """Yield the files and the empty folders below a folder, as the place lists them."""
     if isinstance(folder, str):
-        async for batch in in_batches(walk_tree(folder)):
+        async for batch in walk_in_batches(folder):
             for name, size, mtime_nsec, is_directory, error, *_ in batch:
                 path = joined(folder, name)
                 yield Item(name, path, size, mtime_nsec, is_directory, error=error)

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from aioobs.threads import in_thread, settled
+from aioobs.threads import Pace, in_thread, settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchedCall", "BatchedCalls"]
 
 THREAD_SECONDS = 0.005  # in the thread, before the callbacks of what is done are called
-SHORT_CALL = 0.0003  # seconds for a call; where they take longer a thread has something to do
 LOOP_SECONDS = 0.001  # of short ones, before the event loop goes on
-LONG_CALL = 0.005  # seconds that none of them may take
-CAUTION = 1.0  # seconds in the thread after one that did
 
 T = TypeVar("T")
 
@@ -40,10 +37,8 @@ class BatchedCalls:
     """Calls blocking functions.
 
     They are called in a worker thread, many to a trip, for a trip costs more than one of them.
-    Still, to read or write a small file that the system has in memory takes less time than two
-    threads take from each other that both want the interpreter's lock.  So those that have proved
-    short are called in the event loop, for a moment at a time and while the store is busy with what
-    was just sent; one that is not sends them all into the thread again.
+    Those that have proved short are called in the event loop, for a moment at a time and while the
+    store is busy with what was just sent; one that is not sends them all into the thread again.
 
     Args:
         on_error: Called with what a callback raises.
@@ -55,8 +50,7 @@ class BatchedCalls:
         """Called before functions are in the event loop, to have the store busy meanwhile."""
         self._waiting: deque[BatchedCall[object]] = deque()
         self._running: asyncio.Task[None] | None = None
-        self._are_short = False
-        self._caution_until = 0.0
+        self._pace = Pace()
 
     def post(self, function: Callable[[], T], then: Callable[[BatchedCall[T]], None]) -> None:
         """Have *function* called, and *then* what is to follow in the event loop."""
@@ -74,17 +68,15 @@ class BatchedCalls:
 
     async def _run(self) -> None:
         while self._waiting:
-            if self._are_short:
+            if self._pace.is_quick:
                 self.before_loop()
                 done, longest = call_some(self._waiting, LOOP_SECONDS)
-                if longest > LONG_CALL:
-                    self._are_short, self._caution_until = False, time.monotonic() + CAUTION
+                self._pace.took_in_loop(longest)
                 await asyncio.sleep(0)
             else:
                 began = time.monotonic()
                 done, _ = await in_thread(call_some, self._waiting, THREAD_SECONDS)
-                now = time.monotonic()
-                self._are_short = now - began < SHORT_CALL * len(done) and now > self._caution_until
+                self._pace.took_in_thread(time.monotonic() - began, len(done))
             try:
                 for call in done:
                     call.then(call)

@@ -15,7 +15,7 @@ from aioobs.store.remote import RemoteStore
 from aioobs.threads import in_thread
 from aioobs.transfer.job import Job
 from aioobs.transfer.targets import place_below, split_conflicts, split_twins, target_of
-from aioobs.transfer.tree import Found, in_batches, walk_tree
+from aioobs.transfer.tree import Found, walk_in_batches
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -139,7 +139,7 @@ async def jobs_named(
 
 async def local_tree(source: str, target: ObjectURL | str) -> AsyncIterator[Job]:
     """Yield a job for each thing below a local folder."""
-    async for batch in in_batches(walk_tree(source)):
+    async for batch in walk_in_batches(source):
         for found in batch:
             yield job_of(source, target, found)
 

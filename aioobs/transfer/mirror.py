@@ -13,7 +13,7 @@ from aioobs.store.local import local_errors
 from aioobs.threads import in_thread
 from aioobs.transfer import engine
 from aioobs.transfer.jobs import job_of
-from aioobs.transfer.tree import Found, in_batches, walk_tree
+from aioobs.transfer.tree import Found, walk_in_batches
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -87,7 +87,7 @@ class Mirror:
         unchanged: dict[str, Version] = {}
         changed: dict[str, Found] = {}
         with local_errors(self.source):
-            async for batch in in_batches(walk_tree(self.source)):
+            async for batch in walk_in_batches(self.source):
                 for found in batch:
                     name, version = name_of(found), version_of(found)
                     if found.error is None and self._copied.get(name) == version:

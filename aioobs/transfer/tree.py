@@ -6,19 +6,21 @@ import errno
 import logging
 import os
 import stat as modes
+import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aioobs.threads import in_thread
+from aioobs.threads import Pace, in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     Order = Callable[[str], Any]
 
-__all__ = ["Found", "in_batches", "walk_in_order", "walk_tree"]
+__all__ = ["Found", "in_batches", "walk_in_batches", "walk_in_order", "walk_tree"]
 
 BATCH = 500  # files to one trip into a worker thread
+FEW = 100  # files that are looked at in the event loop before it goes on
 
 log: logging.Logger = logging.getLogger("aioobs.transfer")
 
@@ -84,6 +86,22 @@ def walk_in_order(root: str, order: Order) -> Iterator[Found]:
             stack.append(entries_of(root, found, order))
         else:
             yield found
+
+
+async def walk_in_batches(root: str) -> AsyncIterator[list[Found]]:
+    """Yield what `walk_tree` does; a tree that the system has in memory is walked right here."""
+    tree, pace = walk_tree(root), Pace()
+    while True:
+        began = time.monotonic()
+        if pace.is_quick:
+            batch = list(islice(tree, FEW))
+            pace.took_in_loop(time.monotonic() - began)
+        else:
+            batch = await in_thread(list, islice(tree, BATCH))
+            pace.took_in_thread(time.monotonic() - began, len(batch))
+        if not batch:
+            return
+        yield batch
 
 
 async def in_batches(tree: Iterator[Found]) -> AsyncIterator[list[Found]]:
