@@ -129,7 +129,7 @@ async def copy_tree(
     await copy_planned(client, source, target, jobs, options)
 
 
-async def planned(
+def planned(
     client: Client,
     source: ObjectURL | str,
     target: ObjectURL | str,
@@ -137,20 +137,30 @@ async def planned(
     *,
     folder: bool,
 ) -> AsyncIterator[Job]:
-    """Yield a job for each thing that a copy of a folder, or of a file, has to copy.
+    """Return a job for each thing that a copy of a folder, or of a file, has to copy.
 
     Raises:
         ConfigError: the folder would be copied into itself.
     """
-    if not folder:
-        if not isinstance(target, str):
-            file_url(str(target))
-        yield await with_size(client, Job(source, target))
-        return
-    if contains(source, target):
+    if folder and contains(source, target):
         raise ConfigError(f"a folder cannot be copied into itself: {source} to {target}")
-    async for job in jobs_below(client, source, target, file_list):
-        yield job
+    if folder:
+        return jobs_below(client, source, target, file_list)
+    return single_job(client, source, target)
+
+
+async def single_job(
+    client: Client, source: ObjectURL | str, target: ObjectURL | str
+) -> AsyncIterator[Job]:
+    """Yield the job for one file.
+
+    Raises:
+        NotFound: there is no such file.
+        IsADirectory: the source is a folder.
+    """
+    if not isinstance(target, str):
+        file_url(str(target))
+    yield await with_size(client, Job(source, target))
 
 
 async def copy_planned(

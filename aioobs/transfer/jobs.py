@@ -14,16 +14,17 @@ from aioobs.store.local import LocalStore
 from aioobs.store.remote import RemoteStore
 from aioobs.threads import in_thread
 from aioobs.transfer.job import Job
-from aioobs.transfer.targets import place_below, split_conflicts, split_twins, target_of
+from aioobs.transfer.targets import NameConflicts, place_below, target_of
 from aioobs.transfer.tree import Found, walk_in_batches
+from aioobs.url import ObjectURL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from aioobs.s3.client import Client
-    from aioobs.url import ObjectURL
 
 __all__ = [
+    "conflicts_in",
     "is_folder",
     "job_of",
     "jobs_below",
@@ -106,42 +107,50 @@ async def jobs_below(
     file_list: Sequence[str] | None,
 ) -> AsyncIterator[Job]:
     """Yield a job for each file and empty folder of the source, and for an empty source itself."""
+    listed = file_list is None and not isinstance(source, str)
     if file_list is not None:
         check_list("file_list", file_list)
-        jobs = jobs_named(source, target, file_list)
+        batches = jobs_named(source, target, file_list)
     elif isinstance(source, str):
-        jobs = local_tree(source, target)
+        batches = local_tree(source, target)
     else:
-        jobs = objects(client, source, target)
-        if isinstance(target, str):
-            jobs = split_conflicts(jobs)
-    if isinstance(target, str) and any(folded := await in_thread(folding, target)):
-        jobs = split_twins(jobs, folded.fold)
+        batches = objects(client, source, target)
+    conflicts = await conflicts_in(target, listed=listed)
     empty = True
-    async for job in jobs:
-        empty = False
+    async for jobs in batches:
+        empty = empty and not jobs
+        for job in conflicts.sift(jobs):
+            yield job
+    for job in conflicts.rest():
         yield job
     if empty:
         log.warning("%s is empty: there is nothing to copy", source)
         yield Job(source, target, is_directory=True)
 
 
+async def conflicts_in(target: ObjectURL | str, *, listed: bool) -> NameConflicts:
+    """Return what finds the conflicts of names in a target, of jobs that a listing may tell of."""
+    if not isinstance(target, str):
+        return NameConflicts(nested=False, fold=None)
+    folded = await in_thread(folding, target)
+    return NameConflicts(nested=listed, fold=folded.fold if any(folded) else None)
+
+
 async def jobs_named(
     source: ObjectURL | str, target: ObjectURL | str, names: Sequence[str]
-) -> AsyncIterator[Job]:
+) -> AsyncIterator[list[Job]]:
     """Yield a job for each of *names*, which are looked at when their turn comes."""
     for name in names:
         try:
-            yield Job(place_below(source, name), place_below(target, name), size=None)
+            yield [Job(place_below(source, name), place_below(target, name), size=None)]
         except UnsafeKey as error:
-            yield Job(source, target, error=error)
+            yield [Job(source, target, error=error)]
 
 
-async def local_tree(source: str, target: ObjectURL | str) -> AsyncIterator[Job]:
+async def local_tree(source: str, target: ObjectURL | str) -> AsyncIterator[list[Job]]:
     """Yield a job for each thing below a local folder."""
     async for batch in walk_in_batches(source):
-        for found in batch:
-            yield job_of(source, target, found)
+        yield [job_of(source, target, found) for found in batch]
 
 
 def job_of(source: ObjectURL | str, target: ObjectURL | str, found: Found) -> Job:
@@ -177,14 +186,19 @@ def unencodable(path: str) -> UnsafeKey | None:
     return None
 
 
-async def objects(client: Client, source: ObjectURL, target: ObjectURL | str) -> AsyncIterator[Job]:
+async def objects(
+    client: Client, source: ObjectURL, target: ObjectURL | str
+) -> AsyncIterator[list[Job]]:
     """Yield a job for each object below a folder of a store."""
     start = len(source.folder)
     async for page in client.list_pages(source.bucket, source.folder):
-        for item in page.objects:
-            url, name = source.with_key(item.key), item.key[start:]
+        jobs: list[Job] = []
+        for key, size, etag, _ in page.objects:
+            name = key[start:]
             if not name:
                 continue
-            marker = name.endswith("/") and not item.size
+            url = ObjectURL(source.bucket, key, source.scheme)
+            marker = not size and name.endswith("/")
             where, error = target_of(url, name[:-1] if marker else name, target, is_marker=marker)
-            yield Job(url, where, item.size, item.etag, marker, error)
+            jobs.append(Job(url, where, size, etag, marker, error))
+        yield jobs

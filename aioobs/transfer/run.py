@@ -42,7 +42,8 @@ class JobQueue:
         found = jobs if run.journal is None else with_sizes(run.client, jobs)
         self._jobs = Owned(cast("AsyncGenerator[Job, None]", found))
         self._run = run
-        self._one_at_a_time = asyncio.Lock()
+        self._taken = False  # by one that waits for the next job
+        self._free = asyncio.Event()
 
     def __aiter__(self) -> JobQueue:
         return self
@@ -53,19 +54,25 @@ class JobQueue:
 
     async def __anext__(self) -> Job:
         run = self._run
-        async with self._one_at_a_time:
+        while self._taken:  # seldom: a lock would take longer than all of this
+            self._free.clear()
+            await self._free.wait()
+        self._taken = True
+        try:
             while True:
-                try:
-                    job = await anext(self._jobs)
-                except StopAsyncIteration:
-                    run.meter.totals_known = True
-                    raise
+                job = await anext(self._jobs)
                 run.meter.found(job.size or 0)
                 if run.headers:
                     job = job._replace(headers=run.headers)
                 if run.journal is None or not run.journal.has(job):
                     return job
                 run.skip(job)
+        except StopAsyncIteration:
+            run.meter.totals_known = True
+            raise
+        finally:
+            self._taken = False
+            self._free.set()
 
 
 class Run:

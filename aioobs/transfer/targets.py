@@ -1,4 +1,4 @@
-"""Where each file of a copy goes; pure, except that listings and trees arrive bit by bit."""
+"""Where each file of a copy goes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING
 from aioobs.errors import NameConflict, ObsError, UnsafeKey
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from aioobs.transfer.job import Job
     from aioobs.url import ObjectURL
 
 __all__ = [
+    "NameConflicts",
     "contains",
     "name_below",
     "place_below",
-    "split_conflicts",
-    "split_twins",
     "target_of",
 ]
 
@@ -64,27 +63,63 @@ def target_of(
         return "", error
 
 
-async def split_conflicts(jobs: AsyncIterator[Job]) -> AsyncIterator[Job]:
-    """Yield the downloads of a listing, those of keys that are file and folder at once as errors.
+class NameConflicts:
+    """Makes errors of jobs whose local targets cannot stand beside each other.
 
-    A key ``a`` is held back until a key that does not begin with ``a`` shows that no ``a/b``
-    follows; of such a pair neither is written.
+    Args:
+        nested: Whether the jobs come from a listing, in whose order a key can be both a file and a
+            folder.  A key ``a`` is held back until a key that does not begin with ``a`` shows that
+            no ``a/b`` follows; of such a pair neither is written.
+        fold: Returns what the file system takes a name for, if it makes no difference of some;
+            then all targets are remembered.
     """
-    held: list[tuple[str, Job, bool]] = []  # key, job, whether it is a folder as well
-    async for job in jobs:
-        key = job.source if isinstance(job.source, str) else job.source.key
-        while held and not key.startswith(held[-1][0]):
-            yield released(held.pop())
-        for number, (name, file, _) in enumerate(held):
-            if key.startswith(f"{name}/"):
-                held[number] = (name, file, True)
-                job = clash(job, name)
-        if job.is_directory or job.error is not None:
-            yield job
-        else:
-            held.append((key, job, False))
-    while held:
-        yield released(held.pop())
+
+    def __init__(self, *, nested: bool, fold: Callable[[str], str] | None) -> None:
+        self._nested = nested
+        self._fold = fold
+        self._held: list[tuple[str, Job, bool]] = []  # key, job, whether it is a folder as well
+        self._taken: dict[str, str] = {}
+
+    def sift(self, jobs: list[Job]) -> list[Job]:
+        """Return those of the jobs up to now of which it is known what becomes of them."""
+        return self._without_twins(self._without_nested(jobs) if self._nested else jobs)
+
+    def rest(self) -> list[Job]:
+        """Return those that are held back, as no more will come."""
+        held, self._held = self._held, []
+        return self._without_twins([released(one) for one in reversed(held)])
+
+    def _without_nested(self, jobs: list[Job]) -> list[Job]:
+        held, passed = self._held, []
+        for job in jobs:
+            key = job.source if isinstance(job.source, str) else job.source.key
+            while held and not key.startswith(held[-1][0]):
+                passed.append(released(held.pop()))
+            for number, (name, file, _) in enumerate(held):
+                if key.startswith(f"{name}/"):
+                    held[number] = (name, file, True)
+                    job = clash(job, name)
+            if job.is_directory or job.error is not None:
+                passed.append(job)
+            else:
+                held.append((key, job, False))
+        return passed
+
+    def _without_twins(self, jobs: list[Job]) -> list[Job]:
+        return jobs if self._fold is None else [self._as_twin(job, self._fold) for job in jobs]
+
+    def _as_twin(self, job: Job, fold: Callable[[str], str]) -> Job:
+        if job.error is not None or job.is_directory:
+            return job
+        target = str(job.target)
+        first = self._taken.setdefault(fold(target), target)
+        if first == target:
+            return job
+        error = NameConflict(
+            f"{target!r} is the same file as {first!r}, where another one was copied to",
+            url=str(job.source),
+        )
+        return job._replace(error=error)
 
 
 def released(held: tuple[str, Job, bool]) -> Job:
@@ -96,25 +131,6 @@ def released(held: tuple[str, Job, bool]) -> Job:
 def clash(job: Job, key: str) -> Job:
     error = NameConflict(f"{key!r} is both a file and a folder", url=str(job.source))
     return job._replace(error=error)
-
-
-async def split_twins(jobs: AsyncIterator[Job], folded: Callable[[str], str]) -> AsyncIterator[Job]:
-    """Yield the jobs, as errors those whose targets are one file with that of an earlier one.
-
-    All targets are remembered: this is for the file systems that make no difference of some names.
-    """
-    taken: dict[str, str] = {}
-    async for job in jobs:
-        if job.error is None and not job.is_directory:
-            target = str(job.target)
-            first = taken.setdefault(folded(target), target)
-            if first != target:
-                error = NameConflict(
-                    f"{target!r} is the same file as {first!r}, where another one was copied to",
-                    url=str(job.source),
-                )
-                job = job._replace(error=error)
-        yield job
 
 
 def contains(outer: ObjectURL | str, inner: ObjectURL | str) -> bool:

@@ -21,10 +21,10 @@ from aioobs.transfer.jobs import is_folder, job_of
 from aioobs.transfer.merge import ORDERS, OutOfOrder, Side, full_name, pairs
 from aioobs.transfer.syncs.deletions import place_of
 from aioobs.transfer.syncs.difference import difference, is_alike
-from aioobs.transfer.targets import contains, name_below, split_conflicts, split_twins
+from aioobs.transfer.targets import NameConflicts, contains, name_below
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from aioobs.s3.client import Client
     from aioobs.store.folding import Folding
@@ -97,22 +97,23 @@ async def plan_tree(
     """Compare two trees; see `aioobs.plan_sync`.  So many *checks* of content run at a time."""
     await check_places(client, source, target)
     folds = await in_thread(folding, target) if isinstance(target, str) else None
+    fold = folds.fold if folds is not None and any(folds) else None
+    nested = isinstance(target, str) and not isinstance(source, str)
     for order in ORDERS:
         comparison = TreeComparison(client, source, target, by, checks, delete=delete)
-        jobs = comparison.jobs(order, wanted)
-        if isinstance(target, str) and not isinstance(source, str):
-            jobs = split_conflicts(jobs)
+        conflicts = NameConflicts(nested=nested, fold=fold)
         taken = set[str]()
-        if folds is not None and any(folds):
-            jobs = noted(split_twins(jobs, folds.fold), target, folds.fold, taken)
         changed, size, unchanged = CompressedList[Job](), 0, 0
         try:
-            async for job in jobs:
-                if job.reason == SAME and job.error is None:
-                    unchanged += 1
-                else:
-                    changed.append(job)
-                    size += job.size or 0
+            async for jobs in sifted(comparison.jobs(order, wanted), conflicts):
+                for job in jobs:
+                    if fold is not None:
+                        note(fold(name_below(target, job.target)), taken)
+                    if job.reason == SAME and job.error is None:
+                        unchanged += 1
+                    else:
+                        changed.append(job)
+                        size += job.size or 0
         except OutOfOrder:
             continue
         return SyncPlan(
@@ -128,16 +129,19 @@ async def plan_tree(
     raise AssertionError("the last order is none")
 
 
-async def noted(
-    jobs: AsyncIterator[Job], target: ObjectURL | str, fold: Callable[[str], str], taken: set[str]
-) -> AsyncIterator[Job]:
-    """Note the names that jobs give, and those of folders above, as the file system has them."""
-    async for job in jobs:
-        name = fold(name_below(target, job.target))
-        while name and name not in taken:
-            taken.add(name)
-            name = name.rpartition("/")[0]
-        yield job
+async def sifted(
+    batches: AsyncIterator[list[Job]], conflicts: NameConflicts
+) -> AsyncIterator[list[Job]]:
+    async for jobs in batches:
+        yield conflicts.sift(jobs)
+    yield conflicts.rest()
+
+
+def note(name: str, taken: set[str]) -> None:
+    """Note a name, and those of the folders above."""
+    while name and name not in taken:
+        taken.add(name)
+        name = name.rpartition("/")[0]
 
 
 def without(
@@ -201,7 +205,7 @@ class TreeComparison:
         self._held: list[tuple[str, bool]] = []
         self._folders: list[str] = []
 
-    async def jobs(self, order: Order | None, wanted: Filter | None) -> AsyncIterator[Job]:
+    async def jobs(self, order: Order | None, wanted: Filter | None) -> AsyncIterator[list[Job]]:
         """Yield a job for each thing in the source; the reason tells whether it is to be copied."""
         # What is left out may be in a folder, which some stores do not let go by itself then.
         markers = self._delete and wanted is None
@@ -213,10 +217,8 @@ class TreeComparison:
                 if last is not None:
                     batch.insert(0, last)
                 last = batch[-1]
-                for job in await self._judged(batch):
-                    yield job
-        for job in await self._judged([last, (None, None)] if last else []):
-            yield job
+                yield await self._judged(batch)
+        yield await self._judged([last, (None, None)] if last else [])
         self._leave_folders("", in_source=False)
 
     async def _judged(self, batch: list[Pair]) -> list[Job]:
