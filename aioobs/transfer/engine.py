@@ -201,7 +201,7 @@ async def perform(
                     threads=options.threads,
                 )
             elif options.processes:
-                from aioobs.transfer.processes.workers import take_with_processes
+                from aioobs.transfer.processes.joining import take_with_processes
 
                 await take_with_processes(run, queue)
             else:

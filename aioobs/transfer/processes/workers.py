@@ -1,13 +1,8 @@
-"""Worker processes that a copy starts by itself where a single process is the bottleneck.
+"""Worker processes, of which a copy starts some by itself.
 
-A copy begins in this process.  Now and then it looks whether the processor time of this process
-is the bottleneck and other cores are idle; then it starts a process for each of these, hands them
-batches from the same queue, and goes on working itself.  Where processes would not help, as with a
-slow store or in a short copy, none are started.
-
-The processes are our own program, started afresh: neither forked, as this process has threads, nor
-those of `multiprocessing`, which would import the main module of the user a second time.  They
-speak over a socket and end when it does, however their parent ends.
+They are our own program, started afresh: neither forked, as this process has threads, nor those of
+`multiprocessing`, which would import the main module of the user a second time.  They speak over a
+socket and end when it does, however their parent ends.
 """
 
 from __future__ import annotations
@@ -24,76 +19,27 @@ from typing import TYPE_CHECKING, Any
 
 from aioobs.loops import new_event_loop
 from aioobs.s3.client import Client
-from aioobs.tasks import Tasks, ungrouped
-from aioobs.threads import in_thread, settled, to_its_end
+from aioobs.tasks import Tasks
+from aioobs.threads import in_thread, settled
 from aioobs.transfer.processes.batches import do_batch
-from aioobs.transfer.processes.dispatch import BATCHES_AHEAD, Dispatch
-from aioobs.transfer.processes.idle_cores import can_start_processes, idle_cores, wanted_processes
+from aioobs.transfer.processes.dispatch import BATCHES_AHEAD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aioobs.transfer.job import Safety
     from aioobs.transfer.processes.batches import Item, Outcome
-    from aioobs.transfer.run import JobQueue, Run
+    from aioobs.transfer.processes.dispatch import Dispatch
     from aioobs.transfer.scheduler import Scheduler
 
-__all__ = ["main", "take_with_processes"]
+__all__ = ["Worker", "dismiss", "main"]
 
 PROGRAM = "from aioobs.transfer.processes.workers import main; main()"
 PARENT_INTERVAL = 1.0  # seconds from one look for the parent to the next
-MOST = 7  # processes
 PATIENCE = 5.0  # seconds to end in, before a process is killed
 HEADER = 8  # bytes of a frame that say how long it is
 
 log: logging.Logger = logging.getLogger("aioobs.transfer")
-
-
-async def take_with_processes(run: Run, queue: JobQueue) -> None:
-    """Do the jobs of a queue here, and in worker processes once they pay."""
-    processes = WorkerProcesses(run, queue)
-    if not can_start_processes():
-        await run.take(queue)
-        return
-    with ungrouped():
-        async with asyncio.TaskGroup() as group:
-            joining = group.create_task(processes.join())
-            await run.take(queue, others=True)
-            if not processes.are_there:
-                joining.cancel()
-
-
-class WorkerProcesses:
-    """Worker processes that come when they are needed."""
-
-    def __init__(self, run: Run, queue: JobQueue) -> None:
-        self.are_there: bool = False
-        self._run = run
-        self._queue = queue
-
-    async def join(self) -> None:
-        """Wait until processes pay, start them, and have them work until the queue is empty."""
-        count = wanted_processes()
-        while not count:
-            count = min(await idle_cores(), MOST)
-        run = self._run
-        workers = [Worker(run.client, run.scheduler, run.safety) for _ in range(count)]
-        slots = BATCHES_AHEAD * len(workers)
-        dispatch = Dispatch(self._run, self._queue, slots=slots, shared=True)
-        log.info("starting %d worker processes", len(workers))
-        try:
-            for worker in workers:
-                await worker.start()
-            self.are_there = True
-            async with asyncio.TaskGroup() as group:
-                for worker in workers * BATCHES_AHEAD:
-                    group.create_task(dispatch.serve(worker))
-        except OSError as error:
-            if self.are_there:
-                raise
-            log.warning("no worker processes can be started: %s", error)
-        finally:
-            await to_its_end(dismiss(workers, dispatch))
 
 
 async def dismiss(workers: Sequence[Worker], dispatch: Dispatch) -> None:
