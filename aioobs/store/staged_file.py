@@ -119,13 +119,15 @@ class StagedFile:
 
     def _inspect_target(self) -> None:
         """Find out what it is going to replace."""
-        with suppress(FileNotFoundError):
+        try:  # which takes half the time of `suppress`
             mode = os.lstat(self.target).st_mode
             if modes.S_ISLNK(mode):
                 self.target = os.path.realpath(self.target)
                 mode = os.stat(self.target).st_mode
-            self._mode = mode
-        if self._mode is not None and modes.S_ISDIR(self._mode):
+        except FileNotFoundError:
+            return
+        self._mode = mode
+        if modes.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.target)
 
     def publish(self, *, versioned: bool = True) -> str:
