@@ -30,6 +30,7 @@ __all__ = ["Scheduler"]
 log: logging.Logger = logging.getLogger("aioobs.transfer")
 
 MOST_STREAMS = 64
+OTHERS = 64  # one connection in so many is for listings, and for what else there is to do
 SHARE = 4  # of the descriptors that this process may have, one in so many is for a copy
 STREAM = 4  # descriptors: a connection, a file, and the two ends of a pipe
 AHEAD = 4  # files for each worker that are known and not done: more would only take memory
@@ -49,6 +50,7 @@ class Scheduler:
     def __init__(self, client: Client, workers: int, *, adapts: bool = False) -> None:
         self._exchange = exchange_of(client)
         connections = client.config.connections
+        connections -= connections // OTHERS
         first = most = most_streams = max(min(workers, connections), 1)
         if adapts:
             spare = most_descriptors() // SHARE
