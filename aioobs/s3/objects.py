@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from aioobs.s3.http.transport import Reply
 
-__all__ = ["MD5", "STORED_MD5", "ObjectInfo", "Range", "multipart_etag"]
+__all__ = ["MD5", "STORED_MD5", "ObjectInfo", "Range", "if_match", "multipart_etag"]
 
 CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 MD5 = re.compile(r"[0-9a-f]{32}")
@@ -61,6 +61,11 @@ class ObjectInfo:
         return found
 
 
+def if_match(etag: str) -> dict[str, str]:
+    """Return the header that asks for the version of an object with an ETag, if that is known."""
+    return {"if-match": f'"{etag}"'} if etag else {}
+
+
 @dataclass
 class Range:
     """The bytes of one object that are wanted, and what has been learned on the way.
@@ -78,7 +83,7 @@ class Range:
 
     def headers(self, received: int) -> dict[str, str]:
         """Return the headers that ask for what is missing after *received* bytes."""
-        headers = {"if-match": f'"{self.etag}"'} if self.etag else {}
+        headers = if_match(self.etag)
         first = self.start + received
         if self.start < 0:
             headers["range"] = f"bytes={self.start}"

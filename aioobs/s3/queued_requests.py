@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aioobs.errors import ObsError, ReadError
 from aioobs.s3.body import MemorySink
 from aioobs.s3.documents.xml import unquote_etag
-from aioobs.s3.objects import Range
+from aioobs.s3.objects import Range, if_match
 from aioobs.s3.reading import read_into
 from aioobs.s3.request import Request, object_headers
 from aioobs.s3.request_queue import QueuedRequest
@@ -42,9 +42,7 @@ class QueuedGet(ReportedRequest):
     __slots__ = ("_etag", "_size")
 
     def __init__(self, bucket: str, key: str, size: int, etag: str) -> None:
-        super().__init__(
-            Request("getObject", "GET", bucket, key, headers=Range(etag=etag).headers(0))
-        )
+        super().__init__(Request("getObject", "GET", bucket, key, headers=if_match(etag)))
         self._size = size
         self._etag = etag
 

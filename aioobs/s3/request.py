@@ -82,7 +82,7 @@ class Request:
             raise ConfigError("no bucket is named")
         if not self.key and self.operation not in WITHOUT_KEY:
             raise ConfigError("the key is empty: an object needs a name")
-        if not is_text(self.key):
+        if not self.key.isascii() and not is_text(self.key):
             raise ConfigError(f"the key {self.key!a} is not text: keys are UTF-8")
         for name, value in self.query:
             if value and not is_text(value):
@@ -143,7 +143,8 @@ class Address(NamedTuple):
             path = f"/{key}"
         else:
             path = resource = resource if request.key else resource.rstrip("/") or "/"
-        return Target(request.method, self.host, path, encode_query(request.query), resource)
+        query = encode_query(request.query) if request.query else ""
+        return Target(request.method, self.host, path, query, resource)
 
 
 def address(config: Config, bucket: str, origin: str = "") -> Address:

@@ -89,7 +89,8 @@ class Copier:
 
     async def add(self, job: Job, ended: Ended) -> None:
         """Queue a file to be copied, once there is room; *ended* is called with what came of it."""
-        await self.scheduler.wait_for_room()
+        if self.scheduler.is_full:
+            await self.scheduler.wait_for_room()
         if self._small.take(job):
             await self._small.add(job, ended)
         else:

@@ -53,21 +53,24 @@ class Meter:
     def moved(self, size: int) -> None:
         """Count bytes that have been copied."""
         self.bytes += size
-        self._tell()
+        if self._report is not None:
+            self._tell(self._report)
 
     def ended(self, *, failed: bool) -> None:
         """Count a file that is done."""
         self.files += 1
         self.failed += failed
-        self._tell()
+        if self._report is not None:
+            self._tell(self._report)
 
     def finish(self) -> None:
         """Make the last report."""
         self._next = 0.0
-        self._tell()
+        if self._report is not None:
+            self._tell(self._report)
 
-    def _tell(self) -> None:
-        if self._report is None or (now := time.monotonic()) < self._next:
+    def _tell(self, report: ProgressCallback) -> None:
+        if (now := time.monotonic()) < self._next:
             return
         self._next = now + INTERVAL
         progress = Progress(
@@ -79,7 +82,7 @@ class Meter:
             self.totals_known,
         )
         try:
-            self._report(progress)
+            report(progress)
         except Exception as error:
             self._report = None
             raise ReportFailed from error

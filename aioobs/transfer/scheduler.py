@@ -117,9 +117,14 @@ class Scheduler:
         self._error = self._error or error
         self._news.set()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether so much is unfinished that more has to wait."""
+        return self._unfinished >= self._most
+
     async def wait_for_room(self) -> None:
-        """Wait until so little is unfinished that more can be added."""
-        while self._unfinished >= self._most:
+        """Wait until more can be added."""
+        while self.is_full:
             self._room.clear()
             await self._room.wait()
 

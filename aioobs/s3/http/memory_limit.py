@@ -50,7 +50,8 @@ class MemoryLimit:
     def release(self, size: int) -> None:
         """Give back what was acquired."""
         self._free += size
-        self._wake()
+        if self._waiting:
+            self._wake()
 
     def _wake(self) -> None:
         while self._waiting and self._waiting[0][0] <= self._free:
