@@ -213,10 +213,9 @@ class QueueConnection:
         self._pooled.close()
         self._stopped.set_result(stopped)
 
-    def _next(self) -> None:
+    def _next(self, now: float) -> None:
         self._head_data, self._body, self._missing = b"", [], -1
-        seconds = time.monotonic() - self._began
-        if seconds >= (SHARED_RUN if self._slots.is_wanted else LONGEST_RUN):
+        if now - self._began >= (SHARED_RUN if self._slots.is_wanted else LONGEST_RUN):
             self._finish(None)
         elif queued := self._queue.next():
             self._send_if_safe(queued)
@@ -291,36 +290,35 @@ class QueueConnection:
             self._head_data = data[:end]
             rest = memoryview(data)[end:]
             head = parse_head(self._head_data)
-            if head is None or not self._is_plain(head):
+            plain = head is not None and head.status == 200 and head.length is not None
+            if head is None or not (plain and head.keep and self._queued.expects(head)):
                 self._body = [rest]
                 self._hand_over()
                 return
             self._head, self._missing = head, head.length or 0
-            self._stopwatch.progress(ENOUGH)
+            moved = ENOUGH
         else:
             rest = memoryview(data)
+            moved = len(rest)
         self._body.append(rest)
         self._missing -= len(rest)
         if self._missing > 0:
-            self._stopwatch.progress(len(rest))
+            self._stopwatch.progress(moved)
             return
         unsent = self._queued.request.body and self._pooled.transport.get_write_buffer_size()
         if self._missing or unsent or not self._queued.take(self._head, self._body):
             self._hand_over()
         else:
-            self._count()
-            self._next()
+            now = time.monotonic()
+            self._count(now - self._stopwatch.began)
+            self._next(now)
 
-    def _count(self) -> None:
-        request, seconds = self._queued.request, self._stopwatch.elapsed()
+    def _count(self, seconds: float) -> None:
+        request = self._queued.request
         sent, received = size_of(request.body), self._head.length or 0
         self._counters[request.operation].add(seconds, sent, received)
         if self._context is not None:
             self._context.run(self._observer.single_attempt, request, self._head, seconds)
-
-    def _is_plain(self, head: Head) -> bool:
-        plain = head.status == 200 and head.length is not None and head.keep
-        return plain and self._queued.expects(head)
 
     def lost(self, exc: Exception | None) -> None:
         """Learn that the connection has ended."""

@@ -138,7 +138,8 @@ class Scheduler:
     def add_request(self, request: QueuedRequest) -> None:
         """Queue a short request, which has been counted with `begin`."""
         self._requests.append(request)
-        self._wake()
+        if self._idle_connections or self._idle_workers:
+            self._wake()
 
     def begin(self) -> None:
         """Count something that the end has to wait for."""

@@ -37,17 +37,18 @@ class Stopwatch:
         seconds: How long it may make none.
     """
 
-    __slots__ = ("_began", "_last", "_moved", "seconds")
+    __slots__ = ("_last", "_moved", "began", "seconds")
 
     def __init__(self, seconds: float) -> None:
         self.seconds: float = seconds
-        self._began = self._last = time.monotonic()
-        self._moved = 0  # bytes since the last progress
+        self.began: float
+        """When the attempt began, by `time.monotonic`."""
+        self.restart()
 
     def restart(self) -> None:
         """Begin anew, for another attempt."""
-        self._began = self._last = time.monotonic()
-        self._moved = 0
+        self.began = self._last = time.monotonic()
+        self._moved = 0  # bytes since the last progress
 
     def progress(self, count: int) -> None:
         """Report that so many bytes have moved."""
@@ -57,7 +58,7 @@ class Stopwatch:
 
     def elapsed(self) -> float:
         """Return the seconds since the beginning."""
-        return time.monotonic() - self._began
+        return time.monotonic() - self.began
 
     def left(self) -> float:
         """Return the seconds until it is stalled; not above 0: it is."""

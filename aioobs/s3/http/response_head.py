@@ -69,8 +69,8 @@ class Head(NamedTuple):
     """Names are in lower case."""
     length: int | None
     """The length of the body that is announced, whether or not there is a body."""
-    chunked: bool
-    keep: bool
+    chunked: bool = False
+    keep: bool = True
     """Whether the server goes on with the connection."""
 
 
@@ -109,7 +109,7 @@ def parse_head(data: bytes) -> Head | None:
         if found is not None:
             headers = dict(zip(shape.names, found.groups(), strict=True))
             length = int(headers["content-length"])
-            return Head(shape.status, shape.reason, headers, length, chunked=False, keep=True)
+            return Head(shape.status, shape.reason, headers, length)
     head = parse_any_head(data)
     if head is not None and (shape := shape_of(data, head)) is not None:
         shapes[beginning] = shape
