@@ -95,24 +95,28 @@ class Shape(NamedTuple):
     reason: str
 
 
-shapes: dict[bytes, Shape] = {}
-"""The shape of the last head, by how it begins: a server writes one like the other."""
+MOST_SHAPES = 4
+shapes: dict[bytes, tuple[Shape, ...]] = {}
+"""The shapes of the last heads, by how they begin: a server writes one answer like the other, to
+each kind of request.  Threads race for them: a tuple is replaced as a whole."""
 BEGINNING = len(b"HTTP/1.1 200")
 
 
 def parse_head(data: bytes) -> Head | None:
     """Return what a whole head says; `None`: it is not of the shape accepted here."""
     beginning = data[:BEGINNING]
-    shape = shapes.get(beginning)
-    if shape is not None and data.isascii():
-        found = shape.pattern.fullmatch(data.decode("ascii"))
-        if found is not None:
-            headers = dict(zip(shape.names, found.groups(), strict=True))
-            length = int(headers["content-length"])
-            return Head(shape.status, shape.reason, headers, length)
+    known = shapes.get(beginning, ())
+    if known and data.isascii():
+        text = data.decode("ascii")
+        for shape in known:
+            found = shape.pattern.fullmatch(text)
+            if found is not None:
+                headers = dict(zip(shape.names, found.groups(), strict=True))
+                length = int(headers["content-length"])
+                return Head(shape.status, shape.reason, headers, length)
     head = parse_any_head(data)
-    if head is not None and (shape := shape_of(data, head)) is not None:
-        shapes[beginning] = shape
+    if head is not None and (new := shape_of(data, head)) is not None:
+        shapes[beginning] = (new, *known[: MOST_SHAPES - 1])
     return head
 
 
