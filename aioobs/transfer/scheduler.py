@@ -29,6 +29,7 @@ __all__ = ["Scheduler"]
 
 log: logging.Logger = logging.getLogger("aioobs.transfer")
 
+CORES = os.cpu_count() or 1  # which takes longer to find out than a worker to start
 MOST_STREAMS = 64
 OTHERS = 64  # one connection in so many is for listings, and for what else there is to do
 SHARE = 4  # of the descriptors that this process may have, one in so many is for a copy
@@ -57,9 +58,8 @@ class Scheduler:
             most = max(min(connections, spare), first)
             most_streams = max(min(connections, spare // STREAM, MOST_STREAMS), first)
         # The event loop sees to the requests, and worker threads to the streams.
-        cores = os.cpu_count() or 1
         self._requests_at_once = Width(first, most, time.thread_time, 0.9)
-        self._streams = Width(first, most_streams, time.process_time, cores / 2)
+        self._streams = Width(first, most_streams, time.process_time, CORES / 2)
         self._workers = 0
         self._wanted = 0  # of them
         self._busy = 0  # of them, with a part or a file
@@ -93,9 +93,10 @@ class Scheduler:
                 self._end_if_done()
 
     async def _lead(self, group: asyncio.TaskGroup) -> None:
-        """Have as many workers as are wanted: those that are too many end by themselves."""
+        """Start workers while there is work for more; those that are too many end by themselves."""
         while self._error is None and not self._is_done():
-            for _ in range(self._workers, self._wanted):
+            waiting = len(self._parts) + len(self._files) + len(self._requests)
+            for _ in range(min(waiting, self._wanted - self._workers)):
                 self._workers += 1
                 group.create_task(self._work())
             self._news.clear()
@@ -138,7 +139,7 @@ class Scheduler:
     def add_request(self, request: QueuedRequest) -> None:
         """Queue a short request, which has been counted with `begin`."""
         self._requests.append(request)
-        if self._idle_connections or self._idle_workers:
+        if self._idle_connections or self._idle_workers or self._workers < self._wanted:
             self._wake()
 
     def begin(self) -> None:
@@ -181,6 +182,8 @@ class Scheduler:
             if not waiter.done():
                 waiter.set_result(None)
                 return
+        if self._workers < self._wanted:
+            self._news.set()
 
     def _wake_all(self) -> None:
         while self._idle_connections or self._idle_workers:
