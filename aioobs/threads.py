@@ -12,7 +12,7 @@ from contextvars import copy_context
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from aioobs.calling_thread import on_loop
+from aioobs.calling_thread import caller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -31,13 +31,14 @@ T = TypeVar("T")
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call *function* in a worker thread.
+    """Call *function* in a worker thread, or right here on the thread of a blocking call.
 
     A caller that is cancelled waits until the function has returned: what the function uses, a
     descriptor above all, may be closed afterwards.  One that has not begun is not begun any more.
     Where no thread can be had, as when the interpreter ends, the caller's own thread has to do.
     """
-    await on_loop()
+    if caller.loop is not None:
+        return function(*args, **kwargs)
     work = Work(partial(copy_context().run, function, *args, **kwargs))
     try:
         workers().submit(work)

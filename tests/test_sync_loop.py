@@ -8,6 +8,7 @@ import contextlib
 import contextvars
 import gc
 import inspect
+import os
 import signal
 import sys
 import threading
@@ -525,6 +526,25 @@ def test_a_second_ctrl_c_stops_waiting_for_the_cleanup() -> None:
         out, err = process.communicate(timeout=20)
     assert out.split("\n")[:2] == ["interrupted", "cleaned up"]
     assert (err, process.returncode) == ("", 0)
+
+
+def test_ctrl_c_ends_the_reading_of_a_local_pipe_into_which_nobody_writes(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    script = f"""
+        from aioobs.sync import file
+        file.exists(".")  # the loop thread is there from now on
+        try:
+            file.read({str(pipe)!r})
+        except KeyboardInterrupt:
+            print("interrupted")
+    """
+    with python(script) as process:
+        writer = os.open(pipe, os.O_WRONLY)  # waits until it is open for reading
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+        os.close(writer)
+    assert (out, err, process.returncode) == ("interrupted\n", "", 0)
 
 
 def test_a_caller_that_insists_outlasts_a_second_ctrl_c() -> None:

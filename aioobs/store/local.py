@@ -1,4 +1,4 @@
-"""The verbs on the local file system; all work is done in worker threads."""
+"""The verbs on the local file system, which `in_thread` keeps from holding up an event loop."""
 
 from __future__ import annotations
 

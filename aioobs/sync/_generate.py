@@ -52,9 +52,12 @@ HANDWRITTEN = {
 ADDED = {"aioobs.file": {"shift": "aioobs.sync.shift", "shifted": "aioobs.sync.shift"}}
 # What is wrapped elsewhere: `current_client`.
 WRAPPED = {"aioobs.s3.client": {"Client"}}
-# Mostly one short request, which may well be answered on the thread of the caller.
+# Mostly one short request, or a look at the disk, which the thread of the caller may well do.
 SHORT = {
-    "aioobs.file": {"exists", "get_size", "read", "stat", "write"},
+    "aioobs.file": {
+        *("exists", "get_size", "is_directory", "list_directory", "make_dirs", "mk_dir", "read"),
+        *("stat", "write"),
+    },
     "aioobs.s3.client": {"get_into", "get_object", "head_object", "put_object"},
 }
 # What a ``with`` block closes, as that of `os.scandir`; and how many items of it come with a thread

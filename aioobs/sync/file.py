@@ -213,7 +213,7 @@ def is_directory(url: Path) -> bool:
     Raises:
         PermissionError: the credentials do not allow to find out.
     """
-    return run(_async.is_directory(url))
+    return run_here(_async.is_directory(url))
 
 
 def list_directory(
@@ -236,7 +236,7 @@ def list_directory(
         MoxFileNotExistsException: there is no such folder.
         NotADirectoryError: it is a file.
     """
-    return run(_async.list_directory(url, recursive, remove_sep, skip_file, skip_dir))
+    return run_here(_async.list_directory(url, recursive, remove_sep, skip_file, skip_dir))
 
 
 def make_dirs(url: Path) -> None:
@@ -247,7 +247,7 @@ def make_dirs(url: Path) -> None:
         NotADirectoryError: there is a file above it.
         MoxFileNotExistsException: there is no such bucket.
     """
-    run(_async.make_dirs(url))
+    run_here(_async.make_dirs(url))
 
 
 def mk_dir(url: Path) -> None:
@@ -257,7 +257,7 @@ def mk_dir(url: Path) -> None:
         FileExistsError: there is something of that name.
         MoxFileNotExistsException: the folder above it does not exist.
     """
-    run(_async.mk_dir(url))
+    run_here(_async.mk_dir(url))
 
 
 @overload
