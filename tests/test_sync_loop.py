@@ -528,7 +528,7 @@ def test_a_second_ctrl_c_stops_waiting_for_the_cleanup() -> None:
     assert (err, process.returncode) == ("", 0)
 
 
-def test_ctrl_c_ends_the_reading_of_a_local_pipe_into_which_nobody_writes(tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_reading_of_a_local_pipe_into_which_nobody_writes_more(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     script = f"""
@@ -540,7 +540,8 @@ def test_ctrl_c_ends_the_reading_of_a_local_pipe_into_which_nobody_writes(tmp_pa
             print("interrupted")
     """
     with python(script) as process:
-        writer = os.open(pipe, os.O_WRONLY)  # waits until it is open for reading
+        writer = os.open(pipe, os.O_WRONLY)
+        os.write(writer, bytes(1 << 20))  # more than a pipe holds: this waits for the reader
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
         os.close(writer)
