@@ -1,7 +1,8 @@
 """Coroutines of blocking calls that begin on the thread of their caller.
 
-A short request is sent and answered there (see `aioobs.s3.http.direct_connections`), which saves
-two changes of threads.  Whatever needs an event loop awaits `on_loop` before it.
+A short request is sent and answered there (see `aioobs.s3.http.direct_connections`), and what is
+local is looked at there (`aioobs.threads.in_thread`): that saves two changes of threads, and more
+than that.  Whatever needs an event loop awaits `on_loop` before it.
 """
 
 from __future__ import annotations

@@ -17,7 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aioobs.config import Config
 from aioobs.errors import ConfigError
+from aioobs.s3.access import Access
 from aioobs.s3.auth.signing import (
     UNSIGNED_PAYLOAD,
     Anonymous,
@@ -29,6 +31,7 @@ from aioobs.s3.auth.signing import (
 )
 from aioobs.s3.auth.signing_v2 import SigOBS, SigV2
 from aioobs.s3.auth.signing_v4 import SigV4
+from aioobs.s3.request import Request
 
 if TYPE_CHECKING:
     from botocore.auth import BaseSigner
@@ -406,6 +409,13 @@ def test_v4_leaves_headers_that_a_proxy_may_change_unsigned() -> None:
     signed = signed_by(SigV4("r"), target, headers, UNSIGNED_PAYLOAD, PLAIN, NOW)
     plain = signed_by(SigV4("r"), target, {}, UNSIGNED_PAYLOAD, PLAIN, NOW)
     assert signed == {**headers, **plain}
+
+
+async def test_a_signed_request_shows_no_secret_in_a_traceback() -> None:
+    config = Config("http://h", access_key="key", secret_key="secret", security_token="token")
+    signed = await Access(config).signed(Request("getObject", "GET", "bucket", "a"))
+    assert {"authorization", "x-amz-security-token"} <= signed.headers.keys()
+    assert repr(signed) == "<SignedRequest GET http://h/bucket/a>"
 
 
 @pytest.mark.parametrize("signer", [SigV4("r"), SigV2(), SigOBS()])

@@ -290,12 +290,17 @@ class QueueConnection:
             self._head_data = data[:end]
             rest = memoryview(data)[end:]
             head = parse_head(self._head_data)
-            plain = head is not None and head.status == 200 and head.length is not None
-            if head is None or not (plain and head.keep and self._queued.expects(head)):
+            if (
+                head is None
+                or head.status != 200
+                or head.length is None
+                or not head.keep
+                or not self._queued.expects(head)
+            ):
                 self._body = [rest]
                 self._hand_over()
                 return
-            self._head, self._missing = head, head.length or 0
+            self._head, self._missing = head, head.length
             moved = ENOUGH
         else:
             rest = memoryview(data)

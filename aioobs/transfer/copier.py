@@ -58,7 +58,7 @@ class Copier:
     """Copies files with the help of a scheduler, and counts what has moved.
 
     Args:
-        client: The store, or both.
+        client: The store that they come from or go to, or both.
         scheduler: Does what is added.
         meter: Counts what has moved.
         safety: How sure a copy has to be.

@@ -137,7 +137,7 @@ def planned(
     *,
     folder: bool,
 ) -> AsyncIterator[Job]:
-    """Return a job for each thing that a copy of a folder, or of a file, has to copy.
+    """Return the jobs of a copy of a folder, or the one of a file.
 
     Raises:
         ConfigError: the folder would be copied into itself.

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from aioobs.s3.client import Client
 
 __all__ = [
-    "conflicts_in",
     "is_folder",
     "job_of",
     "jobs_below",
@@ -139,7 +138,7 @@ async def conflicts_in(target: ObjectURL | str, *, listed: bool) -> NameConflict
 async def jobs_named(
     source: ObjectURL | str, target: ObjectURL | str, names: Sequence[str]
 ) -> AsyncIterator[list[Job]]:
-    """Yield a job for each of *names*, which are looked at when their turn comes."""
+    """Yield the jobs for *names*, which are looked at when their turn comes."""
     for name in names:
         try:
             yield [Job(place_below(source, name), place_below(target, name), size=None)]
@@ -148,7 +147,7 @@ async def jobs_named(
 
 
 async def local_tree(source: str, target: ObjectURL | str) -> AsyncIterator[list[Job]]:
-    """Yield a job for each thing below a local folder."""
+    """Yield the jobs for what is below a local folder, some hundred at a time."""
     async for batch in walk_in_batches(source):
         yield [job_of(source, target, found) for found in batch]
 
@@ -189,7 +188,7 @@ def unencodable(path: str) -> UnsafeKey | None:
 async def objects(
     client: Client, source: ObjectURL, target: ObjectURL | str
 ) -> AsyncIterator[list[Job]]:
-    """Yield a job for each object below a folder of a store."""
+    """Yield the jobs for the objects below a folder of a store, page by page."""
     start = len(source.folder)
     async for page in client.list_pages(source.bucket, source.folder):
         jobs: list[Job] = []

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Order = Callable[[str], Any]
 
-__all__ = ["Found", "in_batches", "walk_in_batches", "walk_in_order", "walk_tree"]
+__all__ = ["Found", "in_batches", "walk_in_batches", "walk_in_order"]
 
 BATCH = 500  # files to one trip into a worker thread
 FEW = 100  # files that are looked at in the event loop before it goes on

@@ -20,7 +20,7 @@ HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,4000}):([\t\x20-\x7e\x80-\
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[0-9A-Za-z-]{1,40}(?:=[0-9A-Za-z-]{1,100})?)?")
 LENGTH = "[0-9]{1,18}"
 DIGITS = re.compile(LENGTH)
-VALUE = r"[\x21-\x7e][\t\x20-\x7e]{0,3900}(?<![\t ])"
+VALUE = r"(?:[\x21-\x7e][\t\x20-\x7e]{0,3900}(?<![\t ]))?"
 SINGLE = frozenset(
     {
         "content-length",
@@ -115,7 +115,8 @@ def parse_head(data: bytes) -> Head | None:
                 length = int(headers["content-length"])
                 return Head(shape.status, shape.reason, headers, length)
     head = parse_any_head(data)
-    if head is not None and (new := shape_of(data, head)) is not None:
+    new = None if head is None else shape_of(data, head)
+    if new is not None and new not in known:
         shapes[beginning] = (new, *known[: MOST_SHAPES - 1])
     return head
 
