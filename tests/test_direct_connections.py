@@ -110,9 +110,25 @@ def test_the_verbs_need_no_event_loop_for_short_answers(obs_bucket: str) -> None
             mox.file.write(url + "2", b"more", binary=True)
             assert mox.file.read(url + "2") == "more"
             assert file.read(10) == b"0123456789"
-    assert mox.file.exists(url + "3") is False
+            assert mox.file.exists(url + "3") is False
+            assert mox.file.is_directory(obs_bucket)
+            assert mox.file.list_directory(obs_bucket) == ["name", "name2"]
+            assert mox.file.glob(obs_bucket + "/n*2") == [url + "2"]
+            mox.file.make_dirs(obs_bucket + "/folder")
+            mox.file.remove(url + "2")
     with pytest.raises(FileNotFoundError):
         mox.file.read(url + "3")
+
+
+def test_a_listing_that_begins_on_the_calling_thread_goes_on_in_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pages = [listing("f/a", following="f/a"), listing("f/b", following="f/b"), listing("f/c")]
+    with FaultyServer(GOOD, *(answer(body=page) for page in pages)) as server:
+        faulty.use(server, monkeypatch)
+        assert mox.file.exists("s3://b/name")
+        assert mox.file.list_directory("s3://b/f") == ["a", "b", "c"]
+    assert len(server.requests) == 4
 
 
 def test_the_client_needs_no_event_loop_for_short_answers() -> None:

@@ -138,14 +138,14 @@ class Exchange:
     def _park_connection(self, request: Request, loop: asyncio.AbstractEventLoop) -> None:
         """Have a connection ready for the next call on a thread, where there was none."""
         connections = self.connections.find(loop)  # none if they were closed meanwhile
-        if connections and (lean := connections.lean(request)) is not None:
-            lean.park(self.access.origin(request.bucket))
+        if connections and connections.lean is not None:
+            connections.lean.park(self.access.origin(request.bucket))
 
     def _send_directly(
         self, request: Request, timeout: PollTimeout, loop: asyncio.AbstractEventLoop
     ) -> BufferedReply | PartialReply | ObsError | None:
         connections, sign = self.connections.find(loop), self.access.signing_at_once()
-        lean = connections.lean(request) if connections else None
+        lean = connections.lean if connections else None
         if connections is None or lean is None or sign is None or not connections.slots.enter():
             return None
         slots = connections.slots
@@ -224,7 +224,7 @@ class Exchange:
                 call.stopwatch = idle_timeout
                 at_work = request.operation in LONG_WORK
                 progress = idle_timeout.sign_of_life if at_work else idle_timeout.progress
-                reply = await connections.send(request, signed, progress, begun)
+                reply = await connections.send(signed, progress, begun)
                 call.reply = reply
                 try:
                     return await take(request, reply, receive)
@@ -241,7 +241,7 @@ class Exchange:
         """Return what can send *request* in a row of others; `None`: it has to go by itself."""
         if self.config.timeout(request.operation) is not None or not self.access.signs_unread:
             return None
-        return (await self.connections.get()).lean(request)
+        return (await self.connections.get()).lean
 
     def retire(self, successor: Exchange | None = None) -> None:
         """Close the connections of every loop once nothing is under way on them.

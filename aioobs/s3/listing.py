@@ -7,6 +7,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from aioobs.calling_thread import on_loop
 from aioobs.errors import ProtocolError, ResponseError
 from aioobs.generators import Owned
 from aioobs.s3.documents import xml
@@ -51,6 +52,7 @@ class Listing:
         ahead = Prefetch(chain)
         try:
             while page.next and not (ahead.is_long and ahead.is_slow and not delimiter):
+                await on_loop()  # where the next page is asked for meanwhile
                 ahead.ask()
                 yield page
                 page = await ahead.page()
@@ -117,7 +119,8 @@ class Listing:
             document = await reply.read()
             if peek is not None and (token := xml.next_token(document)):
                 peek(token)
-                await asyncio.sleep(0)  # the next request goes out before this page is parsed
+                for _ in range(2):  # the next request is made and sent before this page is parsed
+                    await asyncio.sleep(0)
             return below(prefix, xml.parse_page(document, version=version))
 
         request = Request("listObjects", "GET", bucket, query=tuple(query.items()))

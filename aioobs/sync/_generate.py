@@ -52,11 +52,11 @@ HANDWRITTEN = {
 ADDED = {"aioobs.file": {"shift": "aioobs.sync.shift", "shifted": "aioobs.sync.shift"}}
 # What is wrapped elsewhere: `current_client`.
 WRAPPED = {"aioobs.s3.client": {"Client"}}
-# Mostly one short request, or a look at the disk, which the thread of the caller may well do.
+# Mostly a short request or two, or a look at the disk, which the thread of the caller may well do.
 SHORT = {
     "aioobs.file": {
-        *("exists", "get_size", "is_directory", "list_directory", "make_dirs", "mk_dir", "read"),
-        *("stat", "write"),
+        *("exists", "get_size", "glob", "is_directory", "list_directory", "make_dirs", "mk_dir"),
+        *("read", "remove", "stat", "write"),
     },
     "aioobs.s3.client": {"get_into", "get_object", "head_object", "put_object"},
 }

@@ -204,7 +204,7 @@ def glob(url: Path) -> list[str]:
 
     ``*``, ``?`` and ``[...]`` stand for parts of one name, ``**`` for any folders between.
     """
-    return run(_async.glob(url))
+    return run_here(_async.glob(url))
 
 
 def is_directory(url: Path) -> bool:
@@ -295,7 +295,7 @@ def remove(url: Path, recursive: bool = False) -> None:
     Raises:
         MoxFileNotExistsException: there is nothing of that name.
     """
-    run(_async.remove(url, recursive))
+    run_here(_async.remove(url, recursive))
 
 
 def rename(src_url: Path, dst_url: Path) -> None:

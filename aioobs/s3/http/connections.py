@@ -17,24 +17,9 @@ if TYPE_CHECKING:
     from aioobs.s3.http.lean_transport import LeanTransport
     from aioobs.s3.http.round_trip import RoundTrip
     from aioobs.s3.http.transport import Reply
-    from aioobs.s3.request import Request, SignedRequest
+    from aioobs.s3.request import SignedRequest
 
 __all__ = ["Connections"]
-
-LEAN = frozenset(
-    {
-        "copyObject",
-        "copyPart",
-        "deleteObject",
-        "getObject",
-        "getObjectMetadata",
-        "putContent",
-        "putFile",
-        "uploadPart",
-    }
-)
-"""The operations that come by the thousand, whose answers are short or have a length."""
-
 
 HEAP = 2 << 20  # bytes, more than the bodies have that come and go by the thousand
 
@@ -54,37 +39,32 @@ class Connections:
         bytearray(HEAP)
         self._session = SessionTransport(config)
         lean = config.transport == "lean" and config.proxy is None
-        self._lean = LeanTransport(self._session, config) if lean else None
+        self.lean: LeanTransport | None = LeanTransport(self._session, config) if lean else None
+        """What requests go through, unless it is aiohttp's session."""
         self.slots: ConcurrencyLimit = ConcurrencyLimit(config.connections)
         self.memory: MemoryLimit = MemoryLimit(config.bytes_in_flight)
         self._closing: asyncio.Task[None] | None = None
 
-    def lean(self, request: Request) -> LeanTransport | None:
-        """Return the lean transport if *request* is for that."""
-        return self._lean if request.operation in LEAN else None
-
     def send_now(self) -> None:
         """Send what is about to be sent, before something else that takes its time."""
-        if self._lean is not None:
-            self._lean.pool.send_now()
+        if self.lean is not None:
+            self.lean.pool.send_now()
 
     async def send(
         self,
-        request: Request,
-        signed: SignedRequest,
+        request: SignedRequest,
         progress: Progress,
         round_trip: RoundTrip | None = None,
     ) -> Reply:
         """Send *request*, unless a *round_trip* has, and return the answer to it."""
-        lean = self.lean(request)
-        if lean is not None and round_trip is not None:
-            return await lean.answer(round_trip, signed, progress)
-        return await (lean or self._session).send(signed, progress)
+        if self.lean is not None and round_trip is not None:
+            return await self.lean.answer(round_trip, request, progress)
+        return await (self.lean or self._session).send(request, progress)
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if self._lean is not None:
-            self._lean.close()
+        if self.lean is not None:
+            self.lean.close()
         await self._session.aclose()
 
     def retire(self) -> None:

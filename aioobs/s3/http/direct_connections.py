@@ -163,10 +163,10 @@ class DirectConnection:
         except ConnectionError as exc:
             raise unanswered(origin, f": {exc}") from exc
         head = parse_head(data[:end])
-        if head is None or head.length is None or not head.keep:
+        if head is None or not head.keep:
             return data
-        missing = head.length + end - len(data) if body_expected else end - len(data)
-        if not 0 <= missing <= LONGEST_BODY:
+        length = head.body_length if body_expected else 0
+        if length is None or not 0 <= (missing := length + end - len(data)) <= LONGEST_BODY:
             return data
         body: list[bytes | memoryview] = [memoryview(data)[end:]] if end < len(data) else []
         try:

@@ -1,4 +1,4 @@
-"""The one shape of answer that is read without aiohttp: a strict head, and a short body in chunks.
+"""The one shape of head that is read without aiohttp.
 
 Whatever two readers could understand differently is not of that shape.
 """
@@ -8,16 +8,14 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["LONGEST_HEAD", "Head", "dechunked", "is_foreign", "may_become_head", "parse_head"]
+__all__ = ["LONGEST_HEAD", "Head", "is_foreign", "may_become_head", "parse_head"]
 
 LONGEST_HEAD = 64 * 1024
 MOST_HEADERS = 100
-LONGEST_CHUNKED = 256 * 1024
 
 # No line may be longer than aiohttp takes, and nothing in them may take more than linear time.
 STATUS_LINE = re.compile(rb"HTTP/1\.1 ([2-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]{0,4000}))?\r\n")
 HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,4000}):([\t\x20-\x7e\x80-\xff]{0,4000})")
-CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[0-9A-Za-z-]{1,40}(?:=[0-9A-Za-z-]{1,100})?)?")
 LENGTH = "[0-9]{1,18}"
 DIGITS = re.compile(LENGTH)
 VALUE = r"(?:[\x21-\x7e][\t\x20-\x7e]{0,3900}(?<![\t ]))?"
@@ -28,7 +26,6 @@ SINGLE = frozenset(
         "content-range",
         "content-type",
         "etag",
-        "server",
         "transfer-encoding",
     }
 )
@@ -71,7 +68,12 @@ class Head(NamedTuple):
     """The length of the body that is announced, whether or not there is a body."""
     chunked: bool = False
     keep: bool = True
-    """Whether the server goes on with the connection."""
+    """Whether the server goes on with the connection, and nothing else is to be expected on it."""
+
+    @property
+    def body_length(self) -> int | None:
+        """How many bytes come behind it, unless it answers HEAD; `None`: what comes tells that."""
+        return 0 if self.status in (204, 304) else self.length
 
 
 def is_foreign(data: bytes) -> bool:
@@ -124,7 +126,7 @@ def parse_head(data: bytes) -> Head | None:
 def shape_of(data: bytes, head: Head) -> Shape | None:
     """Return the shape of a head that announces a length and is not the last on its connection."""
     lines = data[:-4].split(b"\r\n")
-    if not (head.keep and head.length is not None and data.isascii()):
+    if not (head.keep and head.length is not None and data.isascii()) or head.status == 204:
         return None
     if len(head.headers) != len(lines) - 1 or "connection" in head.headers:
         return None
@@ -174,6 +176,8 @@ def parse_any_head(data: bytes) -> Head | None:
     # An answer whose end only the end of the connection shows has one coming.
     ends = length is not None or chunked or line[1] in (b"204", b"304")
     keep = ends and "close" not in headers.get("connection", "").lower()
+    if line[1] == b"204" and (length or chunked):  # there may be a body although there must not
+        keep = False
     phrase = reason.decode("utf-8", "surrogateescape")
     return Head(int(line[1]), phrase, headers, length, chunked, keep)
 
@@ -190,31 +194,3 @@ def parse_header(line: bytes) -> tuple[str, str] | None:
             usual.clear()
         usual[line] = header
     return header
-
-
-def dechunked(data: bytes) -> bytes | None:
-    """Return a short body that came in chunks; `None`: more is to come.
-
-    Raises:
-        ValueError: these are no chunks, or ones with trailers, or too many, or with more behind.
-    """
-    if len(data) > LONGEST_CHUNKED:
-        raise ValueError("more than a refusal has")
-    position = 0
-    parts: list[bytes] = []
-    while (end := data.find(b"\r\n", position)) >= 0:
-        found = CHUNK_SIZE.fullmatch(data, position, end)
-        if found is None:
-            raise ValueError("no length of a chunk")
-        size, start = int(found[1], 16), end + 2
-        position = start + size + 2
-        if len(data) < position:
-            return None
-        if data[start + size : position] != b"\r\n":
-            raise ValueError("a chunk without an end")
-        if not size:
-            if len(data) > position:
-                raise ValueError("something after the last chunk")
-            return b"".join(parts)
-        parts.append(data[start : start + size])
-    return None

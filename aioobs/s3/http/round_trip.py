@@ -1,10 +1,10 @@
-"""A lean HTTP/1.1 on aiohttp's connections, for the requests that come by the thousand.
+"""A lean HTTP/1.1 on aiohttp's connections.
 
 Connections, with their names, TLS, limits and keep-alive, are aiohttp's; only what is said on
 them is ours.  One shape of answer is accepted: a status line, headers, and a body of announced
-length; a refusal may also come in chunks.  An answer of any other shape ends its connection, and
-from then on requests to that place go to aiohttp's own session, which knows them all.  A
-connection is used again only if every byte on it is accounted for.
+length or in chunks.  An answer of any other shape ends its connection, and from then on requests
+to that place go to aiohttp's own session, which knows them all.  A connection is used again only
+if every byte on it is accounted for.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aioobs.errors import ConnectionFailed, ReadError
 from aioobs.s3 import body as bodies
+from aioobs.s3.http.chunked_body import ChunkedBody
 from aioobs.s3.http.connection_errors import tls_hint, unanswered
 from aioobs.s3.http.pump import NoThread, can_pump, receive_into, send_body
 from aioobs.s3.http.response_head import (
     LONGEST_HEAD,
-    dechunked,
     is_foreign,
     may_become_head,
     parse_head,
@@ -59,7 +59,6 @@ class RoundTrip:
         "_buffer",
         "_chunked",
         "_chunks",
-        "_data_expected",
         "_error",
         "_keep",
         "_loop",
@@ -87,7 +86,6 @@ class RoundTrip:
         self._origin = pooled.origin
         self.progress: Progress = nothing
         self._body_expected = method != "HEAD"
-        self._data_expected = method == "GET"
         self._buffer = b""
         self._chunks: deque[bytes] = deque()
         self._waiter: asyncio.Future[None] | None = None
@@ -97,8 +95,9 @@ class RoundTrip:
         self._unsure = False
         self._keep = True
         self._strange = False
-        self._chunked = False
-        self.remaining: int = -1  # bytes of the body that have not arrived; -1: nor has the head
+        self._chunked: ChunkedBody | None = None
+        # Bytes of the body that have not arrived, 1 if it is in chunks; -1: nor has the head.
+        self.remaining: int = -1
         pooled.user = self
 
     def _place(self) -> Place | None:
@@ -173,6 +172,7 @@ class RoundTrip:
         """Return the next bytes of the body; b"" after its end."""
         while not self._chunks:
             if not self.remaining:
+                self._release_if_done()
                 return b""
             self._check()
             self.transport.resume_reading()
@@ -259,6 +259,8 @@ class RoundTrip:
 
     def data_received(self, data: bytes) -> None:
         """Take what arrives."""
+        if self._error is not None:  # nobody knows any more what this belongs to
+            return
         begun = self.remaining < 0
         if begun:
             self._buffer = self._buffer + data if self._buffer else data
@@ -277,36 +279,29 @@ class RoundTrip:
                 self.remaining = 0
                 self._wake()
                 return
-        if self._chunked and self.remaining:
-            self._take_chunked(data)
-            return
-        if len(data) > self.remaining:
+        if self._chunked is not None and self.remaining:
+            self._take_chunked(self._chunked, data)
+        elif len(data) > self.remaining:
             self._keep = False
             if self.remaining:
                 self._error = ReadError(f"the answer of {self._origin} is longer than it says")
         elif data:
             self._chunks.append(data)
             self.remaining -= len(data)
-        if self.remaining and (begun or sum(map(len, self._chunks)) >= BUFFERED):
+        wait = self.remaining >= PUMPED if begun else sum(map(len, self._chunks)) >= BUFFERED
+        if self.remaining and wait:
             self.transport.pause_reading()  # until somebody asks for more
         self._wake()
 
-    def _take_chunked(self, data: bytes) -> None:
-        self._buffer += data
-        self.progress(len(data))
+    def _take_chunked(self, body: ChunkedBody, data: bytes) -> None:
         try:
-            found = dechunked(self._buffer)
+            self._chunks += body.take(data)
         except ValueError as exc:
             self._error = ReadError(f"the answer of {self._origin} has bad chunks: {exc}")
             self._keep = False
             self._pool.distrust(self._origin)  # they may be good ones, with trailers
-        else:
-            if found is None:
-                return
-            self._chunks.append(found)
+        if body.is_complete:
             self.remaining = 0
-        self._buffer = b""
-        self._wake()
 
     def _take_head(self, data: bytes, following: int) -> bool:
         """Take the head; return whether the answer is of the shape accepted here.
@@ -318,19 +313,14 @@ class RoundTrip:
             return False
         self.answer = answer
         self._keep = self._keep and answer.keep
-        if not self._body_expected or answer.status in (204, 304):
-            self.remaining = 0
-            if answer.status == 204 and (answer.length or answer.chunked):
-                self._keep = False  # there may be a body although there must not
+        length = answer.body_length if self._body_expected else 0
+        if length is not None:
+            self.remaining = length
         elif answer.chunked:
-            self._chunked, self.remaining = True, 1
-            # Refusals come so, and little else that is asked for here.
-            return answer.status >= 300 or not self._data_expected
-        elif answer.length is None:
-            return False
+            self._chunked, self.remaining = ChunkedBody(), 1
         else:
-            self.remaining = answer.length
-        return self._chunked or following <= self.remaining
+            return False
+        return self._chunked is not None or following <= self.remaining
 
     def lost(self, exc: Exception | None) -> None:
         """Take the end of the connection."""
@@ -340,9 +330,10 @@ class RoundTrip:
             if self.remaining < 0:
                 self._error = unanswered(self._origin, why)
             else:
-                self._error = ReadError(
-                    f"the answer of {self._origin} broke off, {self.remaining} bytes short{why}"
+                short = (
+                    "before its last chunk" if self._chunked else f"{self.remaining} bytes short"
                 )
+                self._error = ReadError(f"the answer of {self._origin} broke off, {short}{why}")
             self._error.__cause__ = exc
         self._wake()
         self.resume_writing()
