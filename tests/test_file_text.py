@@ -45,7 +45,7 @@ def text_of(encoding: str, characters: int, seed: int = 0) -> str:
 async def test_every_line_is_found_again_at_its_place(
     bucket: str, opened: Callable[..., Any], encoding: str, newline: str | None
 ) -> None:
-    text = text_of(encoding, 150_000)
+    text = text_of(encoding, 80_000)
     data = text.encode(encoding)
     await file.write(f"{bucket}/file", data)
     lines = list(io.TextIOWrapper(io.BytesIO(data), encoding, newline=newline))

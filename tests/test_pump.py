@@ -413,9 +413,15 @@ def reused(descriptor: int, path: Path) -> int:
     """Open another file under a number that was somebody else's."""
     path.write_bytes(MARK)
     opened = os.open(path, os.O_RDWR)
-    if opened != descriptor:
-        os.dup2(opened, descriptor)
-        os.close(opened)
+    while opened != descriptor:
+        try:
+            os.dup2(opened, descriptor)
+        except OSError as error:
+            if error.errno != errno.EBUSY:  # another thread is about to open something there
+                raise
+        else:
+            os.close(opened)
+            opened = descriptor
     return descriptor
 
 
