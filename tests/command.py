@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import pty
 import subprocess
 import sys
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import pytest
+from prepared import Prepared
 
 from aioobs.sync import file
 
@@ -26,15 +30,32 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
-def run(*arguments: str, status: int = 0, data: bytes = b"") -> subprocess.CompletedProcess[str]:
+@cache
+def prepared() -> Prepared:
+    """Return what runs commands in a moment."""
+    found = Prepared()
+    atexit.register(found.end)
+    return found
+
+
+def run(
+    *arguments: str, status: int = 0, data: bytes | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run the command, and expect it to end with a status; no error takes more than one line."""
-    done = subprocess.run(
-        [*PROGRAM, *arguments], input=data, capture_output=True, timeout=50, check=False
-    )
-    out, err = done.stdout.decode(), done.stderr.decode()
-    assert done.returncode == status, out + err
+    with TemporaryFile() as stdout, TemporaryFile() as stderr:
+        if data is None:
+            returned = prepared().run(*arguments, stdout=stdout.fileno(), stderr=stderr.fileno())
+        else:
+            program = [*PROGRAM, *arguments]
+            returned = subprocess.run(
+                program, input=data, stdout=stdout, stderr=stderr, timeout=50, check=False
+            ).returncode
+        stdout.seek(0)
+        stderr.seek(0)
+        out, err = stdout.read().decode(), stderr.read().decode()
+    assert returned == status, out + err
     assert "Traceback" not in err
-    return subprocess.CompletedProcess(done.args, status, out, err)
+    return subprocess.CompletedProcess(arguments, status, out, err)
 
 
 def objects(*arguments: str) -> list[dict[str, Any]]:

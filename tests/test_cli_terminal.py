@@ -218,7 +218,8 @@ def test_letters_that_the_locale_lacks_are_escaped(
 ) -> None:
     file.write(f"{obs_bucket}/größe.txt", "x")
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    assert run("ls", obs_bucket).stdout == r"gr\xf6\xdfe.txt" + "\n"
+    done = subprocess.run([*PROGRAM, "ls", obs_bucket], capture_output=True, check=True)
+    assert done.stdout == rb"gr\xf6\xdfe.txt" + b"\n"
 
 
 def test_sizes_and_times_are_read_and_written_as_people_do() -> None:
