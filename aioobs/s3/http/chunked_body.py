@@ -37,14 +37,13 @@ class ChunkedBody:
         parts: list[bytes] = []
         position = 0
         while True:
+            part = data[position : position + self._missing]
+            if part:
+                parts.append(part)
+            self._missing -= len(part)
+            position += len(part)
             if self._missing:
-                part = data[position : position + self._missing]
-                if part:
-                    parts.append(part)
-                self._missing -= len(part)
-                position += len(part)
-                if self._missing:
-                    return parts
+                return parts
             start = position + len(self._end)
             if not self._end.startswith(data[position:start]):
                 raise ValueError("a chunk without an end")
