@@ -6,6 +6,10 @@ What two readers could understand differently is refused, trailers too.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["ChunkedBody"]
 
@@ -26,24 +30,23 @@ class ChunkedBody:
         self._end = b""  # of that chunk, which stands before the size of the next one
         self._rest = b""  # a piece of that
 
-    def take(self, data: bytes) -> list[bytes]:
+    def take(self, data: bytes) -> bytes:
         """Return what is of the body in what arrives.
 
         Raises:
             ValueError: these are no chunks, or ones with trailers, or with more behind.
         """
-        if self._rest:
-            data, self._rest = self._rest + data, b""
-        parts: list[bytes] = []
-        position = 0
+        return b"".join(self._pieces(self._rest + data if self._rest else data))
+
+    def _pieces(self, data: bytes) -> Iterator[bytes]:
+        position, self._rest = 0, b""
         while True:
-            part = data[position : position + self._missing]
-            if part:
-                parts.append(part)
-            self._missing -= len(part)
-            position += len(part)
+            piece = data[position : position + self._missing]
+            yield piece
+            position += len(piece)
+            self._missing -= len(piece)
             if self._missing:
-                return parts
+                return
             start = position + len(self._end)
             if not self._end.startswith(data[position:start]):
                 raise ValueError("a chunk without an end")
@@ -51,17 +54,15 @@ class ChunkedBody:
             if line_end < 0:
                 if len(data) - position > LONGEST_LINE:
                     raise ValueError("no length of a chunk")
-                self._rest = data[position:]
-                return parts
+                break
             found = SIZE.fullmatch(data, start, line_end)
             if found is None:
                 raise ValueError("no length of a chunk")
             size, behind = int(found[1], 16), line_end + len(END)
             if not size:
-                rest = data[behind:]
-                if not END.startswith(rest):
+                if not END.startswith(data[behind:]):
                     raise ValueError("something after the last chunk")
-                self.is_complete = rest == END
-                self._rest = data[position:]
-                return parts
+                self.is_complete = data[behind:] == END
+                break
             self._missing, self._end, position = size, END, behind
+        self._rest = data[position:]

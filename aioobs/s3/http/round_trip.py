@@ -295,7 +295,8 @@ class RoundTrip:
 
     def _take_chunked(self, body: ChunkedBody, data: bytes) -> None:
         try:
-            self._chunks += body.take(data)
+            if found := body.take(data):
+                self._chunks.append(found)
         except ValueError as exc:
             self._error = ReadError(f"the answer of {self._origin} has bad chunks: {exc}")
             self._keep = False
