@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from aioobs import AccessDenied, Config, ConnectionFailed, ObsError, ReadError
 from aioobs.s3.body import MemorySink
+from aioobs.s3.http import connection_pool
 from aioobs.s3.http.lean_transport import LeanTransport
 from aioobs.s3.http.session_transport import SessionTransport
 from aioobs.s3.request import SignedRequest
@@ -500,9 +501,11 @@ class TestRefusals:
             for writer in writers:
                 writer.close()
 
-    async def test_a_place_that_gave_an_odd_answer_is_asked_by_the_session_from_then_on(
-        self,
+    @pytest.mark.parametrize(("seconds", "requests"), [(300.0, 3), (0.0, 4)])
+    async def test_a_place_that_gave_an_odd_answer_is_asked_by_the_session_for_a_while(
+        self, seconds: float, requests: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(connection_pool, "DISTRUST", seconds)
         speaker = Speaker([b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nab"])
         async with speaking(speaker) as (origin, lean, _):
             for _ in range(2):
@@ -510,7 +513,7 @@ class TestRefusals:
                 assert isinstance(outcome, Outcome)
                 assert outcome.body == b"ab"
                 speaker.content = True
-        assert len(speaker.heard) == 3
+        assert len(speaker.heard) == requests
 
 
 SHORT = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab"

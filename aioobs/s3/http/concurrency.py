@@ -13,8 +13,8 @@ class ConcurrencyLimit:
     """A number of slots, fewer while the store asks to slow down.
 
     Then the limit drops to half of those in use; refusals of requests that had been sent by then
-    change nothing more.  After that it grows by one whenever as many requests have succeeded as
-    there are slots.  That is how TCP finds out what a network bears.
+    change nothing more.  After that it grows by one whenever as many slots as there are have been
+    given back without a refusal.  That is how TCP finds out what a network bears.
     """
 
     __slots__ = ("_idle", "_limit", "_most", "_refused", "_round", "_waiting", "taken")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import select
+import time
 import weakref
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["ConnectionPool", "PooledConnection"]
 
 POOL_IDLE = 1.0  # seconds without a request, after which a connection goes back to aiohttp
+DISTRUST = 300.0  # seconds; an odd answer may have been that of a gateway
 
 log: logging.Logger = logging.getLogger("aioobs.request")
 
@@ -40,7 +42,7 @@ class ConnectionPool:
         self._timeout = aiohttp.ClientTimeout(total=None, connect=config.connect_timeout)
         self._keeps = config.keep_alive
         self._origins: dict[str, aiohttp.ClientRequest] = {}
-        self._distrusted: set[str] = set()
+        self._distrusted: dict[str, float] = {}
         self._known: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
         self._idle: dict[str, list[PooledConnection]] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -48,14 +50,22 @@ class ConnectionPool:
         self._fits = True
 
     def distrust(self, origin: str) -> None:
-        """Give out no connections to *origin* any more: its answers are beyond lean HTTP."""
-        self._distrusted.add(origin)
+        """Give out no connections to *origin* for a while: its answers are beyond lean HTTP."""
+        self._distrusted[origin] = time.monotonic() + DISTRUST
+        log.info("%s gives odd answers: aiohttp alone asks it for the next minutes", origin)
+
+    def _is_distrusted(self, origin: str) -> bool:
+        until = self._distrusted.get(origin)
+        if until is not None and until <= time.monotonic():
+            del self._distrusted[origin]
+            return False
+        return until is not None
 
     async def borrow(self, origin: str) -> PooledConnection | None:
         """Return a connection on which nothing has arrived; `None`: aiohttp's session has to do."""
         if pooled := self.take_idle(origin):
             return pooled
-        if not self._fits or origin in self._distrusted:
+        if not self._fits or self._is_distrusted(origin):
             return None
         try:
             return await self._borrow_anew(origin)
@@ -131,7 +141,7 @@ class ConnectionPool:
             pooled.close()
             return
         pooled.transport.resume_reading()
-        if not self._keeps or pooled.origin in self._distrusted:
+        if not self._keeps or self._is_distrusted(pooled.origin):
             pooled.release()
             return
         loop = asyncio.get_running_loop()

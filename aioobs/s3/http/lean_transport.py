@@ -65,7 +65,7 @@ class LeanTransport:
         if known:
             return LeanReply(round_trip)
         round_trip.close()
-        self.pool.distrust(request.origin)  # it would be the same the next time
+        self.pool.distrust(request.origin)  # it may well be the same the next time
         if request.method in ("GET", "HEAD"):
             return await self._session.send(request, progress)
         raise ConnectionFailed(f"{request.origin} gave an answer of a kind that is not known here")

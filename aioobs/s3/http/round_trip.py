@@ -2,9 +2,9 @@
 
 Connections, with their names, TLS, limits and keep-alive, are aiohttp's; only what is said on
 them is ours.  One shape of answer is accepted: a status line, headers, and a body of announced
-length or in chunks.  An answer of any other shape ends its connection, and from then on requests
-to that place go to aiohttp's own session, which knows them all.  A connection is used again only
-if every byte on it is accounted for.
+length or in chunks.  An answer of any other shape ends its connection, and for some minutes
+requests to that place go to aiohttp's own session, which knows them all.  A connection is used
+again only if every byte on it is accounted for.
 """
 
 from __future__ import annotations
