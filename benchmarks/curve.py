@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import command, model, workers
+from benchmarks import command, workers
 from benchmarks.charts import curves, said
 from benchmarks.copy_parallel import LEGS
 from benchmarks.results import as_json, cases_of, from_json, markdown, rows_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from benchmarks.results import Document
 
 NAME = "curve"
-HELP = "copy with 1 to 4 workers and much with one, and write what that does into docs/scale.md"
+HELP = "copy with 1 to 4 workers, and write what that brings into docs/scale.md"
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, IMAGES, NUMBERS = "scale.md", "images/scale", "scale.json"
 BLOCK = re.compile(r"(?<=<!-- curve -->\n).*(?=<!-- end of curve -->)", re.DOTALL)
@@ -53,13 +53,6 @@ PARTS = (
         "The store, the workers and what hands out share the processors, and a single worker "
         "leaves little of them.",
         "workers --concurrency 32",
-    ),
-    Part(
-        "flat",
-        "One process, and ten times as much",
-        "A tenth, and then the whole, of a million keys listed, a hundred thousand files of 4 KiB "
-        "and 1 GiB copied: the time grows with them, and memory hardly does.",
-        "scale --rounds 1",
     ),
 )
 
@@ -95,8 +88,7 @@ def main(options: argparse.Namespace) -> int:
     kept = ",\n".join(as_json(runs[part.name]) for part in PARTS)
     numbers.write_text(f"[\n{kept}\n]\n", encoding="utf-8")
     for part in PARTS:
-        if runs[part.name].benchmark == workers.NAME:
-            draw(part, runs[part.name], options.into / IMAGES)
+        draw(part, runs[part.name], options.into / IMAGES)
     page, block = options.into / PAGE, "\n".join(told(runs))
     text = BLOCK.sub(lambda _: block, page.read_text(encoding="utf-8"))
     page.write_text(text, encoding="utf-8")
@@ -111,10 +103,11 @@ def read(numbers: Path) -> dict[str, Document]:
 
 def arguments(part: Part, options: argparse.Namespace) -> list[str]:
     """Return the command line of the benchmark of a part."""
-    given = [*part.arguments.split(), "--scale", str(options.scale * part.share)]
-    if given[0] == workers.NAME:
-        given += ["--executor", options.executor, "--rounds", str(options.rounds)]
-    return [*given, "--store", "fast", "--peers", "aioobs.sync"]
+    return [
+        *part.arguments.split(),
+        *("--store", "fast", "--peers", "aioobs.sync", "--executor", options.executor),
+        *("--scale", str(options.scale * part.share), "--rounds", str(options.rounds)),
+    ]
 
 
 def draw(part: Part, run: Document, images: Path) -> None:
@@ -141,10 +134,6 @@ def told(runs: Mapping[str, Document]) -> Iterator[str]:
     for part in PARTS:
         run = runs[part.name]
         yield from ("", f"### {part.title}", "", f"{part.about} {how(run)}", "")
-        if run.benchmark != workers.NAME:
-            steps = zip(*model.steps_of(run), strict=True)
-            yield from markdown([model.HEADER, *(model.flat(*pair) for pair in steps)])
-            continue
         yield from (f"![{part.title}]({IMAGES}/{part.name}.svg)", "")
         header = ["workers", *(LEGS[leg] for leg in gained(run))]
         cells = [list(map(cell, *both)) for both in gained(run).values()]
@@ -154,10 +143,8 @@ def told(runs: Mapping[str, Document]) -> Iterator[str]:
 
 def how(run: Document) -> str:
     """Return what was copied, and how busy the machine was."""
-    load = f"The load of the machine was {run.machine['load']} at the end."
-    if run.benchmark != workers.NAME:
-        return load
-    return f"The tree has {run.records[0].workload.partition('(')[2][:-1]}. {load}"
+    tree = run.records[0].workload.partition("(")[2][:-1]
+    return f"The tree has {tree}. The load of the machine was {run.machine['load']} at the end."
 
 
 def cell(time: float, gain: float) -> str:

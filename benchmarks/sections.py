@@ -61,7 +61,7 @@ SECTIONS = (
     Section("Import", "In a process that has done nothing else.", "imports"),
     Section(
         "Growth",
-        "Ten times the objects, ten times the size: the time grows with them, memory does not.",
+        "Ten times the objects, ten times the size.",
         "growth --store fast",
         OWN,
         1,
