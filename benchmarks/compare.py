@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import command, peers
-from benchmarks.report import DOCS, read
+from benchmarks.report import DOCS, NUMBERS, read
 from benchmarks.results import cases_of, plain, rows_of, title
 from benchmarks.sections import SECTIONS
 
@@ -21,6 +21,7 @@ HELP = "fail if a figure fell behind the recorded ratio to a reference client"
 OURS = "aioobs.sync"
 REFERENCE = "obstore"
 ALLOWED = 0.15
+LEAST_CPU = 0.01  # seconds: below that the ratio is one of roundings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,14 +36,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Measure again what is recorded, print both, and return 1 if a figure fell behind."""
+    """Measure again what is recorded, print both, and return 1 if a figure fell behind.
+
+    Raises:
+        ValueError: there is nothing to compare.
+    """
     command.chosen(f"{OURS},{options.reference}", peers.installed())
     recorded, *_ = read(options.against)
     lines, behind = [["", "recorded", "now", ""]], False
     for run in recorded:
         if options.only.lower() not in run.title.lower():
             continue
-        before = dict(ratios(run, options.reference))
+        before = dict(ratios(run, options.reference, LEAST_CPU))
         if not before:
             continue
         again, complete = command.run(command.read(arguments(run, options)))
@@ -55,7 +60,13 @@ def main(options: argparse.Namespace) -> int:
             behind = behind or bad or failed
             told = f"{now[case]:.2f}" if case in now else "–"
             lines.append([f"{run.title}: {case}", f"{ratio:.2f}", told, "BEHIND" if bad else ""])
-    print(f"How many times as long as {OURS} takes {options.reference}:")
+    if len(lines) == 1:
+        chosen = f" with {options.only!r} in their title" if options.only else ""
+        raise ValueError(
+            f"nothing to compare: {options.against / NUMBERS} has no sections{chosen} in which "
+            f"both {OURS} and {options.reference} took part"
+        )
+    print(f"The time of {options.reference}, and its CPU time, divided by those of {OURS}:")
     print(*plain(lines), sep="\n")
     return int(behind)
 
@@ -65,12 +76,19 @@ def fell_behind(recorded: float, now: float, allowed: float) -> bool:
     return now < recorded * (1 - allowed)
 
 
-def ratios(run: Document, reference: str) -> Iterator[tuple[str, float]]:
-    """Yield each case with how many times as long the reference takes."""
-    for (workload, operation), records in cases_of(run.records).items():
-        ratio = next((row.ratio for row in rows_of(records) if row.client == reference), None)
-        if ratio is not None:
-            yield title(workload, operation), ratio
+def ratios(run: Document, reference: str, least_cpu: float = 0.0) -> Iterator[tuple[str, float]]:
+    """Yield each case, and each with its CPU time, with how many times as much the reference takes.
+
+    The CPU time is compared as well because no waiting is in it: who takes more of it but is not
+    slower here is slower where the machine has other work.
+    """
+    for case, records in cases_of(run.records).items():
+        row = next((row for row in rows_of(records) if row.client == reference), None)
+        if row is None or row.ratio is None:
+            continue
+        yield title(*case), row.ratio
+        if row.cpu_ratio is not None and row.cpu >= least_cpu:
+            yield f"{title(*case)}, CPU", row.cpu_ratio
 
 
 def arguments(run: Document, options: argparse.Namespace) -> list[str]:

@@ -46,6 +46,8 @@ class Row:
     ratio: float | None = None
     """Median over the rounds of this client's time by the baseline's in the same round: above 1,
     the client is slower."""
+    cpu_ratio: float | None = None
+    """The same of the CPU time."""
     late: float = 0.0
     cpu: float = 0.0
     base_rss: int = 0
@@ -73,39 +75,42 @@ class Document:
 def rows_of(records: Sequence[Record]) -> list[Row]:
     """Return a row for each client of one case."""
     clients = list(dict.fromkeys(record.client for record in sorted(records, key=by_round)))
-    times = {
+    found = {
         client: {
-            record.round: record.outcome.seconds
+            record.round: record.outcome
             for record in records
             if record.client == client and record.outcome.offered and not record.outcome.error
         }
         for client in clients
     }
-    baseline = next((times[name] for name in BASELINES if times.get(name)), {})
-    return [row(client, records, times[client], baseline) for client in clients]
+    baseline = next((found[name] for name in BASELINES if found.get(name)), {})
+    failed = {record.client for record in records if record.outcome.error}
+    return [
+        Row(client, "failed") if client in failed else row(client, found[client], baseline)
+        for client in clients
+    ]
 
 
-def row(
-    client: str,
-    records: Sequence[Record],
-    times: Mapping[int, float],
-    baseline: Mapping[int, float],
-) -> Row:
-    outcomes = [record.outcome for record in records if record.client == client]
-    if any(outcome.error for outcome in outcomes):
-        return Row(client, "failed")
-    if not times:
+def row(client: str, found: Mapping[int, Outcome], baseline: Mapping[int, Outcome]) -> Row:
+    if not found:
         return Row(client, NOTHING)
-    ratios = [time / baseline[number] for number, time in times.items() if number in baseline]
+    outcomes = found.values()
+    pairs = [(outcome, baseline[number]) for number, outcome in found.items() if number in baseline]
     return Row(
         client,
-        times=tuple(times.values()),
-        ratio=median(ratios) if ratios else None,
+        times=tuple(outcome.seconds for outcome in outcomes),
+        ratio=ratio_of((mine.seconds, its.seconds) for mine, its in pairs),
+        cpu_ratio=ratio_of((mine.cpu, its.cpu) for mine, its in pairs),
         late=median(outcome.late for outcome in outcomes),
         cpu=median(outcome.cpu for outcome in outcomes),
         base_rss=max(outcome.base_rss for outcome in outcomes),
         peak_rss=max(outcome.peak_rss for outcome in outcomes),
     )
+
+
+def ratio_of(pairs: Iterable[tuple[float, float]]) -> float | None:
+    ratios = [mine / its for mine, its in pairs if its]
+    return median(ratios) if ratios else None
 
 
 def by_round(record: Record) -> int:

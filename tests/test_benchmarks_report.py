@@ -95,18 +95,38 @@ def test_a_page_that_was_lost_is_drawn_again_from_the_numbers(recorded: Path) ->
     assert (recorded / PAGE).read_text() == before
 
 
-@pytest.mark.parametrize(("recorded_ratio", "status"), [(1000.0, 1), (0.0001, 0)])
-def test_the_comparison_fails_when_the_lead_is_lost(
-    recorded: Path, recorded_ratio: float, status: int, tmp_path: Path
+@pytest.mark.parametrize(
+    ("wall", "cpu", "behind"),
+    [(1000.0, 0.0001, ["import"]), (0.0001, 1000.0, ["import, CPU"]), (0.0001, 0.0001, [])],
+)
+def test_the_comparison_fails_when_the_lead_in_time_or_cpu_time_is_lost(
+    recorded: Path, wall: float, cpu: float, behind: list[str], tmp_path: Path
 ) -> None:
     numbers = json.loads((recorded / NUMBERS).read_text())
     ours, other = (found["outcome"] for found in numbers["runs"][0]["records"])
-    other["wall"] = ours["wall"] * recorded_ratio
+    ours |= {"wall": 100.0, "cpu": 100.0}
+    other |= {"wall": 100.0 * wall, "cpu": 100.0 * cpu}
     (tmp_path / NUMBERS).write_text(json.dumps(numbers))
     against = ("--against", str(tmp_path), "--reference", "aioobs", "--rounds", "1")
     done = run("compare", *against)
-    assert done.returncode == status, done.stderr
-    assert ("BEHIND" in done.stdout) == bool(status)
+    assert done.returncode == bool(behind), done.stderr
+    lost = [line.split("  ")[0] for line in done.stdout.splitlines() if "BEHIND" in line]
+    assert lost == [f"Import: a fresh process, {case}" for case in behind]
+
+
+@pytest.mark.parametrize(
+    ("reference", "only", "message"),
+    [
+        ("aioobs", "nothing", "has no sections with 'nothing' in their title in which both"),
+        ("boto3", "", "has no sections in which both aioobs.sync and boto3 took part"),
+    ],
+)
+def test_a_comparison_with_nothing_has_failed(
+    recorded: Path, reference: str, only: str, message: str
+) -> None:
+    done = run("compare", "--against", str(recorded), "--reference", reference, "--only", only)
+    assert done.returncode == 1
+    assert message in done.stderr
 
 
 @pytest.mark.parametrize(
