@@ -53,7 +53,7 @@ def written(runs: Sequence[Document], counts: Sequence[Table], seconds: float) -
     files: dict[str, str] = {}
     lines = [ABOUT]
     if runs:
-        lines += [*machine(runs[0], seconds), *summary(runs)]
+        lines += [*machine(runs, seconds), *summary(runs)]
     for run in runs:
         lines += ["", f"## {run.title}", "", f"{run.about} {how(run)}"]
         cases = cases_of(run.records)
@@ -118,8 +118,9 @@ def counted(table: Table) -> Iterator[str]:
     yield from markdown(table[1])
 
 
-def machine(run: Document, seconds: float) -> Iterator[str]:
+def machine(runs: Sequence[Document], seconds: float) -> Iterator[str]:
     """Yield what was measured, on what, and when."""
+    run = runs[0]
     about = run.machine
     memory = int(str(about["memory"])) / GIB
     scale = run.settings["scale"]
@@ -137,7 +138,8 @@ def machine(run: Document, seconds: float) -> Iterator[str]:
             f"**Scale {scale}: this run had {scale:g} times the work of a full one. The smaller it "
             "is, the less its numbers say.**"
         )
-    versions = {name: version for name, version in run.versions.items() if name != "python"}
+    versions = {name: version for run in runs for name, version in run.versions.items()}
+    del versions["python"]
     yield ""
     yield ", ".join(f"{name} {version}" for name, version in versions.items()) + "."
 

