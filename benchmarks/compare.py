@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import command, peers
+from benchmarks import command, peers, stores
 from benchmarks.report import DOCS, NUMBERS, read
 from benchmarks.results import cases_of, plain, rows_of, title
-from benchmarks.sections import SECTIONS
+from benchmarks.sections import wanted
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
     from benchmarks.results import Document
+    from benchmarks.sections import Section
 
 NAME = "compare"
 HELP = "fail if a figure fell behind the recorded ratio to a reference client"
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--allowed", type=float, default=ALLOWED, help="the share to fall behind (%(default)s)"
     )
     parser.add_argument("--only", default="", help="sections with this in their title alone")
+    stores.add_endpoint(parser)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -44,13 +46,14 @@ def main(options: argparse.Namespace) -> int:
     command.chosen(f"{OURS},{options.reference}", peers.installed())
     recorded, *_ = read(options.against)
     lines, behind = [["", "recorded", "now", ""]], False
+    sections = {section.title: section for section in wanted(options)}
     for run in recorded:
-        if options.only.lower() not in run.title.lower():
+        if run.title not in sections or not at_the_same_place(run, options.endpoint):
             continue
         before = dict(ratios(run, options.reference, LEAST_CPU))
         if not before:
             continue
-        again, complete = command.run(command.read(arguments(run, options)))
+        again, complete = command.run(command.read(arguments(sections[run.title], run, options)))
         if not complete:
             return 130
         failed = command.tell_failures(again.records)
@@ -62,6 +65,7 @@ def main(options: argparse.Namespace) -> int:
             lines.append([f"{run.title}: {case}", f"{ratio:.2f}", told, "BEHIND" if bad else ""])
     if len(lines) == 1:
         chosen = f" with {options.only!r} in their title" if options.only else ""
+        chosen += f" at {options.endpoint}" if options.endpoint else ""
         raise ValueError(
             f"nothing to compare: {options.against / NUMBERS} has no sections{chosen} in which "
             f"both {OURS} and {options.reference} took part"
@@ -91,11 +95,16 @@ def ratios(run: Document, reference: str, least_cpu: float = 0.0) -> Iterator[tu
             yield f"{title(*case)}, CPU", row.cpu_ratio
 
 
-def arguments(run: Document, options: argparse.Namespace) -> list[str]:
+def at_the_same_place(run: Document, endpoint: str | None) -> bool:
+    """Tell whether a run was at that endpoint, or, if there is none, on a local server."""
+    store = str(run.settings["store"])
+    return store == endpoint if endpoint else "://" not in store
+
+
+def arguments(section: Section, run: Document, options: argparse.Namespace) -> list[str]:
     """Return the command line that measures the same with the two clients alone."""
-    section = next(section for section in SECTIONS if section.title == run.title)
     return [
-        *section.arguments.split(),
+        *section.command(options),
         *("--peers", f"{OURS},{options.reference}", "--rounds", str(options.rounds)),
         *("--scale", str(run.settings["scale"])),
     ]

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import command, counts, page, peers
+from benchmarks import command, counts, page, peers, stores
 from benchmarks.endpoint import obstacle
 from benchmarks.results import as_json, from_json
-from benchmarks.sections import SECTIONS
+from benchmarks.sections import wanted
 
 if TYPE_CHECKING:
     import argparse
@@ -42,13 +42,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", default="", help="sections with this in their title alone")
     parser.add_argument("--into", type=Path, default=DOCS, help="a folder (%(default)s)")
     parser.add_argument("--redraw", action="store_true", help="write the page from the numbers")
+    stores.add_endpoint(parser)
 
 
 def main(options: argparse.Namespace) -> int:
     """Measure and write; return 1 if a measurement failed, 130 after Ctrl-C.
 
     Then nothing is written.
+
+    Raises:
+        ValueError: there is nothing to measure, or it is not for the folder.
     """
+    if options.endpoint and options.into == DOCS:
+        raise ValueError(f"{DOCS} is for local servers: name a folder with --into")
     if not options.redraw:
         begun = time.monotonic()
         runs: list[Document] = []
@@ -56,6 +62,8 @@ def main(options: argparse.Namespace) -> int:
             if not complete:
                 return 130
             runs.append(found)
+        if not runs:
+            raise ValueError(f"no section with {options.only!r} in its title is for these clients")
         tables = counted(options)
         write(options.into, runs, tables, time.monotonic() - begun)
     runs, tables, seconds = read(options.into)
@@ -73,9 +81,9 @@ def measured(options: argparse.Namespace) -> Iterator[tuple[Document, bool]]:
     """Run each section; yield what was measured, and whether that came to its end."""
     there = list(peers.installed())
     asked = command.chosen(options.peers, dict.fromkeys(there, ""))
-    for section in SECTIONS:
+    for section in wanted(options):
         clients = [name for name in asked if not section.clients or name in section.clients]
-        if options.only.lower() in section.title.lower() and clients:
+        if clients:
             found, complete = command.run(command.read(arguments(section, clients, options)))
             yield replace(found, title=section.title, about=section.about), complete
 
@@ -84,15 +92,15 @@ def arguments(section: Section, clients: Sequence[str], options: argparse.Namesp
     """Return the command line of a section's benchmark."""
     rounds = section.rounds or options.rounds
     return [
-        *section.arguments.split(),
+        *section.command(options),
         *("--peers", ",".join(clients), "--rounds", str(rounds)),
         *("--scale", str(options.scale), "--patience", str(options.patience)),
     ]
 
 
 def counted(options: argparse.Namespace) -> list[Table]:
-    """Count what each object takes, where there is the fast endpoint."""
-    if obstacle() or options.only:
+    """Count what each object takes, where the fast endpoint is."""
+    if obstacle() or options.only or options.endpoint:
         return []
     asked = options.peers.split(",") if options.peers else list(peers.installed())
     clients = [name for name in asked if name in counts.SOME]

@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 
     import aioobs
 
-CREDENTIALS = (
-    ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"),
-    ("OBS_ACCESS_KEY_ID", "OBS_SECRET_ACCESS_KEY"),
-    ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
-)
 STORES = ("seaweedfs", "fast")
 AT_ONCE = 64  # objects that are filled in
 
@@ -43,6 +38,8 @@ class Store:
     region: str = "us-east-1"
     ca_file: str = ""
     """The certificate authority to trust; empty: those of the system."""
+    token: str = ""
+    """Of temporary credentials."""
 
     def client(self) -> aioobs.Client:
         """Return a client for what is not measured."""
@@ -53,6 +50,7 @@ class Store:
                 endpoint=self.endpoint,
                 access_key=self.access_key,
                 secret_key=self.secret_key,
+                security_token=self.token,
                 region=self.region,
                 addressing="path",
                 verify=self.ca_file or True,
@@ -118,7 +116,7 @@ class Places:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say where a benchmark runs."""
+    """Add the options that say where a benchmark runs, on a local server or elsewhere."""
     parser.add_argument(
         "--store", choices=STORES, default="seaweedfs", help="a local server (%(default)s)"
     )
@@ -126,8 +124,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--delay", type=float, default=0.0, help="ms that --store fast adds to each request"
     )
-    parser.add_argument("--endpoint", help="an S3 endpoint in place of a local server")
+    add_endpoint(parser)
+
+
+def add_endpoint(parser: argparse.ArgumentParser) -> None:
+    """Add the options for a store that is there."""
+    parser.add_argument(
+        "--endpoint",
+        help="an S3 endpoint in place of a local server; credentials, region and authority "
+        "(AWS_CA_BUNDLE) are those of the environment",
+    )
     parser.add_argument("--bucket", help="a bucket at the endpoint, for a prefix of its own")
+
+
+def endpoint_arguments(options: argparse.Namespace) -> list[str]:
+    """Return the options for a store that is there as they were given."""
+    given = {"--endpoint": options.endpoint, "--bucket": options.bucket}
+    return [word for name, value in given.items() if value for word in (name, value)]
 
 
 def check(options: argparse.Namespace) -> None:
@@ -138,9 +151,11 @@ def check(options: argparse.Namespace) -> None:
     """
     if bool(options.endpoint) != bool(options.bucket):
         raise ValueError("--endpoint and --bucket go together")
+    if options.endpoint and (options.store == "fast" or options.tls or options.delay):
+        raise ValueError("--store, --tls and --delay are for a local server, not for --endpoint")
     if options.delay and options.store != "fast":
         raise ValueError("--delay is for --store fast")
-    if options.store == "fast" and not options.endpoint:
+    if options.store == "fast":
         from benchmarks.endpoint import obstacle
 
         if reason := obstacle():
@@ -216,17 +231,27 @@ def fast_places(*, tls: bool = False, delay: float = 0.0) -> Iterator[Places]:
 
 @contextlib.contextmanager
 def places_of(endpoint: str, bucket: str) -> Iterator[Places]:
-    """Use a bucket that is there, with the credentials of the environment.
+    """Use a bucket that is there, as the environment of the library says.
 
     Raises:
-        ValueError: it has none.
+        ValueError: it has no credentials.
     """
-    keys = [pair for pair in CREDENTIALS if all(map(os.environ.get, pair))]
-    if not keys:
+    import aioobs
+    from aioobs.s3.auth.credential_files import from_environment
+
+    found = from_environment(os.environ)
+    if found is None:
         raise ValueError("set ACCESS_KEY_ID and SECRET_ACCESS_KEY to use an endpoint")
-    access_key, secret_key = (os.environ[name] for name in keys[0])
-    region = os.environ.get("AWS_REGION") or "us-east-1"
-    store = Store(endpoint, bucket, access_key, secret_key, region)
+    given, config = found.credentials, aioobs.Config.from_env()
+    store = Store(
+        endpoint,
+        bucket,
+        given.access_key,
+        given.secret_key,
+        config.region or Store.region,
+        config.verify if isinstance(config.verify, str) else "",
+        given.token or "",
+    )
 
     @contextlib.contextmanager
     def place() -> Iterator[tuple[Store, str]]:

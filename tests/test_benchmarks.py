@@ -7,11 +7,14 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from faulty import FaultyServer, forward
 
+from aioobs.testing import LocalServer, isolate
 from benchmarks.copy_parallel import checked
 from benchmarks.measure import (
     Case,
@@ -29,10 +32,9 @@ from benchmarks.trees import Content, content_of, demo_sizes, sizes_of, write_tr
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from aioobs.testing import LocalServer
-
 ROOT = Path(__file__).parent.parent
 BOTH = ["aioobs.sync", "aioobs"]
+ELSEWHERE = ("--endpoint", "http://127.0.0.1:1", "--bucket", "bucket")
 
 
 def run(
@@ -101,6 +103,39 @@ def test_a_bucket_of_ones_own_is_left_as_it_was(
     assert left == ["kept"]
 
 
+def test_temporary_credentials_of_the_environment_are_used(
+    moto_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    isolate(monkeypatch)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test-access-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test-secret-key")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "test-token")
+    created = urllib.request.Request(f"{moto_server}/temporary", method="PUT")
+    urllib.request.urlopen(created).close()
+    with FaultyServer(always=forward(moto_server)) as server:
+        at = ("--endpoint", server.endpoint, "--bucket", "temporary", "--keys", "1")
+        few = ("--rounds", "1", "--peers", "aioobs.sync,boto3")
+        done = run(tmp_path, *at, *few, benchmark="listing")
+        assert done.returncode == 0, done.stderr
+        tokens = {received.headers.get("x-amz-security-token") for received in server.requests}
+    assert tokens == {"test-token"}
+
+
+def test_the_authority_of_the_environment_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    isolate(monkeypatch)
+    with LocalServer(tls=True) as server:
+        server.create_bucket("bucket")
+        assert server.ca_file
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", server.access_key)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_key)
+        monkeypatch.setenv("AWS_CA_BUNDLE", server.ca_file)
+        at = ("--endpoint", server.endpoint, "--bucket", "bucket", "--keys", "1")
+        done = run(tmp_path, *at, "--rounds", "1", "--peers", "aioobs.sync", benchmark="listing")
+        assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -110,6 +145,9 @@ def test_a_bucket_of_ones_own_is_left_as_it_was(
         (("--delay", "10"), "--delay is for --store fast"),
         (("--peers", "aioobs,nothing"), "not installed: nothing"),
         (("--endpoint", "http://127.0.0.1:1"), "--endpoint and --bucket go together"),
+        ((*ELSEWHERE, "--tls"), "--tls and --delay are for a local server, not for --endpoint"),
+        ((*ELSEWHERE, "--delay", "1"), "not for --endpoint"),
+        ((*ELSEWHERE, "--store", "fast"), "not for --endpoint"),
         (("--rounds", "0"), "have to be at least 1"),
     ],
 )

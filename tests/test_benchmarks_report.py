@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import subprocess
@@ -14,16 +15,20 @@ import pytest
 
 from benchmarks import curve, model, scale
 from benchmarks.charts import chart, curves
+from benchmarks.command import read as read_command
 from benchmarks.compare import fell_behind
 from benchmarks.measure import Outcome, Record
 from benchmarks.page import PAGE, written
+from benchmarks.peers import OURS
 from benchmarks.report import DOCS, NUMBERS, read
 from benchmarks.results import Document, Row, as_json, from_json
-from benchmarks.sections import SECTIONS
+from benchmarks.sections import SECTIONS, wanted
+from benchmarks.stores import check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from aioobs.testing import LocalServer
     from benchmarks.results import Setting
 
 ROOT = Path(__file__).parent.parent
@@ -204,12 +209,50 @@ def test_the_model_counts_the_requests_of_parts() -> None:
     assert big.requests == 10_000 * 1193  # of 8 MiB in 10 GB
 
 
-def test_every_section_is_a_command_line_that_can_be_read() -> None:
-    from benchmarks.command import read as read_command
-
-    for section in SECTIONS:
-        assert read_command(section.arguments.split()).benchmark
+@pytest.mark.parametrize("endpoint", [None, "https://example.com"])
+def test_every_section_is_a_command_line_that_can_be_read(endpoint: str | None) -> None:
+    bucket = "bucket" if endpoint else None
+    given = argparse.Namespace(endpoint=endpoint, bucket=bucket, only="")
+    sections = list(wanted(given))
+    for section in sections:
+        read_back = read_command(section.command(given))
+        check(read_back)
+        assert (read_back.endpoint, read_back.bucket) == (endpoint, bucket)
     assert len({section.title for section in SECTIONS}) == len(SECTIONS)
+    assert {section.title for section in SECTIONS if section not in sections} == (
+        {section.title for section in SECTIONS if section.local} if endpoint else set()
+    )
+
+
+def test_a_report_on_a_store_of_ones_own_is_compared_there_alone(
+    obs_server: LocalServer, obs_bucket: str, tmp_path: Path
+) -> None:
+    at = ("--endpoint", obs_server.endpoint, "--bucket", obs_bucket.removeprefix("s3://"))
+    few = ("--only", "listing", "--rounds", "1")
+    into = ("--into", str(tmp_path), "--scale", "0.001", "--peers", ",".join(OURS))
+    done = run("report", *at, *few, *into)
+    assert done.returncode == 0, done.stderr
+    assert f"({obs_server.endpoint}; rounds: 1;" in (tmp_path / PAGE).read_text()
+    against = ("--against", str(tmp_path), "--reference", "aioobs", "--allowed", "1000")
+    assert run("compare", *at, *few, *against).returncode == 0
+    elsewhere = run("compare", *few, *against)
+    assert elsewhere.returncode == 1
+    assert "nothing to compare" in elsewhere.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--only", "nothing"), "no section with 'nothing' in its title"),
+        (("--endpoint", "http://127.0.0.1:1", "--bucket", "b"), "name a folder with --into"),
+    ],
+)
+def test_a_report_that_would_overwrite_the_page_for_nothing_is_refused(
+    options: tuple[str, ...], message: str
+) -> None:
+    done = run("report", *options)
+    assert done.returncode == 1
+    assert message in done.stderr
 
 
 def test_the_page_in_the_docs_is_the_one_of_the_numbers_beside_it() -> None:

@@ -40,6 +40,7 @@ class Boto3:
             region_name=store.region,
             aws_access_key_id=store.access_key,
             aws_secret_access_key=store.secret_key,
+            aws_session_token=store.token or None,
             verify=store.ca_file or None,
             config=config,
         )
@@ -133,7 +134,7 @@ class Crt:
         self._plain = Boto3(store, concurrency)
         self._bucket = store.bucket
         session = botocore.session.get_session()
-        session.set_credentials(store.access_key, store.secret_key)
+        session.set_credentials(store.access_key, store.secret_key, store.token or None)
         choices = {"region_name": store.region, "endpoint_url": store.endpoint}
         client = create_s3_crt_client(
             region=store.region,

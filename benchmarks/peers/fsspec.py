@@ -17,6 +17,7 @@ class S3fs:
         self._files = s3fs.S3FileSystem(
             key=store.access_key,
             secret=store.secret_key,
+            token=store.token or None,
             endpoint_url=store.endpoint,
             client_kwargs={"region_name": store.region, "verify": store.ca_file or None},
             config_kwargs={

@@ -25,6 +25,7 @@ class Miniopy:
             place,
             access_key=store.access_key,
             secret_key=store.secret_key,
+            session_token=store.token or None,
             secure=scheme == "https",
             region=store.region,
         )

@@ -17,6 +17,7 @@ class Auth(TypedDict):
 
     ak: str
     sk: str
+    security_token: str
     server: str
     region: str
     path_style: bool
@@ -110,6 +111,7 @@ def auth(store: Store) -> Auth:
     return {
         "ak": store.access_key,
         "sk": store.secret_key,
+        "security_token": store.token,
         "server": store.endpoint,
         "region": store.region,
         "path_style": True,

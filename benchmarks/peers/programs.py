@@ -27,6 +27,7 @@ class S5cmd:
         self._environment = os.environ | {
             "AWS_ACCESS_KEY_ID": store.access_key,
             "AWS_SECRET_ACCESS_KEY": store.secret_key,
+            "AWS_SESSION_TOKEN": store.token,
             "AWS_REGION": store.region,
         }
         self._run("ls", self._root)
@@ -66,6 +67,7 @@ class Rclone:
             "ENDPOINT": store.endpoint,
             "ACCESS_KEY_ID": store.access_key,
             "SECRET_ACCESS_KEY": store.secret_key,
+            "SESSION_TOKEN": store.token,
             "REGION": store.region,
             "FORCE_PATH_STYLE": "true",
             "CHUNK_SIZE": "8M",

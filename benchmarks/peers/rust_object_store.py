@@ -29,6 +29,7 @@ class Obstore:
             region=store.region,
             access_key_id=store.access_key,
             secret_access_key=store.secret_key,
+            **({"session_token": store.token} if store.token else {}),
             virtual_hosted_style_request=False,
             unsigned_payload=True,
             client_options={

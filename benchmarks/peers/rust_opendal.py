@@ -26,6 +26,7 @@ class Opendal:
             region=store.region,
             access_key_id=store.access_key,
             secret_access_key=store.secret_key,
+            **({"session_token": store.token} if store.token else {}),
             disable_config_load="true",
             disable_ec2_metadata="true",
         )
