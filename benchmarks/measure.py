@@ -134,12 +134,8 @@ def rotated(clients: Sequence[str], number: int) -> list[str]:
 
 def measure(job: Job) -> Outcome:
     """Measure in a new process; an error there is an outcome."""
-    trusted = dict.fromkeys(("SSL_CERT_FILE", "AWS_CA_BUNDLE"), job.store.ca_file)
-    return outcome_of(
-        [sys.executable, "-m", "benchmarks.measure"],
-        json.dumps(asdict(job)),
-        trusted if job.store.ca_file else {},
-    )
+    command = [sys.executable, "-m", "benchmarks.measure"]
+    return outcome_of(command, json.dumps(asdict(job)), job.store.trusted)
 
 
 def outcome_of(

@@ -31,9 +31,10 @@ Each measurement is a process of its own. The clients take turns in each round, 
 else the machine does meets all of them. Told are the median over the rounds and the spread from the
 fastest to the slowest; the ratio is the median over the rounds of a client's time by that of
 `aioobs.sync` in the same round: above 1, the client is slower. CPU is the user's and the system's
-time of the client alone, RSS the peak of its memory. Imports, set-up and a first request are not
-measured. Every copy is counted and weighed afterwards, and one that is not whole is a failure.
-A client that takes many times as long as the fastest is asked once: see the column of the rounds.
+time of the client alone, RSS the peak of its memory. Imports, set-up and a first request are
+measured under *Import* alone. Every copy is counted and weighed afterwards, and one that is not
+whole is a failure. A client that takes many times as long as the fastest is asked once: see the
+column of the rounds.
 
 Compare within one table: the times belong to the machine, and on a busy one they are longer.
 
@@ -150,7 +151,7 @@ def how(run: Document) -> str:
     parts = [f"rounds: {settings['rounds']}"]
     if run.benchmark not in ("imports", "latency"):
         parts.append(f"requests at a time: {settings['concurrency']}")
-    if run.benchmark != "imports":
+    if any(record.operation != "import" for record in run.records):
         parts.insert(0, str(settings["store"]))
     return f"({'; '.join(parts)})"
 

@@ -34,6 +34,7 @@ TITLES = {
     "get": "GET of 4 KiB",
     "read_range": "64 KiB anywhere in a big object",
     "import": "import",
+    "exists": "import and a first exists()",
 }
 
 Setting = str | int | float | list[str]

@@ -82,7 +82,12 @@ SECTIONS = (
         "latency",
     ),
     Section("Into memory", "One object, whole.", "memory"),
-    Section("Import", "In a process that has done nothing else.", "imports"),
+    Section(
+        "Import",
+        "In a process that has done nothing else, from where the import begins: until it ends, and "
+        "until the first request has told whether an object exists.",
+        "imports",
+    ),
     Section(
         "Growth",
         "Ten times the objects, ten times the size.",

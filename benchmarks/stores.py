@@ -41,6 +41,12 @@ class Store:
     token: str = ""
     """Of temporary credentials."""
 
+    @property
+    def trusted(self) -> dict[str, str]:
+        """The environment variables by which clients trust the authority."""
+        names = ("SSL_CERT_FILE", "AWS_CA_BUNDLE") if self.ca_file else ()
+        return dict.fromkeys(names, self.ca_file)
+
     def client(self) -> aioobs.Client:
         """Return a client for what is not measured."""
         import aioobs

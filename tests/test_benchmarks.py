@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import urllib.request
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -188,14 +189,15 @@ def test_every_benchmark_runs_on_a_real_server(
     assert all(record["outcome"].get("middle", 0) > 0 for record in records) == (name == "latency")
 
 
-def test_an_import_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
+def test_an_import_is_measured_alone_and_with_a_first_request(tmp_path: Path) -> None:
     kept = tmp_path / "kept.json"
-    few = ("--rounds", "2", "--peers", "aioobs.sync", "--json", str(kept))
+    few = ("--rounds", "2", "--peers", "aioobs.sync,boto3", "--json", str(kept))
     done = run(tmp_path, *few, benchmark="imports")
     assert done.returncode == 0, done.stderr
-    walls = [record["outcome"]["wall"] for record in json.loads(kept.read_text())["records"]]
-    assert len(walls) == 2
-    assert all(0 < wall < 30 for wall in walls)
+    records = json.loads(kept.read_text())["records"]
+    measured = {(found["operation"], found["client"], found["round"]) for found in records}
+    assert measured == set(product(("import", "exists"), ("aioobs.sync", "boto3"), (0, 1)))
+    assert all(0 < record["outcome"]["wall"] < 30 for record in records)
 
 
 def test_the_failure_of_a_client_is_an_outcome_with_its_reason(obs_server: LocalServer) -> None:

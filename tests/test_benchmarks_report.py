@@ -87,10 +87,11 @@ def test_the_report_has_a_page_a_chart_and_the_numbers(recorded: Path) -> None:
     page = (recorded / PAGE).read_text()
     assert "## Import\n" in page
     assert "| aioobs.sync | " in page
-    (image,) = (recorded / "images").rglob("*.svg")
-    assert f"]({image.relative_to(recorded)})" in page
+    images = [image.relative_to(recorded) for image in (recorded / "images").rglob("*.svg")]
+    assert len(images) == 2
+    assert all(f"]({image})" in page for image in images)
     runs, _, _ = read(recorded)
-    assert [found.client for found in runs[0].records] == ["aioobs.sync", "aioobs"]
+    assert [found.client for found in runs[0].records] == ["aioobs.sync", "aioobs"] * 2
 
 
 def test_the_page_names_the_commit_and_the_libraries(recorded: Path) -> None:
@@ -125,7 +126,9 @@ def test_the_comparison_fails_when_the_lead_in_time_or_cpu_time_is_lost(
     recorded: Path, wall: float, cpu: float, behind: list[str], tmp_path: Path
 ) -> None:
     numbers = json.loads((recorded / NUMBERS).read_text())
-    ours, other = (found["outcome"] for found in numbers["runs"][0]["records"])
+    records = numbers["runs"][0]["records"]
+    del records[2:]
+    ours, other = (found["outcome"] for found in records)
     ours |= {"wall": 100.0, "cpu": 100.0}
     other |= {"wall": 100.0 * wall, "cpu": 100.0 * cpu}
     (tmp_path / NUMBERS).write_text(json.dumps(numbers))
