@@ -103,5 +103,5 @@ def framed(parts: Sequence[str], height: int) -> str:
 def said(seconds: float, *, single: bool) -> str:
     """Return a time with its unit."""
     if single:
-        return f"{seconds * 1e6:,.0f} µs"
+        return f"{seconds * 1e6:,.{1 if seconds < 1e-5 else 0}f} µs"
     return f"{seconds:,.2f} s" if seconds >= 1 else f"{seconds * 1e3:,.1f} ms"

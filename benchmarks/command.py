@@ -20,6 +20,7 @@ from benchmarks import (
     memory,
     peers,
     scale,
+    signer,
     stores,
     workers,
 )
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from benchmarks.measure import Record
     from benchmarks.results import Document
 
-MODULES = (copy_parallel, listing, latency, memory, imports, growth, scale, workers)
+MODULES = (copy_parallel, listing, latency, memory, imports, signer, growth, scale, workers)
 MEMORY = Path("/dev/shm")  # noqa: S108 - what is made there has names of its own
 ROOM = 8 << 30
 BENCHMARKS = {module.NAME: module for module in MODULES}
@@ -106,7 +107,7 @@ def run(options: argparse.Namespace) -> tuple[Document, bool]:
     stores.check(options)
     if not options.endpoint:
         forget_other_stores()
-    settings = benchmark.settings(options) | {
+    settings = {
         "rounds": options.rounds,
         "concurrency": options.concurrency,
         "patience": options.patience,
@@ -114,6 +115,7 @@ def run(options: argparse.Namespace) -> tuple[Document, bool]:
         "clients": clients,
         "store": stores.name_of(options),
         "files": use_memory(),
+        **benchmark.settings(options),
     }
     records: list[Record] = []
     complete = False

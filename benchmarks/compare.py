@@ -96,9 +96,9 @@ def ratios(run: Document, reference: str, least_cpu: float = 0.0) -> Iterator[tu
 
 
 def at_the_same_place(run: Document, endpoint: str | None) -> bool:
-    """Tell whether a run was at that endpoint, or, if there is none, on a local server."""
+    """Tell whether a run was at that endpoint, if there is one, or without any."""
     store = str(run.settings["store"])
-    return store == endpoint if endpoint else "://" not in store
+    return store in ("", endpoint) if endpoint else "://" not in store
 
 
 def arguments(section: Section, run: Document, options: argparse.Namespace) -> list[str]:

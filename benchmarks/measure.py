@@ -175,12 +175,17 @@ def perform(job: Job) -> Outcome:
     operation = getattr(client, job.operation, None)
     if operation is None:
         return Outcome(offered=False)
-    if len(job.calls) > 1:
-        for call in job.calls[:WARM_UP]:
+    return timed(operation, job.calls)
+
+
+def timed(operation: Callable[..., int | None], calls: Sequence[Sequence[object]]) -> Outcome:
+    """Measure calls in this process; if there are several, each one is timed."""
+    if len(calls) > 1:
+        for call in calls[:WARM_UP]:
             operation(*call)
     base = peak_rss()
     cpu, begun = cpu_seconds(), time.perf_counter()
-    count, times = called(operation, job.calls)
+    count, times = called(operation, calls)
     wall, cpu = time.perf_counter() - begun, cpu_seconds() - cpu
     outcome = Outcome(round(wall, 4), round(cpu, 4), peak_rss(), base, count)
     if len(times) == 1:
@@ -189,7 +194,7 @@ def perform(job: Job) -> Outcome:
 
 
 def called(
-    operation: Callable[..., int | None], calls: Iterable[Sequence[Argument]]
+    operation: Callable[..., int | None], calls: Iterable[Sequence[object]]
 ) -> tuple[int, list[float]]:
     """Call, and return the sum of what came back, and the seconds of each call."""
     count, times = 0, []

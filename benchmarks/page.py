@@ -149,9 +149,9 @@ def how(run: Document) -> str:
     """Return how a section was measured."""
     settings = run.settings
     parts = [f"rounds: {settings['rounds']}"]
-    if run.benchmark not in ("imports", "latency"):
+    if run.benchmark not in ("imports", "latency", "signer"):
         parts.append(f"requests at a time: {settings['concurrency']}")
-    if any(record.operation != "import" for record in run.records):
+    if settings["store"] and any(record.operation != "import" for record in run.records):
         parts.insert(0, str(settings["store"]))
     return f"({'; '.join(parts)})"
 

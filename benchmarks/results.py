@@ -35,6 +35,9 @@ TITLES = {
     "read_range": "64 KiB anywhere in a big object",
     "import": "import",
     "exists": "import and a first exists()",
+    "sign_get": "GET signed",
+    "sign_range": "GET of a range signed",
+    "sign_put": "PUT signed",
 }
 
 Setting = str | int | float | list[str]
@@ -166,7 +169,7 @@ def comparison(records: Sequence[Record]) -> list[list[str]]:
 def number(seconds: float, *, single: bool) -> str:
     """Return seconds as text, or microseconds of a single call."""
     if single:
-        return f"{seconds * 1e6:.0f}"
+        return f"{seconds * 1e6:.{1 if seconds < 1e-5 else 0}f}"
     return f"{seconds:.{2 if seconds >= 1 else 3 if seconds >= 0.1 else 4}f}"
 
 

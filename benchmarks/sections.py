@@ -89,6 +89,13 @@ SECTIONS = (
         "imports",
     ),
     Section(
+        "Signing",
+        "Requests signed with Signature Version 4, without their bodies: by this library, and by "
+        "botocore as boto3 uses it.",
+        "signer",
+        ("aioobs.sync", "boto3"),
+    ),
+    Section(
         "Growth",
         "Ten times the objects, ten times the size.",
         "growth",

@@ -200,6 +200,19 @@ def test_an_import_is_measured_alone_and_with_a_first_request(tmp_path: Path) ->
     assert all(0 < record["outcome"]["wall"] < 30 for record in records)
 
 
+def test_signing_is_measured_in_microseconds_for_each_request(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    few = ("--calls", "100", "--rounds", "1", "--json", str(kept))
+    done = run(tmp_path, *few, benchmark="signer")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(kept.read_text())
+    measured = [(found["operation"], found["client"]) for found in document["records"]]
+    requests = ("sign_get", "sign_range", "sign_put")
+    assert measured == list(product(requests, ("aioobs.sync", "boto3")))
+    assert all(0 < found["outcome"]["middle"] < 1 for found in document["records"])
+    assert "SeaweedFS" not in document["versions"]
+
+
 def test_the_failure_of_a_client_is_an_outcome_with_its_reason(obs_server: LocalServer) -> None:
     store = Store(obs_server.endpoint, "not-there", obs_server.access_key, obs_server.secret_key)
     outcome = measure(Job("aioobs", "copy", [["source/", "target/"]], store, 4))
