@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks import scale
+from benchmarks.peers import OURS
 from benchmarks.results import cases_of, markdown, title
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from benchmarks.measure import Outcome
     from benchmarks.results import Document
@@ -17,7 +18,15 @@ if TYPE_CHECKING:
 OBJECTS, BYTES = 100_000_000, 100 * 10**12
 PAGE = 1000  # keys of a page of a listing
 PART, THRESHOLD = 8 << 20, 16 << 20
-MIB, HOUR = 1 << 20, 3600.0
+MIB, HOUR, GB = 1 << 20, 3600.0, 10**9
+# Bytes for each file, with names of a dozen characters.
+PLAN_COPY, PLAN_SYNC, JOURNAL, JOURNAL_READ = 500, 30, 110, 300
+GROWING = {
+    "what `plan_copy` returns, in memory": PLAN_COPY,
+    "what a sync is to change, in memory": PLAN_SYNC,
+    "a journal, on disk": JOURNAL,
+    "a journal that the next run has read, in memory": JOURNAL_READ,
+}
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,7 @@ def told(runs: Sequence[Document]) -> Iterator[str]:
     if run is None or any(record.outcome.error for record in run.records):
         return
     steps = list(steps_of(run))
-    costs = costs_of(run, steps)
+    costs, peaks = costs_of(run, steps), peaks_of(runs)
     yield from ABOUT.splitlines()
     yield from ("", "What was measured, first a tenth and then the whole:", "")
     yield from markdown([HEADER, *(flat(*pair) for pair in zip(*steps, strict=True))])
@@ -106,8 +115,16 @@ def told(runs: Sequence[Document]) -> Iterator[str]:
         yield f"At most {store.gets:,} GET, {store.puts:,} PUT and {store.lists:,} LIST a second"
         yield f"and {store.bits / 1e9:g} Gbit/s ([source]({store.source}))."
         yield ""
-        lines = [line for shape in SHAPES for line in lines_of(shape, store, costs)]
+        lines = [line for shape in SHAPES for line in lines_of(shape, store, costs, peaks)]
         yield from markdown([COLUMNS, *lines])
+    yield from MEMORY.splitlines()
+    yield ""
+    yield from markdown(
+        [
+            ["", "bytes a file", f"{OBJECTS:,} files, GB"],
+            *([name, str(each), f"{OBJECTS * each / GB:.0f}"] for name, each in GROWING.items()),
+        ]
+    )
 
 
 ABOUT = """
@@ -115,11 +132,18 @@ ABOUT = """
 
 On paper, from measured costs: the CPU time of the client for each key, each object and each byte,
 the number of requests, and what stores publish as their limits. The CPU column is the whole work of
-one core. A job takes at least as long as the longest of its columns, and the last one names it:
-where that is the store or the network, a faster client changes nothing.
+one core. A job takes at least as long as the longest of these columns, and the last one names it:
+where that is the store or the network, a faster client changes nothing. RSS is the most that any
+copy of this report took that way, since a copy knows a few thousand files at a time, however many
+there are.
+"""
+MEMORY = """
+### What grows with the number of files
+
+What a copy holds in memory does not. These do, where they are asked for:
 """
 HEADER = ["", "a tenth, s", "the whole, s", "time", "a tenth, MiB", "the whole, MiB", "more MiB"]
-COLUMNS = ["", "requests", "listing, h", "requests, h", "network, h", "CPU, h", "limit"]
+COLUMNS = ["", "requests", "listing, h", "requests, h", "network, h", "CPU, h", "RSS, MiB", "limit"]
 
 Measured = tuple[str, str, "Outcome"]
 """A workload, an operation, and what that took."""
@@ -160,7 +184,22 @@ def costs_of(run: Document, steps: Sequence[Sequence[Measured]]) -> Costs:
     return Costs(key=listed, down=down, up=up, byte_down=big_down, byte_up=big_up)
 
 
-def lines_of(shape: Shape, store: Limits, costs: Costs) -> Iterator[list[str]]:
+def peaks_of(runs: Sequence[Document]) -> dict[str, int]:
+    """Return the most memory that this library took in any copy, by its way."""
+    return {
+        way: max(
+            record.outcome.peak_rss
+            for run in runs
+            for record in run.records
+            if record.client == OURS[0] and record.operation == way
+        )
+        for way in ("down", "up")
+    }
+
+
+def lines_of(
+    shape: Shape, store: Limits, costs: Costs, peaks: Mapping[str, int]
+) -> Iterator[list[str]]:
     """Yield the lines of one shape, down and up."""
     pages = -(-shape.objects // PAGE)
     network = shape.bytes * 8 / store.bits / HOUR
@@ -178,5 +217,6 @@ def lines_of(shape: Shape, store: Limits, costs: Costs) -> Iterator[list[str]]:
             f"{shape.name}, {way}",
             f"{requests + (pages if down else 0):,}",
             *(f"{hours:.2f}" for hours in times.values()),
+            f"{peaks[way] / MIB:.0f}",
             max(times, key=lambda name: times[name]),
         ]

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tracemalloc
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from benchmarks.report import DOCS, NUMBERS, read
 from benchmarks.results import Document, Row, as_json, from_json
 from benchmarks.sections import SECTIONS, wanted
 from benchmarks.stores import check
+from benchmarks.trees import sizes_of, write_tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from benchmarks.results import Setting
 
 ROOT = Path(__file__).parent.parent
+MIB = 1 << 20
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -192,7 +195,7 @@ def test_the_model_takes_what_the_whole_costs_beyond_a_tenth() -> None:
     records = []
     for step, seconds in zip(scale.STEPS, (1.0, 10.0), strict=True):
         records += [
-            Record(f"{name} {step}", operation, "aioobs.sync", 0, Outcome(seconds, seconds))
+            Record(f"{name} {step}", operation, "aioobs.sync", 0, Outcome(seconds, seconds, MIB))
             for name, operation in cases
         ]
     run = document(records, scale.NAME)
@@ -204,6 +207,35 @@ def test_the_model_takes_what_the_whole_costs_beyond_a_tenth() -> None:
     assert "100.00 µs" not in text  # of a key: 10
     assert "10.00 µs for each key listed, 100 µs for each object down" in text
     assert "| 100,000,000 objects of 1 MB, down | 100,100,000 |" in text
+    more = document([Record("m", "up", "aioobs.sync", 0, Outcome(1.0, 1.0, 70 * MIB))])
+    lines = list(model.told([more, run]))
+    memory = {
+        line.split(" | ")[0].split(", ")[-1]: line.split(" | ")[-2]
+        for line in lines
+        if "of 1 MB" in line
+    }
+    assert memory == {"down": "1", "up": "70"}
+
+
+@pytest.mark.slow
+def test_the_model_knows_what_plans_and_journals_take_for_each_file(
+    obs_bucket: str, tmp_path: Path
+) -> None:
+    import aioobs.sync as mox
+
+    files = 1000
+    source, journal = str(tmp_path / "source"), tmp_path / "journal"
+    write_tree(tmp_path / "source", dict.fromkeys(sizes_of("small", files / 5000), 1))
+    mox.file.copy_parallel(source, f"{obs_bucket}/copy", journal=journal)
+    assert journal.stat().st_size / files == pytest.approx(model.JOURNAL, rel=0.25)
+    for plan, each in ((mox.plan_copy, model.PLAN_COPY), (mox.plan_sync, model.PLAN_SYNC)):
+        plan(source, f"{obs_bucket}/once")  # imports take memory as well
+        tracemalloc.start()
+        held = plan(source, f"{obs_bucket}/plan")
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert held
+        assert each / 3 < size / files < 1.2 * each
 
 
 def test_the_model_counts_the_requests_of_parts() -> None:
