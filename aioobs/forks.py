@@ -10,6 +10,9 @@ from __future__ import annotations
 import contextlib
 import importlib._bootstrap
 import os
+import sys
+import threading
+from typing import Any
 
 __all__ = ["fork_after_imports"]
 
@@ -17,8 +20,11 @@ IMPORTED_LATE = {"aioobs", "aiofiles", "aiohttp", "anyio", "botocore", "encoding
 
 
 def fork_after_imports() -> None:
-    """Have every fork of this process wait for the imports of other threads."""
-    os.register_at_fork(before=finish_imports)
+    """Have every fork of this process wait for the imports of other threads.
+
+    One may begin after all, while what others do before a fork is done: the child forgets it.
+    """
+    os.register_at_fork(before=finish_imports, after_in_child=forget_unfinished)
 
 
 def finish_imports() -> None:
@@ -31,7 +37,27 @@ def finish_imports() -> None:
         passed |= names & under_way()
 
 
+def forget_unfinished() -> None:
+    """Forget modules of which a thread that is no more has run a part, to be imported again."""
+    me = threading.get_ident()
+    mine = {name for name, lock in locks().items() if getattr(lock(), "owner", None) == me}
+    for name, module in list(sys.modules.items()):
+        unfinished = getattr(getattr(module, "__spec__", None), "_initializing", False)
+        if unfinished and counts(name) and name not in mine:
+            del sys.modules[name]
+
+
 def under_way() -> set[str]:
     """Return the names of the modules that are being imported, as far as they count here."""
-    locks = vars(importlib._bootstrap).get("_module_locks", {})  # noqa: SLF001
-    return {name for name in list(locks) if name.partition(".")[0] in IMPORTED_LATE}
+    return set(filter(counts, list(locks())))
+
+
+def locks() -> dict[str, Any]:
+    """Return weak references to the locks of imports, by the name of the module."""
+    found: dict[str, Any] = vars(importlib._bootstrap).get("_module_locks", {})  # noqa: SLF001
+    return found
+
+
+def counts(name: str) -> bool:
+    """Tell whether a module is of this library, or of those that it imports late."""
+    return name.partition(".")[0] in IMPORTED_LATE

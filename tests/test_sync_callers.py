@@ -261,6 +261,45 @@ def test_a_fork_waits_for_what_another_thread_is_importing(holding: Programs, mo
     assert out == ["0"]
 
 
+def test_a_fork_in_the_middle_of_an_import_is_no_harm(holding: Programs) -> None:
+    out = holding.run(
+        """
+        import importlib.machinery, logging, signal
+
+        free, begun, forked = threading.Event(), threading.Event(), threading.Event()
+        # What is registered first is called last: when the fork has waited for imports.
+        os.register_at_fork(before=lambda: (free.set(), begun.wait()))
+        import aioobs.sync as mox
+
+        class Slow(importlib.machinery.SourceFileLoader):
+            def exec_module(self, module):
+                begun.set()
+                forked.wait()
+                super().exec_module(module)
+
+        class Finder:
+            def find_spec(self, name, path, target=None):
+                if name == "aioobs.s3.http.pump":  # what imports it is half there by then
+                    spec = importlib.machinery.PathFinder.find_spec(name, path)
+                    spec.loader = Slow(name, spec.origin)
+                    return spec
+
+        sys.meta_path.insert(0, Finder())
+        thread = threading.Thread(target=lambda: (free.wait(), mox.file.read(f"{bucket}/file")))
+        thread.start()
+        if not (child := os.fork()):
+            signal.alarm(10)
+            sys.meta_path.pop(0)
+            os._exit(mox.file.read(f"{bucket}/file") != "content")
+        forked.set()
+        print(os.waitpid(child, 0)[1])
+        thread.join()
+        """,
+        imports="",
+    )
+    assert out == ["0"]
+
+
 def test_a_copy_goes_on_while_children_are_forked(programs: Programs) -> None:
     out = programs.run("""
         for number in range(300):
