@@ -24,7 +24,7 @@ PACKAGE = Path(aioobs.__file__).parent
 GROUPS = """
 report
 errors
-logs forks url config calling_thread threads tasks generators loops
+logs forks url config calling_thread threads preallocation loops tasks generators
 s3
 session
 store

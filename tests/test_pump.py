@@ -240,6 +240,25 @@ class TestReceiving:
                 assert not pumps()
         assert (tmp_path / "file").read_bytes() == CONTENT[:half]
 
+    async def test_the_disk_has_room_for_a_long_body_before_it_comes(
+        self, setting: Place, tmp_path: Path
+    ) -> None:
+        if not os.major(tmp_path.stat().st_dev):
+            pytest.skip("the folder for temporary files is not on a disk")
+        half = len(CONTENT) // 2
+        stalled = stored(CONTENT)
+        with (
+            setting.serve(lambda received: stalled(received).cut(body=half, end="stall")) as server,
+            target(tmp_path / "file") as sink,
+        ):
+            async with setting.connect(server) as client:
+                task = asyncio.create_task(client.stream_object("b", "k", sink))
+                await moved(task, sink, half)
+                info = os.stat(tmp_path / "file")
+                await cancelled(task, random.Random(0))
+        assert info.st_blocks * 512 >= len(CONTENT)
+        assert info.st_size == half
+
     async def test_a_long_answer_that_is_no_object_comes_whole(self, setting: Place) -> None:
         keys = [f"{number:0200}" for number in range(8000)]
         with setting.serve(always=answer(body=listing(*keys))) as server:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from aioobs.errors import ReadError, SourceError
+from aioobs.preallocation import preallocate
 from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
@@ -274,6 +275,10 @@ class FileSink(DirectSink):
     def took(self, count: int) -> None:
         """Write what is in the buffer."""
         self.write_now(self._buffer[:count])
+
+    def expect(self, size: int) -> None:
+        """Make ready for *size* more bytes."""
+        preallocate(self._descriptor, self._offset + self.received, size)
 
     def take(self, pipe: int, count: int) -> None:
         """Write the next *count* bytes, which are in a pipe, without having them in memory."""

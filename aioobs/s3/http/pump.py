@@ -169,8 +169,10 @@ async def receive_into(
 
 
 def receive(pump: Pump, *, size: int, sink: DirectSink) -> None:
-    if isinstance(sink, FileSink) and pump.channel is pump.socket and hasattr(os, "splice"):
-        receive_pages(pump, size, sink)
+    if isinstance(sink, FileSink):
+        sink.expect(size)
+        if pump.channel is pump.socket and hasattr(os, "splice"):
+            receive_pages(pump, size, sink)
     while pump.count < size and not pump.stopped:
         with pump.channel.turn():
             more = receive_some(pump, size, sink)
