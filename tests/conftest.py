@@ -116,6 +116,13 @@ def loop_of_blocking_calls(request: pytest.FixtureRequest, monkeypatch: pytest.M
         monkeypatch.setattr(_loop, "new_event_loop", asyncio.new_event_loop)
 
 
+@pytest.fixture
+def lean(request: pytest.FixtureRequest) -> None:
+    """Leave out a test of what only the lean transport does."""
+    if request.config.getoption("--transport") != "lean":
+        pytest.skip("only the lean transport does that")
+
+
 @pytest.fixture(params=get_args(TransportName))
 def both_transports(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Talk to faulty servers on both transports, which have to behave alike."""

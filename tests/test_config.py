@@ -164,6 +164,7 @@ def test_no_secret_is_in_the_text_of_a_config() -> None:
         assert secret not in repr(config) + str(config)
 
 
+@pytest.mark.usefixtures("lean")  # or else there is another default
 def test_the_text_of_a_config_says_what_was_chosen() -> None:
     config = Config(endpoint="store.test", attempts=3, secret_key="b", access_key="a")
     assert repr(config) == "Config(endpoint='store.test', access_key='a', attempts=3)"

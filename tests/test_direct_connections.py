@@ -49,9 +49,7 @@ CONTENT = b"0123456789" * 1000
 GOOD = stored(CONTENT)
 LONG = direct_connections.LONGEST_BODY
 
-pytestmark = pytest.mark.skipif(
-    "faulty.TRANSPORT != 'lean'", reason="only lean HTTP is spoken on the threads of callers"
-)
+pytestmark = pytest.mark.usefixtures("lean")
 
 
 @pytest.fixture(autouse=True)

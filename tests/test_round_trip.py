@@ -727,6 +727,7 @@ class TestAiohttp:
             assert transport.is_closing()
         assert speaker.connections == 1
 
+    @pytest.mark.usefixtures("lean")
     @pytest.mark.parametrize(
         "change",
         [
