@@ -1,8 +1,11 @@
-"""What one object costs in things that can be counted, and so do not depend on the machine's speed.
+"""What one object costs in things that can be counted, and so hardly depend on the machine's speed.
 
 Everything is counted for so many objects and for twice as many; the difference is what is told, so
-that imports and set-up are no part of it.  Run as `python -m benchmarks.counts`, this module does
-the job on standard input like `benchmarks.measure`, and tells the calls of Python functions.
+that imports and set-up are no part of it.  There is one request at a time, for how many connections
+are made depends on how fast the others are.  System calls that wait are not counted: whether there
+is anything to wait for depends on who comes first.  Run as `python -m benchmarks.counts`, this
+module does the job on standard input like `benchmarks.measure`, and tells the calls of Python
+functions.
 """
 
 from __future__ import annotations
@@ -35,10 +38,15 @@ if TYPE_CHECKING:
 NAME = "counts"
 HELP = "requests, system calls and Python calls for each object"
 OBJECTS = 200
+AT_ONCE = 1  # request
 SOME = ("aioobs.sync", "obstore", "opendal", "boto3")
 TREES = ("small", "big")
 LEGS = ("up", "down")
 TOLD = "python calls: "
+# What waits, or wakes what waits; and `getpid`, with which uvloop begins each turn.
+WAITS = re.compile(
+    r"futex|p?poll|p?select6?|epoll_p?wait2?|io_uring_enter|(clock_)?nanosleep|sched_yield|getpid"
+)
 # What moves bytes between a descriptor and the memory of a process.
 COPIERS = re.compile(r"p?(read|write)(v|64|v2)?|(recv|send)(from|to|msg)?")
 BEGUN = re.compile(r"^\d+\s+(\w+)\(", re.MULTILINE)
@@ -52,6 +60,7 @@ class Counts:
     requests: float
     python_calls: float
     system_calls: float | None = None
+    """Those that do not wait."""
     copied: float | None = None
     """Bytes that went between a descriptor and the memory of the process."""
 
@@ -116,13 +125,13 @@ def count(at: Places, client: str, tree: str, leg: str, objects: int) -> Counts:
         source, target = Path(scratch, "source"), Path(scratch, "target")
         write_tree(source, sizes_of(tree, scale))
         if leg != "up":
-            call_counted(Job(OURS[0], "up", [[str(source), "source/"]], store, 16))
+            call_counted(Job(OURS[0], "up", [[str(source), "source/"]], store, AT_ONCE))
         ends = {
             "up": [str(source), "target/"],
             "copy": ["source/", "target/"],
             "down": ["source/", str(target)],
         }
-        job = Job(client, leg, [list(ends[leg])], store, 16)
+        job = Job(client, leg, [list(ends[leg])], store, AT_ONCE)
         before = at.requests()
         python_calls = call_counted(job)
         requests = at.requests() - before
@@ -141,14 +150,14 @@ def call_counted(job: Job) -> int:
 
 
 def system_calls(job: Job, trace: Path) -> tuple[int, int] | tuple[None, None]:
-    """Do a job under `strace`; return how many calls it made, and how many bytes they copied."""
+    """Do a job under `strace`; return its calls that do not wait, and the bytes copied."""
     if not can_trace():
         return None, None
     command = ["strace", "-f", "-qq", "-o", str(trace)]
     run([*command, sys.executable, "-m", "benchmarks.measure"], job)
     text = trace.read_text(errors="replace")
     copied = sum(int(size) for name, size in ENDED.findall(text) if COPIERS.fullmatch(name))
-    return len(BEGUN.findall(text)), copied
+    return sum(not WAITS.fullmatch(name) for name in BEGUN.findall(text)), copied
 
 
 def can_trace() -> bool:

@@ -107,8 +107,9 @@ def alone(cases: Mapping[tuple[str, str], Sequence[Record]]) -> list[list[str]]:
 COUNTED = """
 ## Counted
 
-What one more object, or one more MiB, takes: this does not depend on the speed of the machine.
-System calls are those of the client's process; bytes copied went between a descriptor and its
+What one more object, or one more MiB, takes, with one request at a time: this hardly depends on
+the speed of the machine. System calls are those of the client's process, but for those that wait or
+wake a thread, which are more or fewer each time; bytes copied went between a descriptor and its
 memory; Python calls are calls of functions written in Python, of the client and its libraries.
 """
 

@@ -1,4 +1,9 @@
-"""What an object costs in things that can be counted: no clock, so every machine can say."""
+"""What an object costs in things that can be counted, on any machine, busy or not.
+
+The limits are what was counted in ten runs on a busy machine, at most, and 15 % more.  Of all that
+is counted only `Pace` goes by the clock, and the threads of a body, which report twenty times in a
+second: that makes a difference of some calls of Python functions.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +28,19 @@ if TYPE_CHECKING:
     Counting = Callable[[str, str], Counts]
 
 pytestmark = [
-    pytest.mark.skipif(bool(obstacle()), reason=f"no fast endpoint here: {obstacle()}"),
+    pytest.mark.skipif(bool(obstacle()), reason=f"install g++: {obstacle()}"),
+    pytest.mark.usefixtures("lean"),
     pytest.mark.slow,
 ]
 
 OURS = "aioobs.sync"
 KIB = 1 << 10
 MIB = 1 << 20
-HEADS = 2 * KIB  # of a request and its answer, and what wakes threads
-needs_strace = pytest.mark.skipif(not can_trace(), reason="there is no strace that may trace")
+HEADS = 1300  # bytes of a request and its answer, and what wakes threads
+OBJECTS = {"small": 1500, "big": 100}
+needs_strace = pytest.mark.skipif(
+    not can_trace(), reason="install strace, and let it trace: system calls are not counted"
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +53,12 @@ def at() -> Iterator[Places]:
 @pytest.fixture(scope="module")
 def counted(at: Places) -> Callable[[str, str], Counts]:
     """Give what counts a tree on a leg, once for all tests."""
-    return functools.cache(lambda tree, leg: each(at, OURS, tree, leg, 100))
+    return functools.cache(lambda tree, leg: each(at, OURS, tree, leg, OBJECTS[tree]))
 
 
 @pytest.mark.parametrize("leg", ["up", "copy", "down"])
 def test_a_small_object_takes_one_request(counted: Counting, leg: str) -> None:
-    assert counted("small", leg).requests == 1
+    assert 1 <= counted("small", leg).requests <= 1.001  # a listing has a thousand keys to a page
 
 
 @pytest.mark.parametrize("leg", ["up", "down"])
@@ -57,22 +66,30 @@ def test_a_big_file_takes_one_request_for_each_part_of_8_mib(counted: Counting, 
     assert counted("big", leg).requests == pytest.approx(1 / 8, abs=0.011)
 
 
-@pytest.mark.parametrize(("leg", "most"), [("up", 190), ("copy", 300), ("down", 260)])
+@pytest.mark.parametrize(("leg", "most"), [("up", 112), ("copy", 98), ("down", 114)])
 def test_a_small_object_takes_few_calls_of_python_functions(
     counted: Counting, leg: str, most: int
 ) -> None:
     assert 0 < counted("small", leg).python_calls <= most
 
 
-@pytest.mark.parametrize("leg", ["up", "down"])
-def test_a_big_file_is_moved_below_python(counted: Counting, leg: str) -> None:
-    assert 0 < counted("big", leg).python_calls <= 120
+@pytest.mark.parametrize(("leg", "most"), [("up", 37), ("down", 47)])
+def test_a_big_file_is_moved_below_python(counted: Counting, leg: str, most: int) -> None:
+    assert 0 < counted("big", leg).python_calls <= most
 
 
 @needs_strace
-@pytest.mark.parametrize(("leg", "most"), [("up", 24), ("copy", 12), ("down", 27)])
-def test_a_small_object_takes_few_system_calls(counted: Counting, leg: str, most: int) -> None:
+@pytest.mark.parametrize(("leg", "most"), [("up", 8.6), ("copy", 2.3), ("down", 9.3)])
+def test_a_small_object_takes_few_system_calls(counted: Counting, leg: str, most: float) -> None:
     found = counted("small", leg).system_calls
+    assert found is not None
+    assert 2 <= found <= most
+
+
+@needs_strace
+@pytest.mark.parametrize(("leg", "most"), [("up", 6), ("down", 8)])
+def test_a_big_file_takes_few_system_calls(counted: Counting, leg: str, most: float) -> None:
+    found = counted("big", leg).system_calls
     assert found is not None
     assert 2 <= found <= most
 
@@ -89,12 +106,10 @@ def test_a_small_object_goes_through_memory_once_in_and_once_out(
 
 @needs_strace
 @pytest.mark.parametrize("leg", ["up", "down"])
-def test_a_big_file_goes_through_memory_once_in_and_once_out_at_most(
-    counted: Counting, leg: str
-) -> None:
+def test_a_big_file_hardly_goes_through_memory(counted: Counting, leg: str) -> None:
     found = counted("big", leg).copied
     assert found is not None
-    assert found <= 2.01 * MIB
+    assert found <= 0.2 * MIB
 
 
 def test_a_listing_takes_one_request_for_each_thousand_keys(at: Places) -> None:
