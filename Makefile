@@ -23,7 +23,7 @@ READY_FOR_DOCS := $(DOCS_VENV)/.ready
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-session test-cpython fuzz reliability reliability-peers soak check release-check release-smoke audit format bench bench-report bench-compare docs clean
+.PHONY: help demo test test-session test-matrix test-cpython fuzz reliability reliability-peers soak check release-check release-smoke audit format bench bench-report bench-compare docs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,13 @@ test: $(READY) ## run all tests
 test-session: $(READY) ## run what moves data on aiohttp's own session, and on the other event loop
 	$(BIN)/python -m pytest $(SHARED) --transport session --loop uvloop -m "not slow" -k "not [sync-local" \
 	    $(patsubst %,tests/test_%.py,client copy file folders reading verbs)
+
+# The combinations that `make test` has not; one that fails keeps no other from being run.
+test-matrix: $(READY) ## run all tests on each other transport and event loop, in an hour
+	status=0; for pair in "session uvloop" "lean uvloop" "session asyncio"; do \
+	    set -- $$pair; \
+	    $(BIN)/python -m pytest $(SHARED) --transport $$1 --loop $$2 || status=1; \
+	done; exit $$status
 
 test-cpython: $(READY) ## run CPython's own tests with a shift and without, in three minutes
 	cd tests && ../$(BIN)/python -m cpython
