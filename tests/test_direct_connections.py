@@ -80,11 +80,12 @@ def standing_loop() -> Iterator[None]:
     async def running() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
 
-    stands, go_on = threading.Event(), threading.Event()
+    stands, go_on, needed = threading.Event(), threading.Event(), threading.Event()
 
     def stand() -> None:
         stands.set()
-        go_on.wait()
+        if not go_on.wait(20):  # or else a call that needs the loop would wait for ever
+            needed.set()
 
     run(running()).call_soon_threadsafe(stand)
     stands.wait()
@@ -92,6 +93,7 @@ def standing_loop() -> Iterator[None]:
         yield
     finally:
         go_on.set()
+    assert not needed.is_set()
 
 
 def test_the_verbs_need_no_event_loop_for_short_answers(obs_bucket: str) -> None:
