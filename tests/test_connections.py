@@ -26,7 +26,7 @@ from faulty import (
     stored,
 )
 
-from aioobs import Client, NotFound
+from aioobs import Client, NotFound, ReadError
 from aioobs.s3.client import exchange_of
 
 if TYPE_CHECKING:
@@ -159,6 +159,23 @@ class TestLoops:
                 await client.aclose()
                 await client.aclose()
         assert server.connections == 2
+
+    async def test_a_body_breaks_off_when_its_client_is_closed(self) -> None:
+        class Sink:
+            received = 0
+
+            async def write(self, chunk: bytes) -> None:
+                self.received += len(chunk)
+                begun.set()
+
+        begun, content = asyncio.Event(), stored(bytes(1 << 20))
+        with FaultyServer(lambda asked: content(asked).cut(body=1 << 19, end="stall")) as server:
+            client = connect(server.endpoint, attempts=1)
+            reading = asyncio.create_task(client.stream_object("b", "k", Sink()))
+            await begun.wait()
+            await client.aclose()
+            with pytest.raises(ReadError):
+                await reading
 
     def test_a_used_client_works_in_a_forked_child(self) -> None:
         with FaultyServer(always=stored(b"x")) as server:

@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from aioobs.errors import ConnectionFailed
+from aioobs.errors import ConnectionFailed, ReadError
 from aioobs.s3 import body as bodies
 from aioobs.s3.http.aiohttp_errors import translated
 from aioobs.s3.http.connection_errors import unanswered
@@ -205,6 +205,7 @@ class SessionReply:
 
     def __init__(self, response: aiohttp.ClientResponse, progress: Progress) -> None:
         self._response = response
+        self._url = str(response.url)
         self._progress = progress
         self.received: int = 0
         self.status: int = response.status
@@ -218,31 +219,33 @@ class SessionReply:
         length = self.headers.get("content-length", "")
         self.length: int | None = int(length) if length.isascii() and length.isdigit() else None
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives."""
-        with translated(str(self._response.url)):
-            while chunk := await self._response.content.readany():
-                self._progress(len(chunk))
-                self.received += len(chunk)
-                yield chunk
-
     async def read(self, limit: int | None = None) -> bytes:
         """Return the body."""
         parts = []
-        with translated(str(self._response.url)):
-            while chunk := await self._response.content.readany():
-                self._progress(len(chunk))
-                parts.append(chunk)
-                self.received += len(chunk)
-                if limit is not None and self.received > limit:
-                    self._response.close()
-                    break
+        while chunk := await self._more():
+            parts.append(chunk)
+            if limit is not None and self.received > limit:
+                self._response.close()
+                break
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def read_into(self, sink: Sink) -> None:
         """Write the body into *sink*."""
-        async for chunk in self.chunks():
+        while chunk := await self._more():
             await sink.write(chunk)
+
+    async def _more(self) -> bytes:
+        """Return the next bytes of the body; b"" after its end."""
+        with translated(self._url):
+            try:
+                chunk = await self._response.content.readany()
+            except RuntimeError as exc:  # the session has been closed
+                host = self._url.split("/", 3)[2]
+                raise ReadError(f"the answer of {host} broke off: {exc}") from exc
+        if chunk:
+            self._progress(len(chunk))
+            self.received += len(chunk)
+        return chunk
 
     def close(self) -> None:
         """Drop the rest."""
