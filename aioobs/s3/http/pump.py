@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from aioobs.errors import ConnectionFailed, ReadError
 from aioobs.s3 import body as bodies
 from aioobs.s3.body import FilePart, FileSink
-from aioobs.s3.http.tls import Tunnel
+from aioobs.s3.http.tls import SENT, Tunnel
 from aioobs.threads import settled
 
 if TYPE_CHECKING:
@@ -285,8 +285,9 @@ async def send_body(
 
 def send(pump: Pump, *, head: bytes, body: Body, over: Callable[[], bool]) -> None:
     sent, size = 0, bodies.size_of(body)
+    most = SENT if isinstance(pump.channel, Tunnel) else bodies.BUFFER
     while sent < size:
-        piece = memoryview(bodies.piece_of(body, sent, bodies.BUFFER))
+        piece = memoryview(bodies.piece_of(body, sent, most))
         # Some stores take a head that nothing follows for an empty object, so it has to wait
         # until the file turns out to be good.
         if not (sent or push(pump, memoryview(head), over)):

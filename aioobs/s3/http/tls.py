@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from aioobs.config import Config
 
-__all__ = ["SharedTLS", "Tunnel", "context_for"]
+__all__ = ["SENT", "SharedTLS", "Tunnel", "context_for"]
 
 RECEIVED = 512 << 10  # bytes that are received in one go
-SENT = 512 << 10  # bytes that are encrypted in one go, without the lock of the interpreter
+SENT = 256 << 10  # bytes that are encrypted in one go, without the lock of the interpreter
 PATIENCE = 1.0  # seconds to wait for a turn; another thread's disk may hang
 AT_ONCE = 2  # threads that decrypt; more of them only wait for the interpreter's lock
 
