@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -40,7 +40,7 @@ from aioobs.s3.http.pump import receive_into, send_body
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from faulty import Answer, End, Received
 
@@ -139,6 +139,21 @@ def target(path: Path) -> Iterator[FileSink]:
         os.close(descriptor)
 
 
+@asynccontextmanager
+async def received(count: int, setting: Place, path: Path) -> AsyncIterator[None]:
+    """Stand where so much of a body is in a new file, and no more comes; then cancel."""
+    whole = stored(CONTENT)
+    with (
+        setting.serve(lambda asked: whole(asked).cut(body=count, end="stall")) as server,
+        target(path) as sink,
+    ):
+        async with setting.connect(server) as client:
+            task = asyncio.create_task(client.stream_object("b", "k", sink))
+            await moved(task, sink, count)
+            yield
+            await cancelled(task, random.Random(0))
+
+
 def keeping(kept: list[bytes]) -> Callable[[Received], Answer]:
     """Answer like a store that has taken the body."""
 
@@ -230,35 +245,20 @@ class TestReceiving:
     @pytest.mark.usefixtures("lean")
     async def test_a_thread_moves_a_long_body(self, setting: Place, tmp_path: Path) -> None:
         half = len(CONTENT) // 2
-        stalled = stored(CONTENT)
-        with (
-            setting.serve(lambda received: stalled(received).cut(body=half, end="stall")) as server,
-            target(tmp_path / "file") as sink,
-        ):
-            async with setting.connect(server) as client:
-                task = asyncio.create_task(client.stream_object("b", "k", sink))
-                await moved(task, sink, half)
-                assert len(pumps()) == 1
-                await cancelled(task, random.Random(0))
-                assert not pumps()
+        async with received(half, setting, tmp_path / "file"):
+            assert len(pumps()) == 1
+        assert not pumps()
         assert (tmp_path / "file").read_bytes() == CONTENT[:half]
 
+    @pytest.mark.usefixtures("lean")
     async def test_the_disk_has_room_for_a_long_body_before_it_comes(
         self, setting: Place, tmp_path: Path
     ) -> None:
         if not os.major(tmp_path.stat().st_dev):
             pytest.skip("the folder for temporary files is not on a disk")
         half = len(CONTENT) // 2
-        stalled = stored(CONTENT)
-        with (
-            setting.serve(lambda received: stalled(received).cut(body=half, end="stall")) as server,
-            target(tmp_path / "file") as sink,
-        ):
-            async with setting.connect(server) as client:
-                task = asyncio.create_task(client.stream_object("b", "k", sink))
-                await moved(task, sink, half)
-                info = os.stat(tmp_path / "file")
-                await cancelled(task, random.Random(0))
+        async with received(half, setting, tmp_path / "file"):
+            info = os.stat(tmp_path / "file")
         assert info.st_blocks * 512 >= len(CONTENT)
         assert info.st_size == half
 
