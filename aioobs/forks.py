@@ -40,7 +40,7 @@ def finish_imports() -> None:
 def forget_unfinished() -> None:
     """Forget modules of which a thread that is no more has run a part, to be imported again."""
     me = threading.get_ident()
-    mine = {name for name, lock in locks().items() if getattr(lock(), "owner", None) == me}
+    mine = {name for name, lock in list(locks().items()) if getattr(lock(), "owner", None) == me}
     for name, module in list(sys.modules.items()):
         unfinished = getattr(getattr(module, "__spec__", None), "_initializing", False)
         if unfinished and counts(name) and name not in mine:
