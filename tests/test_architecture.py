@@ -38,7 +38,12 @@ filesystem otel cli __main__
 RANKS = {name: rank for rank, line in enumerate(GROUPS.split("\n")) for name in line.split()}
 # Who may import what, and nobody else; all other modules do with the standard library.
 FOREIGN = {
-    "aiohttp": {"s3.http.aiohttp_errors", "s3.http.connection_pool", "s3.http.session_transport"},
+    "aiohttp": {
+        "s3.http.aiohttp_errors",
+        "s3.http.connection_pool",
+        "s3.http.connector",
+        "s3.http.session_transport",
+    },
     "yarl": {"s3.http.session_transport"},
     "botocore": {"s3.auth.credential_services"},
     "fsspec": {

@@ -472,6 +472,9 @@ class TestSending:
     async def test_a_broken_upload_is_sent_again(
         self, part: Part, setting: Place, source: int, end: End, deaf: bool
     ) -> None:
+        uvloop = "uvloop" in type(asyncio.get_running_loop()).__module__
+        if uvloop and setting.tls and faulty.TRANSPORT == "session":
+            pytest.skip("uvloop sends what it has over TLS before it says that nothing comes")
         chance = random.Random(end)
         kept: list[bytes] = []
         broken = [

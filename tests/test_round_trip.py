@@ -480,6 +480,7 @@ class TestRefusals:
             await ask(lean, f"{origin}/")
         assert time.process_time() - begun < 0.5
 
+    @pytest.mark.usefixtures("lean")  # aiohttp may close the connection as soon as it has opened it
     async def test_what_is_no_http_is_noticed_although_its_line_has_no_end(self) -> None:
         # Like a server of mail or of shells, which says who it is and waits.
         async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from aioobs.errors import ConnectionFailed, ReadError
 from aioobs.s3 import body as bodies
 from aioobs.s3.http.aiohttp_errors import translated
 from aioobs.s3.http.connection_errors import unanswered
+from aioobs.s3.http.connector import Connector, Resolver
 from aioobs.s3.http.exposure import warn_of_exposure
 from aioobs.s3.http.idle_timeout import ENOUGH
 from aioobs.s3.http.tls import context_for
-from aioobs.threads import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Mapping
-
-    from aiohttp.connector import Connection
+    from collections.abc import AsyncIterator, Mapping
 
     from aioobs.config import Config
     from aioobs.s3.body import Body, Sink
@@ -34,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["SessionTransport"]
 
 READ_BUFFER = 256 * 1024
-LAST_MOMENT = 0.2  # seconds for connections that are being made when all are closed
 IDLE_CONNECTION = 20.0  # seconds; OBS closes idle connections after 30
 AUTOMATIC_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 SENT_AT_ONCE = 256 * 1024  # a longer body is handed over piece by piece
@@ -106,58 +100,6 @@ class SessionTransport:
             await self.connector.settle()
         finally:
             await self._session.close()
-
-
-class Connector(aiohttp.TCPConnector):
-    """Gives no connection away on which something has come that nobody asked for.
-
-    It would be taken for the answer to the next request.
-
-    A connection with TLS is made to its end when the request for it is cancelled, and kept for the
-    next one: if a handshake ends while its connection is being closed, uvloop takes that for a
-    fatal error, and logs it.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._used: weakref.WeakSet[object] = weakref.WeakSet()
-        self._making: set[asyncio.Task[Connection]] = set()
-
-    async def connect(self, req: aiohttp.ClientRequest, *args: Any, **kwargs: Any) -> Connection:
-        """Return a connection that is new, or on which all is accounted for."""
-        while True:
-            connecting = super().connect(req, *args, **kwargs)
-            connection = await (self._make(connecting) if req.is_ssl() else connecting)
-            handler = connection.protocol
-            if handler is None or handler not in self._used or not handler.should_close:
-                if handler is not None:
-                    self._used.add(handler)
-                return connection
-            connection.close()
-
-    async def _make(self, connecting: Coroutine[Any, Any, Connection]) -> Connection:
-        making = asyncio.create_task(connecting)
-        self._making.add(making)
-        making.add_done_callback(self._making.discard)
-        try:
-            return await asyncio.shield(making)
-        except asyncio.CancelledError:
-            making.add_done_callback(kept)
-            raise
-
-    async def settle(self) -> None:
-        """Wait a moment for the connections that are being made, and give up those that are not."""
-        for timeout in (LAST_MOMENT, None):
-            if self._making:
-                await asyncio.wait(self._making, timeout=timeout)
-            for making in self._making:
-                making.cancel()
-
-
-def kept(making: asyncio.Task[Connection]) -> None:
-    """Keep a connection that nobody waits for any more."""
-    if not making.cancelled() and making.exception() is None:
-        making.result().release()
 
 
 async def outgoing(body: Body, progress: Progress) -> Outgoing | bytes | None:
@@ -250,26 +192,3 @@ class SessionReply:
     def close(self) -> None:
         """Drop the rest."""
         self._response.close()
-
-
-class Resolver(AbstractResolver):
-    """Name look-ups in our worker threads.
-
-    asyncio's own executor is shut down before `atexit` callbacks run, where a file may still
-    have to be closed.
-    """
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """Return the addresses of *host*."""
-        found = await in_thread(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
-        return [
-            ResolveResult(
-                hostname=host, host=str(address[0]), port=port, family=kind, proto=proto, flags=0
-            )
-            for kind, _, proto, _, address in found
-        ]
-
-    async def close(self) -> None:
-        """Do nothing: nothing is held open."""
