@@ -12,6 +12,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
@@ -21,16 +22,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from copies import noise, uploads
+from faulty import FaultyServer, forward
 
 import aioobs
 from aioobs import Client, Config
 from aioobs.errors import ConfigError, NotFound, ObsError, SourceError, TransferFailed, WorkerLost
-from aioobs.transfer import engine
-from aioobs.transfer.processes import pieces
+from aioobs.transfer import engine, shared_parts
 from aioobs.url import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from faulty import Answer, Received
 
     from aioobs.file import Progress
     from aioobs.testing import LocalServer
@@ -157,7 +160,7 @@ async def test_a_tree_goes_up_across_and_down(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pieces, "PIECE", 16 * MIB)
+    monkeypatch.setattr(shared_parts, "PIECE", 16 * MIB)
     reports: list[Progress] = []
     await aioobs.file.copy_parallel(
         source, f"{obs_bucket}/up", executor=executor, progress=reports.append
@@ -306,7 +309,7 @@ async def test_a_file_that_changes_between_its_pieces_is_not_published(
     client: Client,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pieces, "PIECE", 8 * MIB)
+    monkeypatch.setattr(shared_parts, "PIECE", 8 * MIB)
     big = source / "big"
     os.truncate(big, 400 * MIB)
 
@@ -406,7 +409,7 @@ async def test_an_executor_that_can_do_nothing_is_not_asked_for_ever(
 async def test_a_cancelled_copy_leaves_no_upload(
     pool: Executor, source: Path, obs_bucket: str, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pieces, "PIECE", 8 * MIB)
+    monkeypatch.setattr(shared_parts, "PIECE", 8 * MIB)
     os.truncate(source / "big", 400 * MIB)
     begun = asyncio.Event()
     copy = asyncio.create_task(
@@ -429,7 +432,7 @@ async def test_a_cancelled_copy_leaves_no_upload(
 async def test_a_cancelled_download_leaves_no_staged_file(
     pool: Executor, obs_bucket: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pieces, "PIECE", 8 * MIB)
+    monkeypatch.setattr(shared_parts, "PIECE", 8 * MIB)
     os.truncate(source / "big", 200 * MIB)
     await aioobs.file.copy(source / "big", f"{obs_bucket}/src/big")
     seen: list[list[str]] = []
@@ -553,6 +556,96 @@ async def test_a_cancelled_copy_leaves_no_process(
         await copy
     assert workers_of(os.getpid()) == []
     assert await uploads(client, obs_bucket) == []
+
+
+class Meeting:
+    """Lets requests pass to a server, parts of files only once two are there at the same time."""
+
+    def __init__(self, upstream: str) -> None:
+        self.happened = threading.Event()
+        self._pass = forward(upstream)
+        self._there = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, received: Received) -> Answer:
+        if "partNumber" not in received.query and "range" not in received.headers:
+            return self._pass(received)
+        with self._lock:
+            self._there += 1
+            if self._there == 2:
+                self.happened.set()
+        self.happened.wait(30)
+        try:
+            return self._pass(received)
+        finally:
+            with self._lock:
+                self._there -= 1
+
+
+@pytest.fixture
+def meeting(
+    obs_server: LocalServer, obs_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Meeting]:
+    """Have copies that ask for one thing at a time wait for another process."""
+    meeting = Meeting(obs_server.endpoint)
+    with FaultyServer(always=meeting) as proxy:
+        monkeypatch.setenv("S3_ENDPOINT", proxy.endpoint)
+        monkeypatch.setenv("AIOOBS_PROCESSES", "1")
+        yield meeting
+
+
+async def test_a_worker_helps_with_a_single_file(
+    meeting: Meeting, source: Path, obs_bucket: str, client: Client, tmp_path: Path
+) -> None:
+    reports: list[Progress] = []
+    await aioobs.file.copy_parallel(
+        source / "big", f"{obs_bucket}/up", threads=1, progress=reports.append
+    )
+    assert meeting.happened.is_set()
+    assert (reports[-1].files, reports[-1].bytes) == (1, 40 * MIB + 1)
+    assert await uploads(client, obs_bucket) == []
+
+    meeting.happened.clear()
+    await aioobs.file.copy_parallel(f"{obs_bucket}/up", tmp_path / "down", threads=1)
+    assert meeting.happened.is_set()
+    assert (tmp_path / "down").read_bytes() == (source / "big").read_bytes()
+    assert workers_of(os.getpid()) == []
+
+
+async def test_what_a_killed_worker_had_of_a_file_is_moved_here(
+    meeting: Meeting, source: Path, obs_bucket: str, client: Client, tmp_path: Path
+) -> None:
+    copy = asyncio.create_task(
+        aioobs.file.copy_parallel(source / "big", f"{obs_bucket}/up", threads=1)
+    )
+    assert await asyncio.to_thread(meeting.happened.wait, 30)
+    (worker,) = workers_of(os.getpid())
+    os.kill(worker, signal.SIGKILL)
+    await copy
+    assert await uploads(client, obs_bucket) == []
+    await aioobs.file.copy(f"{obs_bucket}/up", tmp_path / "down")
+    assert (tmp_path / "down").read_bytes() == (source / "big").read_bytes()
+
+
+@pytest.mark.parametrize("way", ["up", "down"])
+async def test_a_cancelled_copy_of_a_file_leaves_nothing(
+    meeting: Meeting, source: Path, obs_bucket: str, client: Client, tmp_path: Path, way: str
+) -> None:
+    origin, target = str(source / "big"), f"{obs_bucket}/dst"
+    (tmp_path / "dst").mkdir()
+    if way == "down":
+        meeting.happened.set()
+        await aioobs.file.copy(origin, f"{obs_bucket}/src")
+        meeting.happened.clear()
+        origin, target = f"{obs_bucket}/src", str(tmp_path / "dst" / "big")
+    copy = asyncio.create_task(aioobs.file.copy_parallel(origin, target, threads=1))
+    assert await asyncio.to_thread(meeting.happened.wait, 30)
+    copy.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await copy
+    assert workers_of(os.getpid()) == []
+    assert await uploads(client, obs_bucket) == []
+    assert os.listdir(tmp_path / "dst") == []
 
 
 async def test_nothing_is_started_where_that_is_not_wanted(

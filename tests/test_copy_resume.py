@@ -25,9 +25,9 @@ from faulty import STALL, Answer, FaultyServer, Received, answer, forward, refus
 
 import aioobs
 from aioobs import Client, ConfigError, TransferFailed
+from aioobs.transfer import shared_parts
 from aioobs.transfer.journals import automatic
 from aioobs.transfer.journals.storage import RemoteStorage
-from aioobs.transfer.processes import pieces
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -256,7 +256,7 @@ async def test_processes_are_told_of_what_is_done_and_tell_it(
     obs_bucket: str, source: Path, journal: Path, watch: Watch, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(pieces, "PIECE", PART)
+    monkeypatch.setattr(shared_parts, "PIECE", PART)
     target, copied = f"{obs_bucket}/dst", content(source)
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
 
@@ -958,7 +958,7 @@ async def test_what_nobody_went_on_with_for_a_week_is_removed(
 async def test_processes_that_move_one_file_go_on_with_it_too(
     unasked: Unasked, watch: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pieces, "PIECE", PART)
+    monkeypatch.setattr(shared_parts, "PIECE", PART)
     await unasked.kill()
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         plan = await aioobs.plan_copy(unasked.origin, unasked.target)

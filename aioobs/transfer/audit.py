@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from aioobs.s3.client import Client
+    from aioobs.s3.parts import Part
     from aioobs.transfer.tree import Found
     from aioobs.url import ObjectURL
 
@@ -288,10 +289,10 @@ async def same_bytes(client: Client, scheduler: Scheduler, first: Item, second: 
     same = True
     one, other = Place(first.place, first.etag), Place(second.place, second.etag)
 
-    async def check(number: int, offset: int, size: int) -> None:
+    async def check(part: Part) -> None:
         nonlocal same
-        if same and not await has_same_bytes(client, one, other, offset, size):
+        if same and not await has_same_bytes(client, one, other, part.offset, part.size):
             same = False
 
-    await scheduler.share([partial(check, *part) for part in cut(first.size, RANGE)])
+    await scheduler.share(cut(first.size, RANGE), check)
     return same

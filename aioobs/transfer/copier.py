@@ -22,12 +22,9 @@ from aioobs.transfer.job import DEFAULT_SAFETY, Safety, Versions
 from aioobs.transfer.jobs import with_size
 from aioobs.transfer.journals.automatic import journal_for
 from aioobs.transfer.journals.resume import is_kept, prove, start_staged
-from aioobs.transfer.multipart import (
-    COPIED_PART,
-    MultipartUpload,
-    copy_part,
-    fetch_missing_part,
-)
+from aioobs.transfer.multipart import COPIED_PART, MultipartUpload
+from aioobs.transfer.pieces import copy_part, fetch_missing_part
+from aioobs.transfer.shared_parts import Lending, Piece
 from aioobs.transfer.small import SmallFiles
 
 if TYPE_CHECKING:
@@ -195,18 +192,23 @@ class Copier:
             started = await start_staged(self.client, journal, source, staged, etag, size)
             lasts = journal is not None and journal.lasts and bool(staged.path)
 
-            async def fetch(part: Part) -> None:
+            def fetched(part: Part, found: str) -> None:
                 nonlocal counted
-                said = started.there.get(part.number)
-                found = await fetch_missing_part(
-                    self.client, source, etag, staged.descriptor, part, said, with_sum=lasts
-                )
                 counted += part.size
                 self.meter.moved(part.size)
                 if found and journal is not None and staged.path:
                     journal.part(target, started.at, part.number, found)
 
-            await self.scheduler.share([partial(fetch, part) for part in started.parts])
+            async def fetch(part: Part) -> None:
+                said = started.there.get(part.number)
+                found = await fetch_missing_part(
+                    self.client, source, etag, staged.descriptor, part, said, with_sum=lasts
+                )
+                fetched(part, found)
+
+            piece = Piece(job, staged=staged.path, sums=started.there, with_sums=lasts)
+            lending = Lending(piece, fetched) if staged.path else None
+            await self.scheduler.share(started.parts, fetch, lending)
             return await self.publish(staged, source, etag, size, started)
         except ObjectChanged:
             self.meter.moved(-counted)  # it all begins anew

@@ -93,7 +93,7 @@ async def copy_file(
     target: ObjectURL | str,
     options: CopyOptions,
 ) -> None:
-    """Copy one file to exactly *target*, in this process.
+    """Copy one file to exactly *target*.
 
     Raises:
         NotFound: there is no such file.
@@ -108,7 +108,7 @@ async def copy_file(
 
     async with journal_of(options, client, source, target) as journal:
         run = run_of(options, client, journal)
-        await run.do(jobs())
+        await do_jobs(run, jobs(), options)
     if run.failures:
         raise run.failures[0]
 
@@ -185,7 +185,16 @@ async def copy_planned(
 async def perform(
     run: Run, source: ObjectURL | str, jobs: AsyncIterator[Job], options: CopyOptions
 ) -> None:
-    """Do jobs here, here and in processes that are started where that pays, or on an executor."""
+    """Do jobs as the options say, and raise one error for all that failed."""
+    reason = await do_jobs(run, jobs, options)
+    run.raise_failures(source, reason)
+
+
+async def do_jobs(run: Run, jobs: AsyncIterator[Job], options: CopyOptions) -> str:
+    """Do jobs here, here and in processes that are started where that pays, or on an executor.
+
+    Failures are gathered; return why an executor could not do all, if so.
+    """
     reason = ""
     with run.reporting():
         async with aclosing(JobQueue(jobs, run)) as queue:
@@ -207,7 +216,7 @@ async def perform(
             else:
                 await run.take(queue)
     await run.settle()
-    run.raise_failures(source, reason)
+    return reason
 
 
 async def copy_jobs(

@@ -1,21 +1,18 @@
-"""Big files, part by part: how one part is moved, and how an object is made of all of them."""
+"""Objects that are made of parts, which everybody who is free moves."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
-from aioobs.errors import ObjectChanged, ReadError, ResponseError
-from aioobs.s3.body import FileSink
+from aioobs.errors import ObjectChanged, ResponseError
 from aioobs.store.headers import Headers
 from aioobs.store.source import Source
 from aioobs.store.upload import Guard, abort_upload, check_version
-from aioobs.threads import in_thread
-from aioobs.transfer.checksums import crc32_of
+from aioobs.transfer.job import Job
 from aioobs.transfer.journals.automatic import journal_for
-from aioobs.transfer.journals.journal import UNSUMMED
-from aioobs.transfer.journals.resume import is_kept, is_refusal, is_there, start_upload
+from aioobs.transfer.journals.resume import is_kept, is_refusal, start_upload
+from aioobs.transfer.shared_parts import Lending, Piece
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -28,64 +25,9 @@ if TYPE_CHECKING:
     from aioobs.transfer.scheduler import Scheduler
     from aioobs.url import ObjectURL
 
-__all__ = ["COPIED_PART", "MultipartUpload", "copy_part", "fetch_missing_part"]
+__all__ = ["COPIED_PART", "MultipartUpload"]
 
 COPIED_PART = 512 << 20  # bytes of a part that the store copies by itself
-
-
-async def fetch_part(
-    client: Client, source: ObjectURL, etag: str, descriptor: int, part: Part
-) -> None:
-    """Write a part of an object to its place in an open file.
-
-    Raises:
-        ObjectChanged: the object is not the one with the ETag *etag*.
-    """
-    sink = FileSink(descriptor, part.offset)
-    stop = part.offset + part.size
-    await client.stream_object(
-        source.bucket, source.key, sink, start=part.offset, stop=stop, if_match=etag
-    )
-    if sink.received != part.size:
-        raise ReadError(f"{part.size} bytes were wanted, {sink.received} came")
-
-
-async def fetch_missing_part(
-    client: Client,
-    source: ObjectURL,
-    etag: str,
-    descriptor: int,
-    part: Part,
-    said: str | None,
-    *,
-    with_sum: bool,
-) -> str:
-    """Fetch a part unless it is there already, with the sum that it is *said* to have.
-
-    Return what it can be checked by later: its sum, `UNSUMMED` without one, "" if it was there.
-    """
-    if await is_there(descriptor, part.offset, part.size, said):
-        return ""
-    await fetch_part(client, source, etag, descriptor, part)
-    if not with_sum:
-        return UNSUMMED
-    return await in_thread(crc32_of, descriptor, part.offset, part.size)
-
-
-async def copy_part(
-    client: Client, source: ObjectURL, etag: str, target: ObjectURL, upload_id: str, part: Part
-) -> str:
-    """Have the store copy a part of an object into an upload; return the part's ETag."""
-    return await client.upload_part_copy(
-        target.bucket,
-        target.key,
-        upload_id,
-        part.number,
-        (source.bucket, source.key),
-        start=part.offset,
-        stop=part.offset + part.size,
-        if_match=etag,
-    )
 
 
 @dataclass
@@ -147,19 +89,22 @@ class MultipartUpload:
         target, upload_id = self.target, started.at
         etags, counted = dict(started.there), started.bytes_there
 
-        async def send(part: Part) -> None:
+        def sent(part: Part, etag: str) -> None:
             nonlocal counted
-            etags[part.number] = await self.send(upload_id, part)
+            etags[part.number] = etag
             counted += part.size
             self.meter.moved(part.size)
             if self.journal is not None:
-                self.journal.part(target, upload_id, part.number, etags[part.number])
+                self.journal.part(target, upload_id, part.number, etag)
+
+        async def send(part: Part) -> None:
+            sent(part, await self.send(upload_id, part))
 
         try:
             self.meter.moved(counted)
             if started.etag:
                 return started.etag
-            await self.scheduler.share([partial(send, part) for part in started.missing])
+            await self.scheduler.share(started.missing, send, self._lending(upload_id, sent))
             if isinstance(self.source, Source):
                 self.source.check()
             elif self.source is not None:
@@ -174,3 +119,15 @@ class MultipartUpload:
             if not is_kept(self.journal, error):
                 await abort_upload(self.client, target, upload_id)
             raise
+
+    def _lending(self, upload_id: str, sent: Callable[[Part, str], None]) -> Lending | None:
+        """Return how others send parts of what is copied."""
+        match self.source:
+            case None:
+                return None
+            case Source(path=path, version=version):
+                job = Job(path, self.target)
+                return Lending(Piece(job, upload_id=upload_id, version=version), sent)
+            case source:
+                job = Job(source, self.target, etag=self.version)
+                return Lending(Piece(job, upload_id=upload_id), sent)

@@ -15,13 +15,16 @@ from aioobs.calling_thread import on_loop
 from aioobs.s3.client import exchange_of
 from aioobs.s3.request_queue import send_queued
 from aioobs.tasks import ungrouped
+from aioobs.transfer.shared_parts import SharedParts
 from aioobs.transfer.width import Width
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from aioobs.s3.client import Client
+    from aioobs.s3.parts import Part
     from aioobs.s3.request_queue import QueueConnection, QueuedRequest
+    from aioobs.transfer.shared_parts import Lending, Loan
 
     Task = Callable[[], Awaitable[None]]
 
@@ -72,6 +75,10 @@ class Scheduler:
         self._idle_workers: deque[asyncio.Future[None]] = deque()
         self._idle_connections: list[QueueConnection] = []
         self._idle_timer: asyncio.TimerHandle | None = None
+        self._shared: list[SharedParts] = []
+        self._lends_all = False
+        self._lendable = asyncio.Event()
+        self._refusal = ""
         self._room = asyncio.Event()
         self._news = asyncio.Event()
         self._error: BaseException | None = None
@@ -153,25 +160,63 @@ class Scheduler:
             self._room.set()
         self._end_if_done()
 
-    async def share(self, parts: Iterable[Task]) -> None:
-        """Have all workers do the parts of a file, and return when the last one is done.
+    async def share(
+        self,
+        parts: Sequence[Part],
+        move: Callable[[Part], Awaitable[None]],
+        lending: Lending | None = None,
+    ) -> None:
+        """Have all workers *move* the parts of a file, and return when the last one is done.
 
-        Called within a task.  When a part fails, those that have not begun are dropped, and its
-        error is raised as soon as the others have ended.
+        With *lending* other processes take some of them.  Called within a task.  When a part fails,
+        those that have not begun are dropped, and its error is raised as soon as the others have
+        ended.
         """
-        batch = Batch(parts)
-        for _ in batch.waiting:
-            self._parts.append(batch.take)
+        shared = SharedParts(parts, move, lending)
+        self._shared.append(shared)
+        self._lendable.set()
+        try:
+            if lending is None or not self._lends_all:
+                await self._move_here(shared)
+            elif self._refusal:
+                shared.refuse(self._refusal)
+            await shared.ended()
+        finally:
+            shared.waiting.clear()
+            await shared.ended()
+            self._shared.remove(shared)
+        shared.check()
+
+    async def _move_here(self, shared: SharedParts) -> None:
+        for _ in shared.waiting:
+            self._parts.append(shared.take)
             if self._has_stream():
                 self._wake()
-        try:
-            while batch.waiting:
-                await batch.take()
-                self._count_stream()
-        finally:
-            batch.waiting.clear()
-            await batch.ended()
-        batch.check()
+        while shared.waiting:
+            await shared.take()
+            self._count_stream()
+
+    def lend_all(self) -> None:
+        """Leave all parts that other processes can move to them."""
+        self._lends_all = True
+
+    async def loan(self, takers: int) -> Loan | None:
+        """Wait for parts that another process, one of so many, can move; `None`: all is done."""
+        while not self._is_done() and not self._refusal:
+            for shared in self._shared:
+                if loan := shared.lend(takers):
+                    return loan
+            self._lendable.clear()
+            await self._lendable.wait()
+        return None
+
+    def refuse_loans(self, reason: str) -> None:
+        """Lend nothing more; what was left to other processes is lost, for that *reason*."""
+        self._refusal = reason
+        self._lendable.set()
+        if self._lends_all:
+            for shared in self._shared:
+                shared.refuse(reason)
 
     def _wake(self) -> None:
         while self._idle_connections:
@@ -196,6 +241,7 @@ class Scheduler:
         if self._is_done():
             self._wake_all()
             self._news.set()
+            self._lendable.set()
 
     async def _work(self) -> None:
         try:
@@ -257,43 +303,6 @@ class Scheduler:
         self._idle_timer = None
         while self._idle_connections:
             self._idle_connections.pop().resume()
-
-
-class Batch:
-    """The parts of one file."""
-
-    def __init__(self, parts: Iterable[Task]) -> None:
-        self.waiting: deque[Task] = deque(parts)
-        self._running = 0
-        self._error: Exception | None = None
-        self._all_ended: asyncio.Future[None] | None = None
-
-    async def take(self) -> None:
-        """Do a part, if one waits still."""
-        if not self.waiting:
-            return
-        part = self.waiting.popleft()
-        self._running += 1
-        try:
-            await part()
-        except Exception as error:  # noqa: BLE001 - raised by check(), in the file's own task
-            self._error = self._error or error
-            self.waiting.clear()
-        finally:
-            self._running -= 1
-            if not self._running and self._all_ended and not self._all_ended.done():
-                self._all_ended.set_result(None)
-
-    async def ended(self) -> None:
-        """Return when no part is under way any more."""
-        while self._running:
-            self._all_ended = asyncio.get_running_loop().create_future()
-            await self._all_ended
-
-    def check(self) -> None:
-        """Raise the error of the first part that failed."""
-        if self._error is not None:
-            raise self._error
 
 
 def most_descriptors() -> int:

@@ -16,11 +16,12 @@ from aioobs.config import DEFAULT_THREADS
 from aioobs.errors import ConfigError
 from aioobs.s3.client import Client
 from aioobs.transfer.copier import Copier
-from aioobs.transfer.failures import failure_of
+from aioobs.transfer.failures import concerns_all
 from aioobs.transfer.job import DEFAULT_SAFETY, Job, Safety, Versions
-from aioobs.transfer.processes.pieces import Piece, move_piece
+from aioobs.transfer.pieces import move_piece
 from aioobs.transfer.progress import Meter
 from aioobs.transfer.scheduler import Scheduler
+from aioobs.transfer.shared_parts import Piece
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,11 +45,10 @@ class Outcome(NamedTuple):
     """The error that cut it short, and has to end the whole copy."""
 
 
-def weight(item: Item) -> int:
-    """Return the bytes that a worker moves for an item."""
-    job = item.job if isinstance(item, Piece) else item
+def weight(job: Job) -> int:
+    """Return the bytes that a worker moves for a job."""
     if isinstance(job.source, str) or isinstance(job.target, str):
-        return item.size or 0
+        return job.size or 0
     return 0  # the store does it
 
 
@@ -72,7 +72,9 @@ async def do_batch(
         try:
             results[number] = await move_piece(client, scheduler, meter, piece, safety)
         except OSError as error:
-            results[number] = failure_of(error, piece.job)
+            if concerns_all(error):
+                raise
+            results[number] = error
 
     def ended(number: int, _: Job, outcome: Versions | OSError) -> None:
         results[number] = outcome

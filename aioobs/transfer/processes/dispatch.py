@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from aioobs.errors import WorkerLost
 from aioobs.tasks import ungrouped
-from aioobs.threads import in_thread, to_its_end
+from aioobs.threads import in_thread
 from aioobs.transfer.failures import failure_of
 from aioobs.transfer.job import Job, Versions
-from aioobs.transfer.jobs import with_size, with_sizes
+from aioobs.transfer.jobs import with_sizes
 from aioobs.transfer.processes.batches import Outcome, run_batch, weight
-from aioobs.transfer.processes.pieces import Piece, big_file_of, is_big
+from aioobs.transfer.shared_parts import Piece, is_big
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -28,10 +28,7 @@ if TYPE_CHECKING:
     from aioobs.config import Config
     from aioobs.transfer.job import Safety
     from aioobs.transfer.processes.batches import Item, Result
-    from aioobs.transfer.processes.pieces import BigFile
     from aioobs.transfer.run import JobQueue, Run
-
-    Entry = tuple[Item, BigFile | None]
 
 __all__ = ["BATCHES_AHEAD", "BatchRunner", "Dispatch", "do_on"]
 
@@ -47,6 +44,8 @@ class BatchRunner(Protocol):
     """What runs batches in other processes."""
 
     is_usable: bool
+    room: asyncio.Semaphore
+    """For as many batches as it does at the same time."""
 
     async def do(self, items: Sequence[Item]) -> Outcome:
         """Do a batch.
@@ -57,98 +56,101 @@ class BatchRunner(Protocol):
 
 
 class Dispatch:
-    """The part of a copy that other processes do."""
+    """The part of a copy that other processes do: whole files, and parts of big ones.
+
+    Args:
+        run: The copy, whose scheduler copies big files and lends their parts.
+        queue: The jobs.
+        slots: How many batches are under way at the same time.
+        shared: Whether all processes are on this machine.
+    """
 
     def __init__(self, run: Run, queue: JobQueue, *, slots: int, shared: bool) -> None:
         self._run = run
         self._slots = slots
         self._shared = shared
         self._taken = self._returned = 0
-        self._big_files: set[BigFile] = set()
+        self._useless: WorkerLost | None = None
         self._one_at_a_time = asyncio.Lock()
-        self._entries = self._prepared(queue)
+        self._jobs = self._for_others(queue)
 
     async def serve(self, runner: BatchRunner) -> None:
-        """Hand batches to a runner, one at a time, until none is left."""
-        while runner.is_usable and (entries := await self._take()):
-            outcome = await self._send(runner, [item for item, _ in entries])
-            for (item, file), result in zip(entries, outcome.results, strict=True):
-                if isinstance(item, Piece) and file is not None:
-                    await self._piece_ended(item, file, result)
-                elif isinstance(item, Job):
-                    self._ended(item, result)
-            if outcome.error is not None:
-                raise outcome.error
+        """Hand files to a runner, one batch at a time, until none is left."""
+        self._run.scheduler.begin()  # what is found to be big is still to come
+        try:
+            while runner.is_usable and (jobs := await self._take()):
+                outcome = await self._send(runner, jobs)
+                for job, result in zip(jobs, outcome.results, strict=True):
+                    self._ended(job, result)
+                if outcome.error is not None:
+                    raise outcome.error
+        finally:
+            self._run.scheduler.end()
+
+    async def lend(self, runner: BatchRunner) -> None:
+        """Lend parts of big files to a runner, one piece at a time, until all is done."""
+        scheduler = self._run.scheduler
+        while runner.is_usable and (loan := await scheduler.loan(self._slots)) is not None:
+            piece, result = loan.piece, None
+            try:
+                outcome = await self._send(runner, [piece])
+                if outcome.error is not None:
+                    raise outcome.error
+                result = outcome.results[0]
+            finally:
+                if isinstance(result, dict | OSError):
+                    loan.returned(result)
+                else:
+                    loan.returned(WorkerLost("the copy has ended", url=str(piece.job.source)))
 
     async def close(self) -> None:
-        """Give up the big files that were begun and not ended; no `serve` may be running."""
-        await to_its_end(self._close())
+        """Take no more jobs; no `serve` may be running."""
+        await self._jobs.aclose()
 
-    async def _close(self) -> None:
-        await self._entries.aclose()
-        for file in self._big_files:
-            await file.give_up()
-
-    def unfinished(self) -> list[Job]:
-        """Return the big files that were begun and not ended."""
-        return [file.job for file in self._big_files]
-
-    async def _take(self) -> list[Entry]:
-        entries: list[Entry] = []
+    async def _take(self) -> list[Job]:
+        jobs: list[Job] = []
         size = 0
         async with self._one_at_a_time:
             # They grow, so that a short queue is shared by all and a long one costs little.
             most = min(max(FEWEST, self._taken // (2 * self._slots)), MOST)
-            async for entry in self._entries:
-                entries.append(entry)
-                size += weight(entry[0])
-                if len(entries) >= most or size >= MOST_BYTES:
+            async for job in self._jobs:
+                jobs.append(job)
+                size += weight(job)
+                if len(jobs) >= most or size >= MOST_BYTES:
                     break
-            self._taken += len(entries)
-        return entries
+            self._taken += len(jobs)
+        return jobs
 
-    async def _prepared(self, queue: JobQueue) -> AsyncGenerator[Entry, None]:
-        """Yield what can be handed out: files of known size, big ones in pieces."""
-        async for job in with_sizes(self._run.client, queue, self._run.meter.grew):
+    async def _for_others(self, queue: JobQueue) -> AsyncGenerator[Job, None]:
+        """Yield what other processes do; what is big is copied here, with their help."""
+        run = self._run
+        async for job in with_sizes(run.client, queue, run.meter.grew):
             if job.error is not None:
-                self._run.ended(job, failure_of(job.error, job))
-            elif not is_big(job, self._run.client, shared=self._shared):
-                yield job, None
+                run.ended(job, failure_of(job.error, job))
+            elif is_big(job, run.client.config, shared=self._shared):
+                await run.copier.add(job, run.ended)
             else:
-                file = big_file_of(job, self._run.copier)
-                self._big_files.add(file)
-                try:
-                    pieces = await file.begin()
-                except OSError as error:
-                    file.error, pieces = failure_of(error, job), []
-                self._run.meter.moved(file.moved)
-                if pieces is None:
-                    self._big_files.discard(file)
-                    await file.give_up()
-                    yield job, None
-                    continue
-                for piece in pieces:
-                    file.under_way += 1
-                    file.all_given = piece is pieces[-1]
-                    yield piece, file
-                    if file.error is not None:
-                        break
-                file.all_given = True
-                await self._settle(file)
+                yield job
 
-    async def _send(self, runner: BatchRunner, items: list[Item]) -> Outcome:
-        for _ in range(SENDS):
-            try:
-                outcome = await runner.do(items)
-            except WorkerLost as error:
-                lost = error
-                if not runner.is_usable:
-                    break
-            else:
-                self._returned += 1
-                return outcome
-        if runner.is_usable and not self._returned:  # nobody can, for all that is known
-            raise lost from lost.__cause__
+    async def _send(self, runner: BatchRunner, items: Sequence[Item]) -> Outcome:
+        async with runner.room:
+            for _ in range(SENDS):
+                if self._useless:  # as another batch has found out meanwhile
+                    raise self._useless
+                try:
+                    outcome = await runner.do(items)
+                except WorkerLost as error:
+                    lost = error
+                    if not runner.is_usable:
+                        break
+                else:
+                    self._returned += 1
+                    return outcome
+            if runner.is_usable and not self._returned:  # nobody can, for all that is known
+                self._useless = lost
+                raise lost from lost.__cause__
+        if not runner.is_usable:
+            self._run.scheduler.refuse_loans("its other parts were lost")
         return Outcome([lost_with(item, lost) for item in items])
 
     def _ended(self, job: Job, result: Result) -> None:
@@ -156,41 +158,6 @@ class Dispatch:
             self._run.meter.moved(job.size or 0)
         if isinstance(result, OSError | Versions):
             self._run.ended(job, result)
-
-    async def _piece_ended(self, piece: Piece, file: BigFile, result: Result) -> None:
-        if result is None or isinstance(result, Versions):
-            return
-        if not isinstance(result, OSError):
-            self._run.meter.moved(piece.size)
-        file.returned(piece, result)
-        await self._settle(file)
-
-    async def _settle(self, file: BigFile) -> None:
-        """End a big file of which nothing is under way any more."""
-        if file.under_way or not file.all_given or file not in self._big_files:
-            return
-        self._big_files.discard(file)
-        try:
-            outcome = await self._finish(file)
-        finally:
-            await file.give_up()
-        self._run.ended(file.job, outcome)
-
-    async def _finish(self, file: BigFile) -> Versions | OSError:
-        run, job = self._run, file.job
-        try:
-            if file.error is None:
-                return await file.finish()
-        except OSError as error:
-            file.error = failure_of(error, job)
-        if not file.begins_anew:
-            return file.error
-        run.meter.moved(-file.moved)
-        await file.give_up()
-        try:
-            return await run.copier.copy(await with_size(run.client, job))
-        except OSError as error:
-            return failure_of(error, job)
 
 
 def lost_with(item: Item, lost: WorkerLost) -> WorkerLost:
@@ -207,21 +174,28 @@ async def do_on(
     """Have an executor do the jobs of a queue; return why it could not do all of them, if so."""
     from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor  # slow to import
 
-    runner = OnExecutor(executor, run.client.config, threads, run.safety)
     slots = BATCHES_AHEAD * (workers or workers_of(executor))
+    runner = OnExecutor(executor, run.client.config, slots, threads, run.safety)
     local = isinstance(executor, (ProcessPoolExecutor, ThreadPoolExecutor))
     dispatch = Dispatch(run, queue, slots=slots, shared=local)
+    run.scheduler.lend_all()
+
+    async def serve() -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(slots):
+                group.create_task(dispatch.serve(runner))
+
     try:
         with ungrouped():
             async with asyncio.TaskGroup() as group:
                 for _ in range(slots):
-                    group.create_task(dispatch.serve(runner))
+                    group.create_task(dispatch.lend(runner))
+                await run.scheduler.run(serve())
     finally:
         await dispatch.close()
+        await run.copier.aclose()
     if runner.is_usable:
         return ""
-    for job in dispatch.unfinished():
-        run.ended(job, WorkerLost("its other parts were lost", url=str(job.source)))
     copied = run.meter.files - run.meter.failed
     return (
         f"{runner.reason}: {copied} files were copied; whether those were that were under way, "
@@ -240,8 +214,11 @@ def workers_of(executor: Executor) -> int:
 class OnExecutor:
     """Has an executor do batches."""
 
-    def __init__(self, executor: Executor, config: Config, threads: int, safety: Safety) -> None:
+    def __init__(
+        self, executor: Executor, config: Config, slots: int, threads: int, safety: Safety
+    ) -> None:
         self.is_usable: bool = True
+        self.room: asyncio.Semaphore = asyncio.Semaphore(slots)
         self.reason: str = ""
         self._executor = executor
         self._config = config

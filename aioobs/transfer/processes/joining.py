@@ -2,8 +2,8 @@
 
 It begins in this process.  Now and then it looks whether the processor time of this process is the
 bottleneck and other cores are idle; then it starts a process for each of these, hands them batches
-from the same queue, and goes on working itself.  Where processes would not help, as with a slow
-store or in a short copy, none are started.
+from the same queue and parts of big files, and goes on working itself.  Where processes would not
+help, as with a slow store or in a short copy, none are started.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ class WorkerProcesses:
             async with asyncio.TaskGroup() as group:
                 for worker in workers * BATCHES_AHEAD:
                     group.create_task(dispatch.serve(worker))
+                    group.create_task(dispatch.lend(worker))
         except OSError as error:
             if self.are_there:
                 raise

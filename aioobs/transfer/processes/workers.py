@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from aioobs.loops import new_event_loop
 from aioobs.s3.client import Client
 from aioobs.tasks import Tasks
-from aioobs.threads import in_thread, settled
+from aioobs.threads import in_thread, settled, to_its_end
 from aioobs.transfer.processes.batches import do_batch
 from aioobs.transfer.processes.dispatch import BATCHES_AHEAD
 
@@ -53,6 +53,7 @@ class Worker:
 
     def __init__(self, client: Client, scheduler: Scheduler, safety: Safety) -> None:
         self.is_usable: bool = False
+        self.room: asyncio.Semaphore = asyncio.Semaphore(BATCHES_AHEAD)
         self._client = client
         self._scheduler = scheduler  # of this process, which finds out how many requests pay
         self._safety = safety
@@ -97,6 +98,9 @@ class Worker:
             send(self._writer, (self._sent, (tuple(items), threads)))
             try:
                 return await outcome
+            except asyncio.CancelledError:
+                await to_its_end(self.end())  # or else it might go on sending
+                raise
             except ConnectionError as error:
                 log.warning("a worker process died, its work is done here: %r", error)
         return await do_batch(self._client, items, threads, self._safety)
