@@ -52,10 +52,15 @@ LONG = direct_connections.LONGEST_BODY
 pytestmark = pytest.mark.usefixtures("lean")
 
 
-@pytest.fixture(autouse=True)
-def parked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the connections, however long a busy machine takes from one call to the next."""
+@pytest.fixture(autouse=True, params=[0.0, 0.05], ids=["asleep", "looking"])
+def parked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the connections, however long a busy machine takes from one call to the next.
+
+    Threads sleep until there is an answer, or look whether it has come.
+    """
     monkeypatch.setattr(direct_connections, "DIRECT_IDLE", 60.0)
+    monkeypatch.setattr(direct_connections, "LOOKING", request.param)
+    monkeypatch.setattr(direct_connections, "NEAR", request.param)
 
 
 def connect(server: FaultyServer, *, park: bool = True, **options: Any) -> Client:
