@@ -2,7 +2,8 @@
 
 The limits are what was counted in ten runs on a busy machine, at most, and 15 % more.  Of all that
 is counted only `Pace` goes by the clock, and the threads of a body, which report twenty times in a
-second: that makes a difference of some calls of Python functions.
+second, and look again whenever less has come than they have room for.  So a body may take half as
+many calls of Python functions again; moved by the event loop it would take three times as many.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def test_a_small_object_takes_few_calls_of_python_functions(
     assert 0 < counted("small", leg).python_calls <= most
 
 
-@pytest.mark.parametrize(("leg", "most"), [("up", 37), ("down", 47)])
+@pytest.mark.parametrize(("leg", "most"), [("up", 50), ("down", 90)])
 def test_a_big_file_is_moved_below_python(counted: Counting, leg: str, most: int) -> None:
     assert 0 < counted("big", leg).python_calls <= most
 
@@ -83,7 +84,7 @@ def test_a_big_file_is_moved_below_python(counted: Counting, leg: str, most: int
 def test_a_small_object_takes_few_system_calls(counted: Counting, leg: str, most: float) -> None:
     found = counted("small", leg).system_calls
     assert found is not None
-    assert 2 <= found <= most
+    assert 1.5 <= found <= most
 
 
 @needs_strace
@@ -91,7 +92,7 @@ def test_a_small_object_takes_few_system_calls(counted: Counting, leg: str, most
 def test_a_big_file_takes_few_system_calls(counted: Counting, leg: str, most: float) -> None:
     found = counted("big", leg).system_calls
     assert found is not None
-    assert 2 <= found <= most
+    assert 1.5 <= found <= most
 
 
 @needs_strace
