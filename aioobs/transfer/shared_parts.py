@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from aioobs.errors import WorkerLost
@@ -80,6 +81,15 @@ def is_big(job: Job, config: Config, *, shared: bool) -> bool:
     return size > config.largest_copy and not job.source.is_same(job.target)
 
 
+class Loan(NamedTuple):
+    """Parts that another process moves."""
+
+    piece: Piece
+    """What it is told."""
+    returned: Callable[[Mapping[int, str] | OSError], None]
+    """Has to be called: with the ETags or sums of the parts by number, or with an error."""
+
+
 class SharedParts:
     """The parts of one file.
 
@@ -126,16 +136,21 @@ class SharedParts:
         count = min(fair, self._lending.most(self.waiting[0].size))
         parts = tuple(self.waiting.popleft() for _ in range(count))
         self._under_way += 1
-        return Loan(self, self._lending, parts)
+        moved = self._lending.moved
+        return Loan(self._lending.piece(parts), partial(self._returned, parts, moved))
 
-    def returned(self, loan: Loan, result: Mapping[int, str] | OSError) -> None:
-        """Record what came of parts that were lent."""
+    def _returned(
+        self,
+        parts: tuple[Part, ...],
+        moved: Callable[[Part, str], None],
+        result: Mapping[int, str] | OSError,
+    ) -> None:
         try:
             if isinstance(result, OSError):
                 self.fail(result)
                 return
-            for part in loan.parts:
-                loan.lending.moved(part, result[part.number])
+            for part in parts:
+                moved(part, result[part.number])
         finally:
             self._end()
 
@@ -171,21 +186,3 @@ class SharedParts:
         """Raise the error of the first part that failed."""
         if self._error is not None:
             raise self._error
-
-
-class Loan:
-    """Parts that another process moves; `returned` has to be called, whatever happens."""
-
-    def __init__(self, shared: SharedParts, lending: Lending, parts: tuple[Part, ...]) -> None:
-        self.lending = lending
-        self.parts = parts
-        self._shared = shared
-
-    @property
-    def piece(self) -> Piece:
-        """What that process is told."""
-        return self.lending.piece(self.parts)
-
-    def returned(self, result: Mapping[int, str] | OSError) -> None:
-        """Tell what came of them: their ETags or sums by number, or why they were not moved."""
-        self._shared.returned(self, result)

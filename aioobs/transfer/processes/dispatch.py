@@ -91,17 +91,17 @@ class Dispatch:
         """Lend parts of big files to a runner, one piece at a time, until all is done."""
         scheduler = self._run.scheduler
         while runner.is_usable and (loan := await scheduler.loan(self._slots)) is not None:
-            piece, result = loan.piece, None
+            source = str(loan.piece.job.source)
+            result: dict[int, str] | OSError = WorkerLost("the copy has ended", url=source)
             try:
-                outcome = await self._send(runner, [piece])
+                outcome = await self._send(runner, [loan.piece])
                 if outcome.error is not None:
                     raise outcome.error
-                result = outcome.results[0]
+                (found,) = outcome.results
+                assert isinstance(found, dict | OSError)  # as this is a piece, and was done
+                result = found
             finally:
-                if isinstance(result, dict | OSError):
-                    loan.returned(result)
-                else:
-                    loan.returned(WorkerLost("the copy has ended", url=str(piece.job.source)))
+                loan.returned(result)
 
     async def close(self) -> None:
         """Take no more jobs; no `serve` may be running."""
