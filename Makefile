@@ -40,7 +40,7 @@ test-session: $(READY) ## run what moves data on aiohttp's own session, and on t
 	    $(patsubst %,tests/test_%.py,client copy file folders reading verbs)
 
 # The combinations that `make test` has not; one that fails keeps no other from being run.
-test-matrix: $(READY) ## run all tests on each other transport and event loop, in an hour
+test-matrix: $(READY) ## run all tests on each other transport and event loop, in 40 minutes
 	status=0; for pair in "session uvloop" "lean uvloop" "session asyncio"; do \
 	    set -- $$pair; \
 	    $(BIN)/python -m pytest $(SHARED) --transport $$1 --loop $$2 || status=1; \
