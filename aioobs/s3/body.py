@@ -10,8 +10,9 @@ import io
 import os
 import sys
 from abc import ABC, abstractmethod
+from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 from aioobs.errors import ReadError, SourceError
 from aioobs.preallocation import preallocate
@@ -36,7 +37,8 @@ __all__ = [
     "size_of",
 ]
 
-BUFFER = 512 << 10  # of a worker thread
+BUFFER = 512 << 10  # bytes of a worker thread's buffer
+KEPT = 2  # such buffers
 CHUNK = 1 << 20
 """How much of a body is read and sent in one go."""
 # There the collector of garbage crashes when it finds the buffer of a BytesIO (gh-111049).
@@ -158,6 +160,9 @@ class DirectSink(ABC):
     def took(self, count: int) -> None:
         """Count, and use, the first *count* bytes of that memory, which have been filled."""
 
+    def rest(self) -> None:  # noqa: B027 - most have none that others could use
+        """Let others use that memory until more comes."""
+
 
 class BufferSink(DirectSink):
     """Fills memory of somebody else, which has to have room for the whole body."""
@@ -257,6 +262,9 @@ class MemorySink(DirectSink):
 class FileSink(DirectSink):
     """Writes a body into an open file from an offset on; the descriptor stays the caller's."""
 
+    _free: ClassVar[deque[memoryview]] = deque()
+    """Buffers that nobody uses, for any thread."""
+
     def __init__(self, descriptor: int, offset: int = 0) -> None:
         self._descriptor = descriptor
         self._offset = offset
@@ -269,12 +277,21 @@ class FileSink(DirectSink):
     def room(self, size: int) -> memoryview:
         """Return a buffer."""
         if not self._buffer:
-            self._buffer = memoryview(bytearray(min(size, BUFFER)))
+            try:
+                self._buffer = self._free.pop()
+            except IndexError:
+                self._buffer = memoryview(bytearray(BUFFER))
         return self._buffer[:size]
 
     def took(self, count: int) -> None:
         """Write what is in the buffer."""
         self.write_now(self._buffer[:count])
+
+    def rest(self) -> None:
+        """Leave the buffer to others."""
+        if self._buffer and len(self._free) < KEPT:
+            self._free.append(self._buffer)
+        self._buffer = memoryview(b"")
 
     def expect(self, size: int) -> None:
         """Make ready for *size* more bytes."""

@@ -176,6 +176,7 @@ def receive(pump: Pump, *, size: int, sink: DirectSink) -> None:
     while pump.count < size and not pump.stopped:
         with pump.channel.turn():
             more = receive_some(pump, size, sink)
+            sink.rest()
         if not more:
             pump.wait(select.POLLIN)
 
