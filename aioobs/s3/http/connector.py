@@ -36,10 +36,9 @@ class Connector(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        # Private, and the same in all versions so far; were it not, connections would close late.
         factory = getattr(self, "_factory", None)
-        if (
-            isinstance(factory, partial) and factory.func is ResponseHandler
-        ):  # as it has been so far
+        if isinstance(factory, partial) and factory.func is ResponseHandler:
             handler: Callable[..., ResponseHandler] = Handler
             self._factory = partial(handler, *factory.args, **factory.keywords)
         self._used: weakref.WeakSet[object] = weakref.WeakSet()

@@ -37,9 +37,7 @@ DIRECT_IDLE = 1.0  # seconds without a request, after which a connection goes ba
 FIRST_READ = 72 * 1024  # bytes that are asked of the socket at first
 LONGEST_WAIT = 1e6  # seconds: poll takes milliseconds in 31 bits
 LONGEST_BODY = 256 * 1024  # bytes of a body
-LOOKING = (
-    0.0001  # seconds for which a thread looks for an answer before it sleeps until there is one
-)
+LOOKING = 0.0001  # seconds for which a thread looks for an answer before it falls asleep
 NEAR = 0.0002  # seconds to an answer, sleep included, after which that is worth while
 
 
