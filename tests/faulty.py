@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import re
 import socket
 import struct
@@ -137,6 +138,56 @@ GARBAGE = Answer(b"\x15\x03\x01\x00\x02\x02\x16 this is not HTTP\r\n\r\n", "clos
 END_OF_SCRIPT = answer(418, "the script of the test is at its end")
 
 
+class SocketServer:
+    """Listens on 127.0.0.1 for as long as a `with` lasts, and serves each connection in a thread.
+
+    Args:
+        serve: Called with each connection and its number, from 1 on.
+        buffer: Of bytes that a connection receives; 0: as large as the system makes it.
+    """
+
+    def __init__(self, serve: Callable[[socket.socket, int], None], buffer: int = 0) -> None:
+        self._serve = serve
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        if buffer:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        self._threads: list[threading.Thread] = []
+        self.port: int = self._listener.getsockname()[1]
+        self.sockets: list[socket.socket] = []
+        """Those that are hung up and closed at the end."""
+
+    def __enter__(self) -> Self:
+        self.start(self._accept)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        # Unlike close, this wakes the thread that waits for a connection.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join()
+        self._listener.close()
+        for connection in self.sockets:
+            hang_up(connection)
+        for thread in self._threads:  # which may grow meanwhile
+            thread.join()
+        for connection in self.sockets:
+            connection.close()
+
+    def start(self, run: Callable[..., None], *arguments: Any) -> None:
+        """Run something in a thread that the end waits for."""
+        thread = threading.Thread(target=run, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        for number in itertools.count(1):
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.sockets.append(connection)
+            self.start(self._serve, connection, number)
+
+
 class FaultyServer:
     """Serves a script on 127.0.0.1 for as long as a `with` lasts, each connection in a thread."""
 
@@ -156,12 +207,8 @@ class FaultyServer:
         self._tls = tls
         self._lock = threading.Lock()
         self._over = threading.Event()
-        self._sockets: list[socket.socket] = []
-        self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        if pace:
-            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-        self.port: int = self._listener.getsockname()[1]
+        self._server = SocketServer(self._serve, buffer=8192 if pace else 0)
+        self.port: int = self._server.port
         self.endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self.alive = 0
         """How many connections have not ended."""
@@ -174,50 +221,27 @@ class FaultyServer:
     @property
     def connections(self) -> int:
         """How many connections were made."""
-        return len(self._sockets)
+        return len(self._server.sockets)
 
     def extend(self, *script: Answer | Callable[[Received], Answer]) -> None:
         """Add to the script what only a running server can know."""
         self._script += script
 
     def __enter__(self) -> Self:
-        self._start(self._accept)
+        self._server.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        # Unlike close, this wakes the thread that waits for a connection.
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._threads[0].join()
-        self._listener.close()
         self._over.set()
-        for connection in self._sockets:
-            hang_up(connection)
-        for thread in self._threads[1:]:
-            thread.join()
-        for connection in self._sockets:
-            connection.close()
-
-    def _start(self, run: Callable[..., None], *arguments: Any) -> None:
-        thread = threading.Thread(target=run, args=arguments, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self._sockets.append(connection)
-            with self._lock:
-                self.alive += 1
-            self._start(self._serve, connection, len(self._sockets))
+        self._server.__exit__()
 
     def _serve(self, connection: socket.socket, number: int) -> None:
+        with self._lock:
+            self.alive += 1
         try:
             if self._tls is not None:
                 connection = self._tls.wrap_socket(connection, server_side=True)
-                self._sockets[number - 1] = connection
+                self._server.sockets[number - 1] = connection
             stream = connection.makefile("rb")
             with stream:
                 while (received := read_head(stream, number)) and self._handle(

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 import pytest
-from faulty import hang_up
+from faulty import SocketServer, hang_up
 
 from aioobs import Client, Config, FilePart
 from aioobs.s3.body import FileSink
 from aioobs.testing import LocalServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 MIB = 1 << 20
@@ -35,41 +35,23 @@ class Relay:
     def __init__(self, endpoint: str) -> None:
         self._server = urlsplit(endpoint)
         self._loop = asyncio.get_running_loop()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-        self._sockets: list[socket.socket] = []
-        self._threads: list[threading.Thread] = []
-        self.endpoint = f"{self._server.scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._listener = SocketServer(self._pass_on, BUFFER)
+        self.endpoint = f"{self._server.scheme}://127.0.0.1:{self._listener.port}"
         self.turns = 0
         """How many turns the loop has made for bytes that waited."""
 
     def __enter__(self) -> Self:
-        self._start(self._accept)
+        self._listener.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._threads[0].join()
-        self._listener.close()
-        for end in self._sockets:
-            hang_up(end)
-        for thread in self._threads[1:]:
-            thread.join()
+        self._listener.__exit__()
 
-    def _start(self, run: Callable[..., None], *arguments: socket.socket) -> None:
-        self._threads.append(threading.Thread(target=run, args=arguments, daemon=True))
-        self._threads[-1].start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection((self._server.hostname, self._server.port))
-            self._sockets += client, server
-            self._start(self._carry, client, server)
-            self._start(self._carry, server, client)
+    def _pass_on(self, client: socket.socket, _: int) -> None:
+        server = socket.create_connection((self._server.hostname, self._server.port))
+        self._listener.sockets.append(server)
+        self._listener.start(self._carry, server, client)
+        self._carry(client, server)
 
     def _carry(self, source: socket.socket, target: socket.socket) -> None:
         try:
