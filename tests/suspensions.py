@@ -7,12 +7,11 @@ import signal
 import sys
 import weakref
 from _thread import interrupt_main
-from contextlib import contextmanager
 from types import coroutine
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Generator, Iterator
+    from collections.abc import Callable, Coroutine, Generator
     from types import FrameType
 
 __all__ = ["counted", "ctrl_c"]
@@ -48,12 +47,11 @@ def step_by_step(
             error = None
 
 
-@contextmanager
-def ctrl_c(at: int, where: str) -> Iterator[list[object]]:
-    """Have Ctrl-C come the *at*-th time that Python looks for it in the code of a folder.
+def ctrl_c(call: Callable[[], object], at: int, where: str) -> list[object]:
+    """Call something, and have Ctrl-C come the *at*-th time that Python looks in a folder's code.
 
-    Yields a list that is empty as long as it has not come, and then keeps its traceback alive, as
-    the prompt of Python does.  Destructors and finalizers, which swallow it, are left out.
+    Return a list that is empty if it has not come, and else keeps its traceback alive, as the
+    prompt of Python does.  Destructors and finalizers, which swallow it, are left out.
     """
     came: list[object] = []
     seen = 0
@@ -76,9 +74,11 @@ def ctrl_c(at: int, where: str) -> Iterator[list[object]]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.setprofile(step)
     try:
-        yield came
+        call()
+        len(came)  # where Python looks for it at last
     except KeyboardInterrupt as error:
         came.append(error)
     finally:
         sys.setprofile(None)
         signal.signal(signal.SIGINT, before)
+    return came

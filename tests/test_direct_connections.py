@@ -13,6 +13,7 @@ import resource
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import faulty
@@ -37,6 +38,7 @@ import aioobs.sync as mox
 from aioobs import Config
 from aioobs.calling_thread import caller
 from aioobs.errors import NotFound, ObjectChanged, OperationTimeout, ResponseError
+from aioobs.s3.auth import credentials
 from aioobs.s3.http import direct_connections
 from aioobs.s3.request import JOINED
 from aioobs.sync import Client
@@ -54,11 +56,12 @@ pytestmark = pytest.mark.usefixtures("lean")
 
 @pytest.fixture(autouse=True, params=[0.0, 0.05], ids=["asleep", "looking"])
 def parked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the connections, however long a busy machine takes from one call to the next.
+    """Keep connections and credentials, however long a busy machine takes between two calls.
 
     Threads sleep until there is an answer, or look whether it has come.
     """
     monkeypatch.setattr(direct_connections, "DIRECT_IDLE", 60.0)
+    monkeypatch.setattr(credentials, "CHECK_INTERVAL", 60.0)
     monkeypatch.setattr(direct_connections, "LOOKING", request.param)
     monkeypatch.setattr(direct_connections, "NEAR", request.param)
 
@@ -375,14 +378,17 @@ def test_ctrl_c_at_any_moment_loses_neither_connection_nor_slot(operation: str) 
             "put": lambda: client.put_object("bucket", "key", b"new"),
             "missing": lambda: client.head_object("bucket", "missing"),
         }
-        call, moments = calls[operation], 0
+        moments = 0
+
+        def call() -> None:
+            with contextlib.suppress(NotFound):
+                calls[operation]()
+
         for at in range(1, 1000):
             client.head_object("bucket", "key")  # after which there is one for this thread
             with standing_loop():
                 client.head_object("bucket", "key")
-            with contextlib.suppress(NotFound), ctrl_c(at, "/aioobs/s3/") as came:
-                call()
-            if not came:
+            if not ctrl_c(call, at, "/aioobs/s3/"):
                 break
             moments += 1
         assert 30 < moments < 999
@@ -393,8 +399,7 @@ def test_after_ctrl_c_at_any_moment_a_thread_may_run_an_event_loop_of_its_own(
     obs_bucket: str,
 ) -> None:
     for at in range(1, 200):
-        with ctrl_c(at, "/aioobs/sync/") as came:
-            mox.file.exists(f"{obs_bucket}/name")
+        came = ctrl_c(partial(mox.file.exists, f"{obs_bucket}/name"), at, "/aioobs/sync/")
         assert caller.loop is None, came[0]  # or what is awaited here would hold up the loop
         if not came:
             break
