@@ -304,7 +304,7 @@ def test_a_forgotten_copy_is_not_written_back_and_gone(obs_bucket: str) -> None:
     aioobs.sync.file.write(url, "old")
     found: Any = aioobs.sync.file.File(url, "r+")
     found.write("new")
-    with pytest.warns(ResourceWarning, match="nothing was published"):
+    with pytest.warns(RuntimeWarning, match="nothing was published"):
         del found
     assert aioobs.sync.file.read(url) == "old"
 

@@ -345,7 +345,7 @@ def test_a_forgotten_writer_is_aborted_with_a_warning(mode: str) -> None:
     run(asyncio.sleep(0))  # the loop thread, which aborts, has begun
     file, memory = writing(mode)
     file.write("half of it" if mode == "w" else b"half of it")
-    with pytest.warns(ResourceWarning, match=r"unclosed file 's3://bucket/key'; nothing was"):
+    with pytest.warns(RuntimeWarning, match=r"unclosed file 's3://bucket/key'; nothing was"):
         del file
     assert memory.ended.wait(10)
     assert memory.calls == ["abort"]
@@ -375,7 +375,7 @@ def test_a_file_in_garbage_that_the_loop_thread_collects_blocks_nothing() -> Non
         file.write("half of it")
         Cycle(file)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
+            warnings.simplefilter("ignore", RuntimeWarning)
             del file
             run(collect())
     finally:

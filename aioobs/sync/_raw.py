@@ -130,10 +130,11 @@ class RawObject(io.RawIOBase):
         if self.closed or not hasattr(self, "_object"):  # nor was it ever open
             return
         lost = "; nothing was published" if self.writable() else ""
+        kind = RuntimeWarning if lost else ResourceWarning  # which Python does not show
         self._close()
         if self._is_ours():
             finish(self._object.abort())
-            warnings.warn(f"unclosed file {self.name!r}{lost}", ResourceWarning, 2, source=self)
+            warnings.warn(f"unclosed file {self.name!r}{lost}", kind, 2, source=self)
 
     def _is_ours(self) -> bool:
         # A forked child inherits the file, but the connection and the upload are the parent's.
