@@ -336,14 +336,18 @@ async def make_dirs(url: Path) -> None:
 
 
 async def mk_dir(url: Path) -> None:
-    """Create a folder in a folder that exists.
+    """Create a folder in a folder that exists; one that is there is no error.
 
     Raises:
-        FileExistsError: there is something of that name.
+        FileExistsError: there is a file of that name.
         MoxFileNotExistsException: the folder above it does not exist.
     """
     store, path = store_of(url)
-    await store.mk_dir(path)
+    try:
+        await store.mk_dir(path)
+    except FileExistsError:
+        if not await store.is_directory(path):
+            raise
 
 
 async def remove(url: Path, recursive: bool = False) -> None:

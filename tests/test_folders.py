@@ -307,20 +307,23 @@ async def test_mk_dir_without_its_parent_is_an_error(mox: Any, root: str) -> Non
     assert await tree(mox, root) == []
 
 
-async def test_mk_dir_over_what_is_there_is_an_error(mox: Any, root: str) -> None:
-    await plant(mox, root, "folder/file", "file")
+async def test_mk_dir_of_a_folder_that_is_there_changes_nothing(mox: Any, root: str) -> None:
+    await plant(mox, root, "folder/file")
 
-    for name in ("folder", "folder/", "file"):
-        with pytest.raises(FileExistsError):
-            await mox.mk_dir(f"{root}/{name}")
+    for name in ("/folder", "/folder/", ""):
+        await mox.mk_dir(f"{root}{name}")
+
+    assert await tree(mox, root) == ["folder", "folder/file"]
+
+
+async def test_mk_dir_over_a_file_is_an_error(mox: Any, root: str) -> None:
+    await plant(mox, root, "file")
+
+    with pytest.raises(FileExistsError):
+        await mox.mk_dir(f"{root}/file")
     with pytest.raises(NotADirectoryError):
         await mox.mk_dir(f"{root}/file/below")
-    assert await mox.read(f"{root}/folder/file") == "folder/file"
-
-
-async def test_mk_dir_of_the_root_is_an_error(mox: Any, root: str) -> None:
-    with pytest.raises(FileExistsError):
-        await mox.mk_dir(root)
+    assert await mox.read(f"{root}/file") == "file"
 
 
 @pytest.mark.parametrize("name", ["", "/", "/one/two"])

@@ -20,7 +20,7 @@ from aioobs import file as verbs
 from aioobs.errors import IsADirectory, TransferFailed
 from aioobs.session import current_client
 from aioobs.store.pattern import path_matches
-from aioobs.store.remote import object_url
+from aioobs.store.remote import RemoteStore, object_url
 from aioobs.sync._io import File
 from aioobs.sync._loop import iterate, run
 from aioobs.sync._names import NAMES, resolved
@@ -240,7 +240,8 @@ def listdir(path: Path) -> list[str]:
 
 
 def mkdir(path: Path, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
-    run(verbs.mk_dir(path))
+    # Not that of moxing, to which a folder that is there is no error.
+    run(RemoteStore(current_client()).mk_dir(os.fspath(path)))
 
 
 def makedirs(name: Path, mode: int = 0o777, exist_ok: bool = False) -> None:

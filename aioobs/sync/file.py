@@ -251,10 +251,10 @@ def make_dirs(url: Path) -> None:
 
 
 def mk_dir(url: Path) -> None:
-    """Create a folder in a folder that exists.
+    """Create a folder in a folder that exists; one that is there is no error.
 
     Raises:
-        FileExistsError: there is something of that name.
+        FileExistsError: there is a file of that name.
         MoxFileNotExistsException: the folder above it does not exist.
     """
     run_here(_async.mk_dir(url))
