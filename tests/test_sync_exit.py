@@ -166,6 +166,24 @@ def test_a_destructor_at_the_very_end_gets_an_error_and_does_not_hang(
     assert out == [ENDING]
 
 
+def test_what_stands_for_stdout_and_writes_to_a_file_ends_well(programs: Programs) -> None:
+    out = programs.run("""
+        class Both:
+            def __init__(self, file):
+                self.console, self.file = sys.stdout, file
+            def write(self, text):
+                self.console.write(text)
+                self.file.write(text)
+            def flush(self):
+                self.console.flush()
+                self.file.flush()
+        sys.stdout = Both(mox.file.File(f"{bucket}/log", "w"))
+        print("end")
+    """)
+    assert out == ["end"]
+    assert programs.run('print(mox.file.read(f"{bucket}/log"))') == ["end", ""]
+
+
 def test_what_is_still_being_iterated_at_the_exit_is_let_go(programs: Programs) -> None:
     out = programs.run("""
         for number in range(20):

@@ -395,6 +395,8 @@ def close_at_exit(file: io.IOBase) -> None:
     except ValueError:
         if not file.closed:  # a daemon thread may close it at this moment
             raise
+    # Python flushes what stands for sys.stdout later still, and an error is then its exit code.
+    vars(file)["flush"] = lambda: None
 
 
 os.register_at_fork(after_in_child=writing.clear)
