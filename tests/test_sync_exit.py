@@ -184,6 +184,27 @@ def test_what_stands_for_stdout_and_writes_to_a_file_ends_well(programs: Program
     assert programs.run('print(mox.file.read(f"{bucket}/log"))') == ["end", ""]
 
 
+def test_a_destructor_closes_what_is_read_at_the_very_end_and_on_the_loop_thread(
+    programs: Programs,
+) -> None:
+    out = programs.run("""
+        import gc
+        class Reader:
+            def __init__(self):
+                self.file = mox.file.File(f"{bucket}/d/file")
+            def __del__(self):
+                self.file.close()
+        mox.file.write(f"{bucket}/d/file", "x")
+        at_the_end, collected = Reader(), Reader()
+        collected.myself = collected
+        gc.disable()
+        del collected
+        mox.file.copy_parallel(f"{bucket}/d", f"{folder}/d", progress=lambda _: gc.collect())
+        print(at_the_end.file.read())
+    """)
+    assert out == ["x"]
+
+
 def test_what_is_still_being_iterated_at_the_exit_is_let_go(programs: Programs) -> None:
     out = programs.run("""
         for number in range(20):

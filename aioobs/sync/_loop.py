@@ -337,6 +337,16 @@ class LoopThread:
                 return
         coroutine.close()
 
+    def let_go(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Do as `run_here`; but as `finish` where one cannot wait and an error helps nobody.
+
+        That is on the loop thread, where the collector closes files, and when the interpreter ends.
+        """
+        if self._ended or self.is_current():
+            self.finish(coroutine)
+        else:
+            self.run_here(coroutine)
+
     def _clean(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._cleanups.add(task)
@@ -404,6 +414,7 @@ run = loop_thread.run
 run_here = loop_thread.run_here
 iterate = loop_thread.iterate
 finish = loop_thread.finish
+let_go = loop_thread.let_go
 
 
 def end() -> None:

@@ -14,7 +14,7 @@ import warnings
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from aioobs.sync._loop import finish, guard_log_handlers, run, run_here
+from aioobs.sync._loop import finish, guard_log_handlers, let_go, run, run_here
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -102,7 +102,7 @@ class RawObject(io.RawIOBase):
     def _end(self, *, publish: bool) -> None:
         try:
             if self._is_ours():
-                end = run if self.writable() else run_here
+                end = run if self.writable() else let_go
                 end(self._object.aclose() if publish else self._object.abort())
         except KeyboardInterrupt:
             finish(self._object.abort())  # it may have come before anything was done
