@@ -278,6 +278,15 @@ except file_io._MoxFileBaseRespException as error:
     assert run(program) == "AccessDenied 403\n"
 
 
+def test_a_timeout_can_be_caught_by_the_name_that_it_has_where_moxing_raises_it() -> None:
+    program = """
+import moxing as mox
+from moxing.framework.util.runtime import MoxTimeoutError
+print(MoxTimeoutError is mox.file.MoxTimeoutError)
+"""
+    assert run(program) == "True\n"
+
+
 def test_the_level_of_the_log_can_be_set_and_the_root_logger_stays(obs_bucket: str) -> None:
     program = """
 import logging

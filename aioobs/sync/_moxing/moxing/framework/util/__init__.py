@@ -1,4 +1,4 @@
-"""What moxing keeps its logger in."""
+"""What moxing keeps its logger and its timeouts in."""
 
 from __future__ import annotations
 

@@ -1,10 +1,12 @@
-"""The level of the log."""
+"""The level of the log, and the error of a call that takes too long."""
 
 from __future__ import annotations
 
 import logging
 
-__all__ = ["reset_logger"]
+from aioobs.sync.file import MoxTimeoutError
+
+__all__ = ["MoxTimeoutError", "reset_logger"]
 
 
 def reset_logger(level: int | str = logging.INFO) -> None:
