@@ -427,6 +427,23 @@ async def test_no_bucket_and_no_other_folder_is_taken_for_an_emptied_one(
     assert removed[4:] == ["d/e/", "d/"]
 
 
+async def test_a_store_where_no_key_ends_in_a_slash_has_folders_without_objects(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def serve(received: Received) -> Answer:
+        if received.method == "POST":
+            return answer(body="<DeleteResult/>")
+        if received.method == "HEAD":
+            return answer(400 if received.path.endswith("/") else 404)
+        return answer(body=listing("d/file"))
+
+    with FaultyServer(always=serve) as server:
+        use(server, monkeypatch)
+        found = await file.stat("s3://bucket/d")
+        assert (found.is_directory, found.length) == (True, 0)
+        await file.remove("s3://bucket/d", recursive=True)
+
+
 async def test_a_link_is_removed_and_not_what_it_leads_to(mox: Any, tmp_path: Any) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()

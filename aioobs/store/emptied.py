@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aioobs.errors import AccessDenied, NotFound
+from aioobs.errors import AccessDenied, NotFound, ResponseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aioobs.errors import ObsError
     from aioobs.s3.client import Client
+    from aioobs.s3.objects import ObjectInfo
     from aioobs.url import ObjectURL
 
-__all__ = ["EmptiedFolders", "folders_of"]
+__all__ = ["EmptiedFolders", "folders_of", "marker_of"]
 
 MOST_FOLDERS = 100_000  # that are remembered in a bucket
 
@@ -52,14 +53,25 @@ async def shows(client: Client, root: ObjectURL) -> bool:
     """Tell whether there is a folder, or something in a bucket."""
     try:
         if root.key:
-            await client.head_object(root.bucket, root.folder)
-            return True
+            return await marker_of(client, root) is not None
         page = await client.list_objects(root.bucket, delimiter="/", limit=1)
     except NotFound:
         return False
     except AccessDenied:  # whoever may remove need not be allowed to look
         return True
     return bool(page.objects or page.prefixes)
+
+
+async def marker_of(client: Client, folder: ObjectURL) -> ObjectInfo | None:
+    """Return what the store says of the object that stands for a folder; `None`: there is none."""
+    try:
+        return await client.head_object(folder.bucket, folder.folder)
+    except NotFound:
+        return None
+    except ResponseError as error:
+        if error.resp is None or error.resp.status != 400:
+            raise
+        return None  # where keys are names of files, one with a slash at its end is a bad request
 
 
 def is_plain(folder: str) -> bool:

@@ -22,7 +22,7 @@ from aioobs.errors import (
 )
 from aioobs.generators import Owned
 from aioobs.s3.body import Memory, MemorySink
-from aioobs.store.emptied import EmptiedFolders, folders_of
+from aioobs.store.emptied import EmptiedFolders, folders_of, marker_of
 from aioobs.store.entry import Entry, Stat
 from aioobs.store.headers import headers_of
 from aioobs.store.pattern import has_magic, literal_prefix, name_matches, path_matches
@@ -111,7 +111,7 @@ class RemoteStore:
         await self._require_folder(url)
         if not url.key:
             return Stat(0, 0, is_directory=True)
-        marker = await self._head(url.with_key(url.folder))
+        marker = await marker_of(self.client, url)
         return Stat(0, marker.mtime_nsec if marker else 0, is_directory=True)
 
     async def list_directory(self, path: str, *, recursive: bool) -> tuple[list[str], set[str]]:
