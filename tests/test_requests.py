@@ -458,6 +458,15 @@ class TestReading:
                 assert await client.get_object("b", "k", stop=10) == b""
                 assert await client.get_object("b", "k") == b""
 
+    async def test_no_byte_is_awaited_of_an_object_that_has_none(self) -> None:
+        nothing = answer(
+            206, etag="1", content_range="bytes 0-0/0", content_length="1", end="close"
+        )
+        with FaultyServer(always=nothing) as server:
+            async with connect(server.endpoint) as client:
+                assert await client.get_object("b", "k", stop=10) == b""
+        assert len(server.requests) == 1
+
     async def test_what_has_no_such_range_has_to_be_the_object_that_is_wanted(self) -> None:
         with FaultyServer(refusal(416, "InvalidRange"), always=stored(b"other")) as server:
             async with connect(server.endpoint) as client:

@@ -139,7 +139,8 @@ class Reading:
         before = self.received
         size, length = self._wanted.check(reply, before)
         try:
-            await reply.read_into(self._sink)
+            if length or not reply.length:
+                await reply.read_into(self._sink)
             if length is not None and self.received - before != length:
                 raise ReadError(f"{length} bytes were announced, {self.received - before} came")
         except BaseException:
