@@ -282,7 +282,8 @@ class NameConflict(TransferFailed, FileExistsError):
 NOT_FOUND_CODES = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchUpload", "NoSuchVersion"})
 HINTS = {
     "InvalidAccessKeyId": "the store does not know this access key",
-    "SignatureDoesNotMatch": "the secret key is wrong, or the store wants another signature",
+    "SignatureDoesNotMatch": "the secret key is wrong, the store wants another signature, or a "
+    "proxy before it changes the Host header or the path",
     "RequestTimeTooSkewed": "the clock of this machine is wrong",
     "VirtualHostDomainRequired": "the store wants the bucket in its name: addressing='virtual'",
     "ExpiredToken": "the temporary credentials have expired",

@@ -139,6 +139,7 @@ def test_status_and_code_decide_the_class(status: int, code: str, kind: type[Obs
     [
         ("InvalidAccessKeyId", "does not know this access key"),
         ("SignatureDoesNotMatch", "secret key is wrong"),
+        ("SignatureDoesNotMatch", "proxy before it changes the Host header"),
         ("RequestTimeTooSkewed", "clock of this machine"),
         ("VirtualHostDomainRequired", "addressing='virtual'"),
         ("ExpiredToken", "expired"),
