@@ -302,6 +302,24 @@ class TestAttributes:
             assert info.metadata == {"c": "d"}
             assert await client.get_object_tagging(tagged, "k") == {"a": "b"}
 
+    async def test_tags_that_a_store_drops_with_the_metadata_are_put_back(self) -> None:
+        tags = b"<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>"
+        kept = [tags]
+
+        def serve(received: Received) -> Answer:
+            if received.method == "HEAD":
+                return answer(etag='"e"', x_amz_tagging_count="1")
+            if received.method == "GET":
+                return answer(body=kept[-1])
+            copies = "x-amz-copy-source" in received.headers
+            kept.append(b"<Tagging><TagSet/></Tagging>" if copies else received.body)
+            return answer(body='<CopyObjectResult><ETag>"e"</ETag></CopyObjectResult>')
+
+        with FaultyServer(always=serve) as server:
+            async with connect(server.endpoint) as client:
+                await client.set_object_metadata("b", "k", {"c": "d"})
+                assert await client.get_object_tagging("b", "k") == {"a": "b"}
+
     async def test_tags_are_replaced_and_removed(self, tagged: str) -> None:
         async with Client() as client:
             await client.put_object(tagged, "dir/a b", b"content")

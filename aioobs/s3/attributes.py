@@ -43,10 +43,15 @@ async def set_metadata(
         ObjectChanged: it was replaced meanwhile.
     """
     info = await head(exchange, bucket, key)
+    has_tags = info.headers.get("x-amz-tagging-count", "0") != "0"
+    tags = await get_tags(exchange, bucket, key) if has_tags else {}
     request = copy_request((bucket, key), bucket, key, info.etag)
     request.headers |= {"x-amz-metadata-directive": "REPLACE", **object_headers("", metadata)}
     request.headers |= dict(kept(info))
-    return await copied(exchange, request, (bucket, key))
+    etag = await copied(exchange, request, (bucket, key))
+    if tags and await get_tags(exchange, bucket, key) != tags:  # as of Ceph
+        await put_tags(exchange, bucket, key, tags)
+    return etag
 
 
 def kept(info: ObjectInfo) -> Iterator[tuple[str, str]]:
