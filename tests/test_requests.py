@@ -550,6 +550,16 @@ class TestReading:
                 with pytest.raises(ReadError, match="does not say how long"):
                     await client.get_object("b", "k")
 
+    async def test_a_length_that_a_proxy_keeps_to_itself_is_asked_for_in_another_way(self) -> None:
+        def step(received: Received) -> Answer:
+            length = None if received.method == "HEAD" else "0"
+            return answer(etag='"e"', content_length=length, x_amz_meta_a="b")
+
+        with FaultyServer(always=step) as server:
+            async with connect(server.endpoint) as client:
+                info = await client.head_object("b", "k")
+        assert (info.size, info.etag, info.metadata) == (0, "e", {"a": "b"})
+
     async def test_more_bytes_than_announced_never_reach_the_next_answer(self) -> None:
         overlong = answer(body=b"12345surplus", etag="1", content_length="5")
 
