@@ -28,6 +28,7 @@ import aioobs
 from aioobs import Client, Config
 from aioobs.errors import ConfigError, NotFound, ObsError, SourceError, TransferFailed, WorkerLost
 from aioobs.transfer import engine, shared_parts
+from aioobs.transfer.processes import workers
 from aioobs.url import parse
 
 if TYPE_CHECKING:
@@ -362,6 +363,16 @@ async def test_every_executor_of_the_standard_library_copies(
     assert content(tmp_path / "down") == content(source)
 
 
+async def test_big_files_have_room_however_many_workers_an_executor_has(
+    source: Path, obs_server: LocalServer, obs_bucket: str, tmp_path: Path
+) -> None:
+    with leading_to(obs_server), ThreadPoolExecutor(100) as executor:
+        async with asyncio.timeout(60):
+            await aioobs.file.copy_parallel(source / "big", f"{obs_bucket}/up", executor=executor)
+    await aioobs.file.copy(f"{obs_bucket}/up", tmp_path / "down")
+    assert (tmp_path / "down").read_bytes() == (source / "big").read_bytes()
+
+
 @pytest.mark.slow
 async def test_a_cluster_loses_a_worker_and_nothing_else(
     dask: Any, source: Path, obs_bucket: str, client: Client, tmp_path: Path
@@ -646,6 +657,31 @@ async def test_a_cancelled_copy_of_a_file_leaves_nothing(
     assert workers_of(os.getpid()) == []
     assert await uploads(client, obs_bucket) == []
     assert os.listdir(tmp_path / "dst") == []
+
+
+async def test_a_cancelled_copy_does_not_wait_for_what_a_worker_has_of_a_file(
+    meeting: Meeting,
+    source: Path,
+    obs_bucket: str,
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workers, "PATIENCE", 0.1)
+    copy = asyncio.create_task(
+        aioobs.file.copy_parallel(source / "big", f"{obs_bucket}/up", threads=1)
+    )
+    assert await asyncio.to_thread(meeting.happened.wait, 30)
+    (worker,) = workers_of(os.getpid())
+    os.kill(worker, signal.SIGSTOP)
+    copy.cancel()
+    ended, _ = await asyncio.wait([copy], timeout=20)
+    if not ended:
+        os.kill(worker, signal.SIGKILL)
+    with pytest.raises(asyncio.CancelledError):
+        await copy
+    assert ended
+    assert workers_of(os.getpid()) == []
+    assert await uploads(client, obs_bucket) == []
 
 
 async def test_nothing_is_started_where_that_is_not_wanted(

@@ -18,7 +18,7 @@ from aioobs.transfer.progress import Meter, ReportFailed
 from aioobs.transfer.scheduler import Scheduler
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 
     from aioobs.s3.client import Client
     from aioobs.store.headers import Headers
@@ -136,10 +136,10 @@ class Run:
             error = failed.__cause__ or failed
             raise error from error.__cause__
 
-    async def take(self, queue: JobQueue, *, others: bool = False) -> None:
-        """Do the jobs of a queue, or those that are left by *others* who take from it as well."""
+    async def take(self, queue: JobQueue, *beside: Coroutine[object, object, None]) -> None:
+        """Do the jobs of a queue, or those that are left by what runs *beside* and takes, too."""
         try:
-            await self.scheduler.run(self._feed(queue, others=others))
+            await self.scheduler.run(self._feed(queue, others=bool(beside)), *beside)
         finally:
             await self.copier.aclose()
 

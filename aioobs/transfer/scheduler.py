@@ -19,7 +19,7 @@ from aioobs.transfer.shared_parts import SharedParts
 from aioobs.transfer.width import Width
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from aioobs.s3.client import Client
     from aioobs.s3.parts import Part
@@ -88,18 +88,22 @@ class Scheduler:
         """How many short requests are under way at most, as far as is found out."""
         return self._requests_at_once.value
 
-    async def run(self, feed: Awaitable[None]) -> None:
-        """Do all that *feed* adds, and all that follows from that."""
+    async def run(self, feed: Awaitable[None], *beside: Coroutine[object, object, None]) -> None:
+        """Do all that *feed* adds, and all that follows from that.
+
+        What runs *beside* that is cancelled when all is done, or at once when this fails.
+        """
         await on_loop()
         self._adapt()
         with ungrouped():
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._lead(group))
+                others = [group.create_task(one) for one in beside]
+                group.create_task(self._lead(group, others))
                 await feed
                 self._all_known = True
                 self._end_if_done()
 
-    async def _lead(self, group: asyncio.TaskGroup) -> None:
+    async def _lead(self, group: asyncio.TaskGroup, others: list[asyncio.Task[None]]) -> None:
         """Start workers while there is work for more; those that are too many end by themselves."""
         while self._error is None and not self._is_done():
             waiting = len(self._parts) + len(self._files) + len(self._requests)
@@ -110,6 +114,8 @@ class Scheduler:
             await self._news.wait()
         if self._error is not None:
             raise self._error
+        for other in others:
+            other.cancel()
 
     def _adapt(self) -> None:
         requests, streams = self._requests_at_once.value, self._streams.value

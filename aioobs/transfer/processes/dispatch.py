@@ -13,7 +13,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from aioobs.errors import WorkerLost
-from aioobs.tasks import ungrouped
 from aioobs.threads import in_thread
 from aioobs.transfer.failures import failure_of
 from aioobs.transfer.job import Job, Versions
@@ -76,16 +75,12 @@ class Dispatch:
 
     async def serve(self, runner: BatchRunner) -> None:
         """Hand files to a runner, one batch at a time, until none is left."""
-        self._run.scheduler.begin()  # what is found to be big is still to come
-        try:
-            while runner.is_usable and (jobs := await self._take()):
-                outcome = await self._send(runner, jobs)
-                for job, result in zip(jobs, outcome.results, strict=True):
-                    self._ended(job, result)
-                if outcome.error is not None:
-                    raise outcome.error
-        finally:
-            self._run.scheduler.end()
+        while runner.is_usable and (jobs := await self._take()):
+            outcome = await self._send(runner, jobs)
+            for job, result in zip(jobs, outcome.results, strict=True):
+                self._ended(job, result)
+            if outcome.error is not None:
+                raise outcome.error
 
     async def lend(self, runner: BatchRunner) -> None:
         """Lend parts of big files to a runner, one piece at a time, until all is done."""
@@ -186,11 +181,7 @@ async def do_on(
                 group.create_task(dispatch.serve(runner))
 
     try:
-        with ungrouped():
-            async with asyncio.TaskGroup() as group:
-                for _ in range(slots):
-                    group.create_task(dispatch.lend(runner))
-                await run.scheduler.run(serve())
+        await run.scheduler.run(serve(), *(dispatch.lend(runner) for _ in range(slots)))
     finally:
         await dispatch.close()
         await run.copier.aclose()

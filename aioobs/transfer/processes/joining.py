@@ -12,11 +12,13 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from aioobs.tasks import ungrouped
 from aioobs.threads import to_its_end
 from aioobs.transfer.processes.idle_cores import can_start_processes, idle_cores, wanted_processes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aioobs.transfer.processes.workers import Worker
     from aioobs.transfer.run import JobQueue, Run
 
 __all__ = ["take_with_processes"]
@@ -28,51 +30,51 @@ log: logging.Logger = logging.getLogger("aioobs.transfer")
 
 async def take_with_processes(run: Run, queue: JobQueue) -> None:
     """Do the jobs of a queue here, and in worker processes once they pay."""
-    processes = WorkerProcesses(run, queue)
-    if not can_start_processes():
+    if can_start_processes():
+        await run.take(queue, join(run, queue))
+    else:
         await run.take(queue)
-        return
-    with ungrouped():
-        async with asyncio.TaskGroup() as group:
-            joining = group.create_task(processes.join())
-            await run.take(queue, others=True)
-            if not processes.are_there:
-                joining.cancel()
 
 
-class WorkerProcesses:
-    """Worker processes that come when they are needed."""
+async def join(run: Run, queue: JobQueue) -> None:
+    """Wait until processes pay, start them, and have them work until all is done."""
+    count = wanted_processes()
+    while not count:
+        count = min(await idle_cores(), MOST)
+    # Most copies end before these are needed, and they are slow to import.
+    from aioobs.transfer.processes.dispatch import BATCHES_AHEAD, Dispatch
+    from aioobs.transfer.processes.workers import Worker, dismiss
 
-    def __init__(self, run: Run, queue: JobQueue) -> None:
-        self.are_there: bool = False
-        self._run = run
-        self._queue = queue
+    workers = [Worker(run.client, run.scheduler, run.safety) for _ in range(count)]
+    runners = workers * BATCHES_AHEAD
+    dispatch = Dispatch(run, queue, slots=len(runners), shared=True)
 
-    async def join(self) -> None:
-        """Wait until processes pay, start them, and have them work until the queue is empty."""
-        count = wanted_processes()
-        while not count:
-            count = min(await idle_cores(), MOST)
-        # Most copies end before these are needed, and they are slow to import.
-        from aioobs.transfer.processes.dispatch import BATCHES_AHEAD, Dispatch
-        from aioobs.transfer.processes.workers import Worker, dismiss
-
-        run = self._run
-        workers = [Worker(run.client, run.scheduler, run.safety) for _ in range(count)]
-        slots = BATCHES_AHEAD * len(workers)
-        dispatch = Dispatch(self._run, self._queue, slots=slots, shared=True)
-        log.info("starting %d worker processes", len(workers))
+    async def serve() -> None:
+        run.scheduler.begin()  # what is found to be big is still to come
         try:
-            for worker in workers:
-                await worker.start()
-            self.are_there = True
             async with asyncio.TaskGroup() as group:
-                for worker in workers * BATCHES_AHEAD:
-                    group.create_task(dispatch.serve(worker))
-                    group.create_task(dispatch.lend(worker))
-        except OSError as error:
-            if self.are_there:
-                raise
-            log.warning("no worker processes can be started: %s", error)
+                for runner in runners:
+                    group.create_task(dispatch.serve(runner))
         finally:
-            await to_its_end(dismiss(workers, dispatch))
+            run.scheduler.end()
+
+    log.info("starting %d worker processes", len(workers))
+    try:
+        if await started(workers):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(serve())
+                for runner in runners:
+                    group.create_task(dispatch.lend(runner))
+    finally:
+        await to_its_end(dismiss(workers, dispatch))
+
+
+async def started(workers: Sequence[Worker]) -> bool:
+    """Start processes; return whether that was possible."""
+    try:
+        for worker in workers:
+            await worker.start()
+    except OSError as error:
+        log.warning("no worker processes can be started: %s", error)
+        return False
+    return True
