@@ -522,6 +522,28 @@ async def test_what_a_killed_worker_had_is_done_here(
     assert content(tmp_path / "back") == content(source)
 
 
+async def test_files_that_were_looked_at_for_a_killed_worker_are_copied_here(
+    source: Path, obs_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(source, MANY)
+    names = [f"{number % 7}/{number}" for number in range(MANY)]
+    monkeypatch.setenv("AIOOBS_PROCESSES", "1")
+    killed: list[int] = []
+    reports: list[Progress] = []
+
+    def kill(progress: Progress) -> None:
+        reports.append(progress)
+        if not killed and (found := workers_of(os.getpid())):
+            killed.extend(found)
+            os.kill(killed[0], signal.SIGKILL)
+
+    await aioobs.file.copy_parallel(source, f"{obs_bucket}/dst", file_list=names, progress=kill)
+    assert len(killed) == 1
+    assert reports[-1].files == reports[-1].files_total == MANY
+    copied = await aioobs.file.list_directory(f"{obs_bucket}/dst", recursive=True, skip_dir=True)
+    assert sorted(copied) == sorted(names)
+
+
 async def test_a_worker_that_dies_as_a_batch_is_sent_leaves_no_error_unheard(
     obs_bucket: str,
     tmp_path: Path,

@@ -55,6 +55,7 @@ async def join(run: Run, queue: JobQueue) -> None:
             async with asyncio.TaskGroup() as group:
                 for runner in runners:
                     group.create_task(dispatch.serve(runner))
+            await dispatch.do_rest()
         finally:
             run.scheduler.end()
 
