@@ -11,6 +11,7 @@ import gc
 import os
 import resource
 import signal
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -37,7 +38,7 @@ from suspensions import ctrl_c
 import aioobs.sync as mox
 from aioobs import Config
 from aioobs.calling_thread import caller
-from aioobs.errors import NotFound, ObjectChanged, OperationTimeout, ResponseError
+from aioobs.errors import ConnectionFailed, NotFound, ObjectChanged, OperationTimeout, ResponseError
 from aioobs.s3.auth import credentials
 from aioobs.s3.http import direct_connections
 from aioobs.s3.request import JOINED
@@ -197,6 +198,44 @@ def test_after_what_is_wrong_the_event_loop_tries_again(wrong: Answer) -> None:
             assert client.stats().retries == 1
         # What has come of a body before it ended need not come again, if the loop has read on.
         assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize("cut", [{"head": 20}, {"body": 100}])
+def test_a_server_that_stands_still_is_said_to(cut: dict[str, int]) -> None:
+    standing = WHOLE.cut(**cut, end="stall")
+    with (
+        FaultyServer(GOOD, GOOD, standing) as server,
+        connect(server, idle_timeout=0.2, attempts=1) as client,
+    ):
+        client.head_object("bucket", "key")
+        with pytest.raises(ConnectionFailed, match="no progress") as caught:
+            client.get_object("bucket", "key")
+        assert caught.value.kind == "stalled"
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system has no such limit")
+def test_a_connection_that_the_system_gives_up_is_not_the_end_of_a_call() -> None:
+    def stand(request: faulty.Received) -> None:
+        while request.method == "PUT" and server.connections == 1:
+            threading.Event().wait(0.01)
+
+    with (
+        FaultyServer(always=GOOD, at_head=stand, pace=0.001) as server,
+        connect(server) as client,
+    ):
+        client.head_object("bucket", "key")
+        for own in sockets_to(server):  # both descriptors are of the one connection
+            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 100)
+        assert client.put_object("bucket", "key", bytes(JOINED)) == "version-1"
+        assert client.stats().retries == 1
+
+
+def sockets_to(server: FaultyServer) -> Iterator[socket.socket]:
+    """Yield the sockets of this process that are connected to a server."""
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as own:
+            if own.getpeername()[1] == server.port:
+                yield own
 
 
 STRANGE: dict[str, Answer] = {

@@ -163,7 +163,9 @@ class DirectConnection:
                 if not may_become_head(data):
                     return data
                 data += self._receive(FIRST_READ, timeout)
-        except ConnectionError as exc:
+        except ObsError:
+            raise
+        except OSError as exc:
             raise unanswered(origin, f": {exc}") from exc
         head = parse_head(data[:end])
         if head is None or not head.keep:
@@ -177,7 +179,9 @@ class DirectConnection:
                 timeout.progress(ENOUGH if not body else len(body[-1]))
                 body.append(self._receive(missing, timeout))
                 missing -= len(body[-1])
-        except ConnectionError as exc:
+        except ObsError:
+            raise
+        except OSError as exc:
             raise ReadError(
                 f"the answer of {origin} broke off, {missing} bytes short: {exc}"
             ) from exc
