@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -41,12 +42,14 @@ from aioobs.calling_thread import caller
 from aioobs.errors import ConnectionFailed, NotFound, ObjectChanged, OperationTimeout, ResponseError
 from aioobs.s3.auth import credentials
 from aioobs.s3.http import direct_connections
+from aioobs.s3.http.concurrency import ConcurrencyLimit
 from aioobs.s3.request import JOINED
 from aioobs.sync import Client
 from aioobs.sync._loop import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
 CONTENT = b"0123456789" * 1000
 GOOD = stored(CONTENT)
@@ -335,6 +338,38 @@ def test_a_thread_that_waits_does_not_keep_others_waiting() -> None:
         assert client.get_object("bucket", "key") == CONTENT
         go_on.set()
         assert waiting.result() == CONTENT
+
+
+def test_a_slot_that_is_given_back_as_another_call_asks_for_it_is_found() -> None:
+    asked, free = threading.Event(), threading.Event()
+
+    def at_first_wait(frame: FrameType, event: str, _: object) -> None:
+        if event == "c_return" and frame.f_code is ConcurrencyLimit.__aenter__.__code__:
+            sys.setprofile(None)
+            asked.set()
+            free.wait(20)
+
+    async def watch() -> None:
+        asyncio.get_running_loop().call_soon(sys.setprofile, at_first_wait)
+
+    def hold(request: faulty.Received) -> Answer:
+        asked.wait(20)
+        return GOOD(request)
+
+    with (
+        FaultyServer(GOOD, GOOD, hold, always=GOOD) as server,
+        connect(server, connections=1) as client,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        client.head_object("bucket", "key")
+        run(watch())
+        one = pool.submit(client.get_object, "bucket", "key")
+        while len(server.requests) < 3:
+            threading.Event().wait(0.01)
+        other = pool.submit(client.put_object, "bucket", "key", bytes(2 * JOINED))
+        assert one.result() == CONTENT
+        free.set()
+        assert other.result(20) == "version-1"
 
 
 def test_an_unused_connection_goes_back_to_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,6 +58,7 @@ class ConcurrencyLimit:
             return self._round
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
+        self._wake()  # a thread that gave a slot back since the look has found nobody to tell
         try:
             await waiter
         except BaseException:
@@ -86,8 +87,10 @@ class ConcurrencyLimit:
 
     async def all_left(self) -> None:
         """Wait until no slot is taken."""
-        while self.taken or self._waiting:
+        while True:
             self._idle = asyncio.get_running_loop().create_future()
+            if not (self.taken or self._waiting):  # from here on a thread that leaves tells
+                return
             await self._idle
 
     def _leave(self) -> None:
