@@ -14,7 +14,9 @@ import signal
 import socket
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -216,6 +218,18 @@ def test_a_server_that_stands_still_is_said_to(cut: dict[str, int]) -> None:
         assert caught.value.kind == "stalled"
 
 
+def test_a_body_that_dribbles_is_no_progress() -> None:
+    slow = replace(answer(200, bytes(2000), etag='"version-1"'), pause=0.1)
+    with (
+        FaultyServer(GOOD, GOOD, slow) as server,
+        connect(server, idle_timeout=0.4, attempts=1) as client,
+    ):
+        client.head_object("bucket", "key")
+        with pytest.raises(ConnectionFailed) as caught:
+            client.get_object("bucket", "key")
+        assert caught.value.kind == "stalled"
+
+
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system has no such limit")
 def test_a_connection_that_the_system_gives_up_is_not_the_end_of_a_call() -> None:
     def stand(request: faulty.Received) -> None:
@@ -364,12 +378,51 @@ def test_a_slot_that_is_given_back_as_another_call_asks_for_it_is_found() -> Non
         client.head_object("bucket", "key")
         run(watch())
         one = pool.submit(client.get_object, "bucket", "key")
-        while len(server.requests) < 3:
-            threading.Event().wait(0.01)
+        for _ in range(3):
+            server.arrived.acquire(timeout=20)
         other = pool.submit(client.put_object, "bucket", "key", bytes(2 * JOINED))
         assert one.result() == CONTENT
         free.set()
         assert other.result(20) == "version-1"
+
+
+@pytest.mark.parametrize("answer", [RESET, stored(bytes(2 * LONG))], ids=["broken", "long"])
+def test_a_connection_that_a_thread_gives_up_makes_room_for_another(answer: Any) -> None:
+    with FaultyServer(always=GOOD) as server, connect(server, connections=1) as client:
+        client.head_object("bucket", "key")
+        for _ in range(2):
+            server.extend(answer)
+            client.get_object("bucket", "key")
+            client.head_object("bucket", "key")
+            with standing_loop():
+                client.head_object("bucket", "key")
+
+
+@pytest.mark.parametrize("size", [len(CONTENT), 2 * LONG])
+def test_a_client_that_is_closed_as_a_thread_asks_leaves_no_connection(size: int) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def hold(request: faulty.Received) -> Answer:
+        asked.set()
+        go_on.wait()
+        return stored(bytes(size))(request)
+
+    with (
+        FaultyServer(GOOD, GOOD, hold, always=stored(bytes(size))) as server,
+        connect(server) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        client.head_object("bucket", "key")
+        waiting = pool.submit(client.get_object, "bucket", "key")
+        asked.wait()
+        client.close()
+        go_on.set()
+        assert waiting.result(20) == bytes(size)
+        client.close()
+        deadline = time.monotonic() + 10
+        while server.alive and time.monotonic() < deadline:
+            threading.Event().wait(0.01)
+        assert server.alive == 0
 
 
 def test_an_unused_connection_goes_back_to_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
