@@ -112,7 +112,7 @@ class Range:
             length = int(found[2]) + 1 - first
             total = first + length if found[3] == "*" else int(found[3])
             stop = total if self.stop is None else min(self.stop, total)
-            if total == first == 0:  # some stores announce one byte of an object that has none
+            if (first, length, total) == (0, 1, 0):  # as some stores say of an empty object
                 length = 0
             elif reply.length not in (None, length):
                 raise ReadError(f"the answer announces both {length} and {reply.length} bytes")
