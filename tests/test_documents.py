@@ -579,6 +579,15 @@ class TestDeletes:
         deleted = {request.path for request in server.requests if request.method == "DELETE"}
         assert deleted == {"/b/one", "/b/gone", "/b/kept", "/b/bad\x01"}
 
+    async def test_a_store_without_batches_is_not_flooded(self) -> None:
+        def step(received: Received) -> Answer:
+            return answer(204) if received.method == "DELETE" else refusal(501, "NotImplemented")
+
+        with FaultyServer(always=step) as server:
+            async with connect(server.endpoint) as client:
+                assert await client.delete_objects("b", map(str, range(300))) == []
+        assert max(request.connection for request in server.requests) <= 40
+
     @pytest.mark.parametrize("code", ["404 NoSuchBucket", "405 MethodNotAllowed"])
     async def test_what_keeps_every_key_from_being_deleted_is_told_once(self, code: str) -> None:
         status, _, name = code.partition(" ")

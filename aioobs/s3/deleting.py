@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["delete", "delete_all"]
 
 MOST_DELETED = 1000
+AT_ONCE = 32  # requests of their own: a store that knows no batches is none for hundreds of them
 NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
@@ -71,7 +72,7 @@ async def delete_each(exchange: Exchange, bucket: str, keys: list[str]) -> list[
 
     async with Tasks() as tasks:
         for key in keys:
-            await tasks.start(attempt(key), at_most=exchange.config.connections)
+            await tasks.start(attempt(key), at_most=AT_ONCE)
     return failures
 
 
