@@ -14,8 +14,10 @@ from __future__ import annotations
 import contextlib
 import http.client
 import itertools
+import os
 import re
 import socket
+import stat
 import struct
 import threading
 from dataclasses import dataclass, replace
@@ -301,6 +303,17 @@ class FaultyServer:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             connection.close()
         return reply.end == "keep" and not reply.deaf
+
+
+def sockets_to(server: FaultyServer) -> Iterator[socket.socket]:
+    """Yield duplicates of the sockets of this process that are connected to a server."""
+    address = ("127.0.0.1", server.port)
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # it was closed meanwhile, or has no other side
+            if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                with socket.socket(fileno=os.dup(int(name))) as found:
+                    if found.getpeername() == address:
+                        yield found
 
 
 def hang_up(connection: socket.socket) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from faulty import (
     answer,
     connect,
     refusal,
+    sockets_to,
     stored,
 )
 
@@ -319,3 +321,57 @@ async def test_who_closes_does_not_wait_for_a_connection_that_is_not_made(
             begun = time.monotonic()
         assert time.monotonic() - begun < 2
         assert len(asyncio.all_tasks()) == before
+
+
+NOBODY_READS = Answer(early=True, after=1000, deaf=True)
+MUCH = bytes(16 << 20)
+
+
+async def test_an_upload_that_nobody_reads_ends_when_the_other_side_ends() -> None:
+    gone = replace(NOBODY_READS, end="half close")
+    with FaultyServer(gone, always=answer(etag="1")) as server:
+        async with connect(server.endpoint, idle_timeout=100) as client, asyncio.timeout(20):
+            assert await client.put_object("b", "k", MUCH) == "1"
+            assert client.stats().retries == 1
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_an_upload_that_nobody_reads_ends_with_its_client(
+    certificates: Certificates, *, tls: bool
+) -> None:
+    context = certificates.server if tls else None
+    with FaultyServer(replace(NOBODY_READS, end="stall"), tls=context) as server:
+        async with connect(server.endpoint, verify=certificates.authority) as client:
+            upload = asyncio.create_task(client.put_object("b", "k", MUCH))
+            await asyncio.to_thread(server.arrived.acquire)
+            upload.cancel()
+            await asyncio.wait([upload])
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert list(sockets_to(server)) == []
+
+
+async def test_what_comes_between_two_requests_is_no_answer() -> None:
+    good, forged, wanted = answer(body=b"good", etag="1"), answer(body=b"bad", etag="2"), [True]
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readline():
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(good.message)
+            await is_idle.wait()
+            if wanted:
+                wanted.clear()
+                writer.write(forged.message)
+                has_come.set()
+        writer.close()
+
+    is_idle, has_come = asyncio.Event(), asyncio.Event()
+    async with await asyncio.start_server(serve, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        async with connect(f"http://127.0.0.1:{port}", attempts=1) as client:
+            assert await client.get_object("b", "k") == b"good"
+            is_idle.set()
+            await has_come.wait()
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert await client.get_object("b", "k") == b"good"

@@ -34,6 +34,7 @@ from faulty import (
     error_document,
     listing,
     refusal,
+    sockets_to,
     stored,
 )
 from suspensions import ctrl_c
@@ -245,14 +246,6 @@ def test_a_connection_that_the_system_gives_up_is_not_the_end_of_a_call() -> Non
             own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 100)
         assert client.put_object("bucket", "key", bytes(JOINED)) == "version-1"
         assert client.stats().retries == 1
-
-
-def sockets_to(server: FaultyServer) -> Iterator[socket.socket]:
-    """Yield the sockets of this process that are connected to a server."""
-    for name in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as own:
-            if own.getpeername()[1] == server.port:
-                yield own
 
 
 STRANGE: dict[str, Answer] = {
