@@ -32,7 +32,7 @@ from aioobs.transfer.processes import workers
 from aioobs.url import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
     from faulty import Answer, Received
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from aioobs.testing import LocalServer
 
 MIB = 1 << 20
+SOME = 100  # requests
 MANY = 1000  # files: 20 batches, so that something is still to do when a worker is there
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -138,6 +139,25 @@ def workers_of(parent: int) -> list[int]:
             if b"aioobs.transfer.processes.workers" in Path(f"/proc/{child}/cmdline").read_bytes():
                 found.append(int(child))
     return found
+
+
+def at_work(pid: int) -> bool:
+    """Tell whether a process has a connection over TCP."""
+    with contextlib.suppress(OSError):  # it has ended
+        own = {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+        table = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+        return not own.isdisjoint(f"socket:[{line.split()[9]}]" for line in table)
+    return False
+
+
+def workers_at_work(count: int) -> list[int]:
+    """Wait until so many processes, that a copy has started by itself, have something to do."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if len(found := list(filter(at_work, workers_of(os.getpid())))) == count:
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"there are no {count} worker processes at work")
 
 
 def gone(pids: list[int]) -> bool:
@@ -470,27 +490,62 @@ async def test_a_cancelled_download_leaves_no_staged_file(
 # Workers of our own
 
 
+class Gate:
+    """Lets some requests pass to a server, and the others once it is open."""
+
+    def __init__(self, upstream: str) -> None:
+        self._pass = forward(upstream)
+        self._open = threading.Event()
+        self._passed = 0
+
+    def __call__(self, received: Received) -> Answer:
+        self._passed += 1
+        if self._passed > SOME:
+            self._open.wait(60)
+        return self._pass(received)
+
+    async def copied(
+        self, copy: Coroutine[Any, Any, None], count: int, then: Callable[[int], None]
+    ) -> None:
+        """Do a copy, and something to each of so many workers while they are at work."""
+        self._open.clear()
+        self._passed = 0
+        task = asyncio.create_task(copy)
+        for worker in await asyncio.to_thread(workers_at_work, count):
+            then(worker)
+        self._open.set()
+        await task
+
+
+@pytest.fixture
+def gate(
+    obs_server: LocalServer, obs_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Gate]:
+    """Have copies wait for worker processes."""
+    gate = Gate(obs_server.endpoint)
+    with FaultyServer(always=gate) as proxy:
+        monkeypatch.setenv("S3_ENDPOINT", proxy.endpoint)
+        monkeypatch.setenv("AIOOBS_PROCESSES", "2")
+        yield gate
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
 @pytest.mark.slow
 async def test_workers_share_a_copy_with_this_process(
-    source: Path, obs_bucket: str, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gate: Gate, source: Path, obs_bucket: str, client: Client, tmp_path: Path
 ) -> None:
     plant(source, MANY)
-    monkeypatch.setenv("AIOOBS_PROCESSES", "2")
-    seen: set[int] = set()
     reports: list[Progress] = []
-
-    def look(progress: Progress) -> None:
-        reports.append(progress)
-        seen.update(workers_of(os.getpid()))
-
     for one, other in (
         (str(source), f"{obs_bucket}/up"),
         (f"{obs_bucket}/up", f"{obs_bucket}/over"),
         (f"{obs_bucket}/over", str(tmp_path / "down")),
     ):
-        seen.clear()
-        await aioobs.file.copy_parallel(one, other, progress=look)
-        assert len(seen) == 2
+        copy = aioobs.file.copy_parallel(one, other, progress=reports.append)
+        await gate.copied(copy, 2, lambda _: None)
         assert reports[-1].files == reports[-1].files_total == MANY + 2
         assert workers_of(os.getpid()) == []
     assert content(tmp_path / "down") == content(source)
@@ -499,22 +554,17 @@ async def test_workers_share_a_copy_with_this_process(
 
 @pytest.mark.slow
 async def test_what_a_killed_worker_had_is_done_here(
-    source: Path, obs_bucket: str, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gate: Gate,
+    source: Path,
+    obs_bucket: str,
+    client: Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     plant(source, MANY)
-    monkeypatch.setenv("AIOOBS_PROCESSES", "2")
-    killed: list[int] = []
     reports: list[Progress] = []
-
-    def kill(progress: Progress) -> None:
-        reports.append(progress)
-        if not killed and progress.files > 300 and len(found := workers_of(os.getpid())) == 2:
-            killed.extend(found)
-            for pid in killed:
-                os.kill(pid, signal.SIGKILL)
-
-    await aioobs.file.copy_parallel(source, f"{obs_bucket}/dst", progress=kill)
-    assert len(killed) == 2
+    copy = aioobs.file.copy_parallel(source, f"{obs_bucket}/dst", progress=reports.append)
+    await gate.copied(copy, 2, kill)
     assert reports[-1].files == reports[-1].files_total == MANY + 2
     assert await uploads(client, obs_bucket) == []
     monkeypatch.setenv("AIOOBS_PROCESSES", "0")
@@ -523,50 +573,51 @@ async def test_what_a_killed_worker_had_is_done_here(
 
 
 async def test_files_that_were_looked_at_for_a_killed_worker_are_copied_here(
-    source: Path, obs_bucket: str, monkeypatch: pytest.MonkeyPatch
+    gate: Gate, source: Path, obs_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(source, MANY)
     names = [f"{number % 7}/{number}" for number in range(MANY)]
     monkeypatch.setenv("AIOOBS_PROCESSES", "1")
-    killed: list[int] = []
     reports: list[Progress] = []
-
-    def kill(progress: Progress) -> None:
-        reports.append(progress)
-        if not killed and (found := workers_of(os.getpid())):
-            killed.extend(found)
-            os.kill(killed[0], signal.SIGKILL)
-
-    await aioobs.file.copy_parallel(source, f"{obs_bucket}/dst", file_list=names, progress=kill)
-    assert len(killed) == 1
+    copy = aioobs.file.copy_parallel(
+        source, f"{obs_bucket}/dst", file_list=names, progress=reports.append
+    )
+    await gate.copied(copy, 1, kill)
     assert reports[-1].files == reports[-1].files_total == MANY
     copied = await aioobs.file.list_directory(f"{obs_bucket}/dst", recursive=True, skip_dir=True)
     assert sorted(copied) == sorted(names)
 
 
 async def test_a_worker_that_dies_as_a_batch_is_sent_leaves_no_error_unheard(
-    obs_bucket: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    gate: Gate, obs_bucket: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     deep = tmp_path.joinpath(*["d" * 240] * 12)  # or else a batch fits into the socket
-    plant(deep, 3000)
-    monkeypatch.setenv("AIOOBS_PROCESSES", "2")
-    killed: list[int] = []
-
-    def kill(progress: Progress) -> None:
-        if not killed and progress.files > 100 and len(found := workers_of(os.getpid())) == 2:
-            killed.extend(found)
-            for pid in killed:
-                os.kill(pid, signal.SIGKILL)
-
+    plant(deep, 1000)
     # Records would keep the errors alive, and with them what is complained of when it is collected.
     caplog.set_level(logging.CRITICAL, "aioobs.transfer")
-    await aioobs.file.copy_parallel(deep, f"{obs_bucket}/dst", progress=kill)
-    assert len(killed) == 2
+    await gate.copied(aioobs.file.copy_parallel(deep, f"{obs_bucket}/dst"), 2, kill)
     gc.collect()
     assert caplog.messages == []
+
+
+async def test_a_copy_does_not_wait_for_a_worker_that_is_being_started(
+    source: Path, obs_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(source, MANY)
+    pipe, begun = tmp_path / "pipe", tmp_path / "begun"
+    os.mkfifo(pipe)
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'aioobs.transfer.processes.workers' in str(sys.orig_argv):\n"
+        f"    open({str(begun)!r}, 'x').close()\n"
+        f"    open({str(pipe)!r}).read()\n"  # which never ends
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("AIOOBS_PROCESSES", "1")
+    async with asyncio.timeout(60):
+        await aioobs.file.copy_parallel(source, f"{obs_bucket}/dst")
+    assert begun.exists()
+    assert workers_of(os.getpid()) == []
 
 
 async def test_a_cancelled_copy_leaves_no_process(

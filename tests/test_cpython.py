@@ -37,7 +37,6 @@ def test_a_shift_changes_the_end_of_no_test(module: str) -> None:
     assert after.count("ok") > 0
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("module", ON_URLS)
 def test_what_stores_can_do_passes_on_urls(module: str, request: pytest.FixtureRequest) -> None:
     server = "moto_bucket" if module in WITH_FOLDERS else "obs_bucket"

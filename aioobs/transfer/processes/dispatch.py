@@ -84,8 +84,9 @@ class Dispatch:
 
     async def do_rest(self) -> None:
         """Do here what is left, some of which may have been taken for runners that are gone."""
-        async for job in self._jobs:
-            await self._run.copier.add(job, self._run.ended)
+        async with self._one_at_a_time:
+            async for job in self._jobs:
+                await self._run.copier.add(job, self._run.ended)
 
     async def lend(self, runner: BatchRunner) -> None:
         """Lend parts of big files to a runner, one piece at a time, until all is done."""

@@ -16,8 +16,6 @@ from aioobs.threads import to_its_end
 from aioobs.transfer.processes.idle_cores import can_start_processes, idle_cores, wanted_processes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from aioobs.transfer.processes.workers import Worker
     from aioobs.transfer.run import JobQueue, Run
 
@@ -46,36 +44,37 @@ async def join(run: Run, queue: JobQueue) -> None:
     from aioobs.transfer.processes.workers import Worker, dismiss
 
     workers = [Worker(run.client, run.scheduler, run.safety) for _ in range(count)]
-    runners = workers * BATCHES_AHEAD
-    dispatch = Dispatch(run, queue, slots=len(runners), shared=True)
+    dispatch = Dispatch(run, queue, slots=BATCHES_AHEAD * count, shared=True)
+    serving = 0
 
-    async def serve() -> None:
-        run.scheduler.begin()  # what is found to be big is still to come
-        try:
-            async with asyncio.TaskGroup() as group:
-                for runner in runners:
-                    group.create_task(dispatch.serve(runner))
+    async def serve(worker: Worker) -> None:
+        nonlocal serving
+        if not serving:
+            run.scheduler.begin()  # what is found to be big is still to come
+        serving += 1
+        async with asyncio.TaskGroup() as group:
+            for _ in range(BATCHES_AHEAD):
+                group.create_task(dispatch.serve(worker))
+        serving -= 1
+        if not serving:
             await dispatch.do_rest()
-        finally:
             run.scheduler.end()
 
-    log.info("starting %d worker processes", len(workers))
+    async def employ(worker: Worker) -> None:
+        try:
+            await worker.start()
+        except OSError as error:
+            log.warning("a worker process cannot be started: %s", error)
+            return
+        async with asyncio.TaskGroup() as group:
+            group.create_task(serve(worker))
+            for _ in range(BATCHES_AHEAD):
+                group.create_task(dispatch.lend(worker))
+
+    log.info("starting %d worker processes", count)
     try:
-        if await started(workers):
-            async with asyncio.TaskGroup() as group:
-                group.create_task(serve())
-                for runner in runners:
-                    group.create_task(dispatch.lend(runner))
+        async with asyncio.TaskGroup() as group:
+            for worker in workers:
+                group.create_task(employ(worker))
     finally:
         await to_its_end(dismiss(workers, dispatch))
-
-
-async def started(workers: Sequence[Worker]) -> bool:
-    """Start processes; return whether that was possible."""
-    try:
-        for worker in workers:
-            await worker.start()
-    except OSError as error:
-        log.warning("no worker processes can be started: %s", error)
-        return False
-    return True

@@ -18,17 +18,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from aioobs.loops import new_event_loop
-from aioobs.s3.client import Client
+from aioobs.s3.client import Client, exchange_of
 from aioobs.tasks import Tasks
 from aioobs.threads import in_thread, settled, to_its_end
-from aioobs.transfer.processes.batches import do_batch
+from aioobs.transfer.processes.batches import Outcome, do_batch
 from aioobs.transfer.processes.dispatch import BATCHES_AHEAD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aioobs.transfer.job import Safety
-    from aioobs.transfer.processes.batches import Item, Outcome
+    from aioobs.transfer.processes.batches import Item
     from aioobs.transfer.processes.dispatch import Dispatch
     from aioobs.transfer.scheduler import Scheduler
 
@@ -38,6 +38,7 @@ PROGRAM = "from aioobs.transfer.processes.workers import main; main()"
 PARENT_INTERVAL = 1.0  # seconds from one look for the parent to the next
 PATIENCE = 5.0  # seconds to end in, before a process is killed
 HEADER = 8  # bytes of a frame that say how long it is
+READY = 0  # what answers no batch
 
 log: logging.Logger = logging.getLogger("aioobs.transfer")
 
@@ -61,10 +62,14 @@ class Worker:
         self._listening: asyncio.Task[None] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._awaited: dict[int, asyncio.Future[Outcome]] = {}
-        self._sent = 0
+        self._sent = READY
 
     async def start(self) -> None:
-        """Start it."""
+        """Start it, and wait until it is ready.
+
+        Raises:
+            OSError: it cannot be started, or has ended.
+        """
         ours, theirs = socket.socketpair()
         try:
             with theirs:
@@ -74,7 +79,9 @@ class Worker:
             ours.close()
             raise
         self._listening = asyncio.create_task(self._listen(reader))
+        ready = self._awaited[READY] = asyncio.get_running_loop().create_future()
         send(self._writer, (self._client.config, self._safety))
+        await ready
         self.is_usable = True
 
     def _launch(self, descriptor: int) -> None:
@@ -135,7 +142,8 @@ class Worker:
 
     def _reap(self, process: subprocess.Popen[bytes]) -> None:
         try:
-            process.wait(PATIENCE if self._sent else 0)  # one without work has nothing to clean up
+            # One without work has nothing to clean up.
+            process.wait(PATIENCE if self._sent and self._awaited else 0)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -178,6 +186,8 @@ async def serve(connection: socket.socket, parent: int) -> None:
     with suppress(asyncio.IncompleteReadError, ConnectionError):
         config, safety = await receive(reader)
         async with Client(config) as client:
+            await exchange_of(client).connections.get()  # much is imported for them
+            send(writer, (READY, Outcome([])))
             try:
                 while True:
                     number, (items, threads) = await receive(reader)
