@@ -52,13 +52,16 @@ async def join(run: Run, queue: JobQueue) -> None:
         if not serving:
             run.scheduler.begin()  # what is found to be big is still to come
         serving += 1
-        async with asyncio.TaskGroup() as group:
-            for _ in range(BATCHES_AHEAD):
-                group.create_task(dispatch.serve(worker))
-        serving -= 1
-        if not serving:
-            await dispatch.do_rest()
-            run.scheduler.end()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(BATCHES_AHEAD):
+                    group.create_task(dispatch.serve(worker))
+            if serving == 1:
+                await dispatch.do_rest()
+        finally:
+            serving -= 1
+            if not serving:
+                run.scheduler.end()
 
     async def employ(worker: Worker) -> None:
         try:
