@@ -511,21 +511,28 @@ class Gate:
         self._open.clear()
         self._passed = 0
         task = asyncio.create_task(copy)
-        for worker in await asyncio.to_thread(workers_at_work, count):
-            then(worker)
-        self._open.set()
-        await task
+        try:
+            for worker in await asyncio.to_thread(workers_at_work, count):
+                then(worker)
+        finally:
+            self._open.set()
+            await task
+
+
+@contextlib.contextmanager
+def copies_through(proxy: Callable[[Received], Answer], workers: int) -> Iterator[None]:
+    """Have copies go through a proxy, and start so many processes at once."""
+    with FaultyServer(always=proxy) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("S3_ENDPOINT", server.endpoint)
+        patch.setenv("AIOOBS_PROCESSES", str(workers))
+        yield
 
 
 @pytest.fixture
-def gate(
-    obs_server: LocalServer, obs_bucket: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Gate]:
+def gate(obs_server: LocalServer, obs_bucket: str) -> Iterator[Gate]:
     """Have copies wait for worker processes."""
     gate = Gate(obs_server.endpoint)
-    with FaultyServer(always=gate) as proxy:
-        monkeypatch.setenv("S3_ENDPOINT", proxy.endpoint)
-        monkeypatch.setenv("AIOOBS_PROCESSES", "2")
+    with copies_through(gate, workers=2):
         yield gate
 
 
@@ -667,14 +674,10 @@ class Meeting:
 
 
 @pytest.fixture
-def meeting(
-    obs_server: LocalServer, obs_bucket: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Meeting]:
+def meeting(obs_server: LocalServer, obs_bucket: str) -> Iterator[Meeting]:
     """Have copies that ask for one thing at a time wait for another process."""
     meeting = Meeting(obs_server.endpoint)
-    with FaultyServer(always=meeting) as proxy:
-        monkeypatch.setenv("S3_ENDPOINT", proxy.endpoint)
-        monkeypatch.setenv("AIOOBS_PROCESSES", "1")
+    with copies_through(meeting, workers=1):
         yield meeting
 
 
@@ -704,7 +707,7 @@ async def test_what_a_killed_worker_had_of_a_file_is_moved_here(
     )
     assert await asyncio.to_thread(meeting.happened.wait, 30)
     (worker,) = workers_of(os.getpid())
-    os.kill(worker, signal.SIGKILL)
+    kill(worker)
     await copy
     assert await uploads(client, obs_bucket) == []
     await aioobs.file.copy(f"{obs_bucket}/up", tmp_path / "down")
@@ -749,7 +752,7 @@ async def test_a_cancelled_copy_does_not_wait_for_what_a_worker_has_of_a_file(
     copy.cancel()
     ended, _ = await asyncio.wait([copy], timeout=20)
     if not ended:
-        os.kill(worker, signal.SIGKILL)
+        kill(worker)
     with pytest.raises(asyncio.CancelledError):
         await copy
     assert ended

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["delete", "delete_all"]
 
 MOST_DELETED = 1000
-AT_ONCE = 32  # requests of their own: a store that knows no batches is none for hundreds of them
+AT_ONCE = 32  # single requests: stores that know no batches are often small ones
 NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
